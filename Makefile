@@ -1,0 +1,60 @@
+# `make setup` once, then `make demo` or `make test`. Needs python3 >= 3.11 (another: make setup PYTHON=python3.12) and a package index.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+ARGS   ?=
+PINS   ?=
+
+# One set of pins for every platform and Python that we run on; the two distributions themselves are not pinned.
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+  --no-emit-package tuma-producer --no-emit-package tuma-worker --annotation-style line --custom-compile-command 'make pins' $(PINS)
+
+.PHONY: help setup demo test check bench pins
+
+help: ## what can be made
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+
+setup: $(READY) ## .venv with the pinned tools and both distributions, editable
+
+# Newer pins or a newer pyproject of a distribution make it stale; everything else is found through the editable install.
+$(READY): requirements/dev.txt producer/pyproject.toml worker/pyproject.toml
+	@found=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || found=none; \
+	case $$found in \
+	none) echo "tuma: '$(PYTHON)' does not run; install Python 3.11 or newer, or name one: make setup PYTHON=python3.12" >&2; exit 1 ;; \
+	2.*|3.?|3.10) echo "tuma: '$(PYTHON)' is Python $$found; 3.11 or newer is needed: make setup PYTHON=python3.12" >&2; exit 1 ;; \
+	esac
+	@rm -f $@
+	@$(BIN)/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+	  --editable producer --editable worker
+	@touch $@
+
+demo: $(READY) ## both providers' stand-ins, a worker and a campaign, on this machine
+	$(BIN)/tuma demo $(ARGS)
+
+test: $(READY) ## every test but the long ones (ARGS='-k words' to choose)
+	$(BIN)/pytest -m "not long" $(ARGS)
+
+check: $(READY) ## lint, format, types, import contracts, dead code
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/vulture
+
+bench: $(READY) ## measurements (minutes)
+	$(BIN)/pytest tests/bench $(ARGS)
+
+pins: $(READY) ## compile requirements/*.txt again (PINS='--upgrade' for newer ones)
+	$(COMPILE) requirements/worker.in --output-file requirements/worker.txt
+	$(COMPILE) requirements/dev.in --output-file requirements/dev.txt --constraint requirements/worker.txt
+	@! grep -n '://' requirements/*.txt # the pins name packages and hashes, never where they were found

@@ -1,0 +1,40 @@
+"""Tuma's front door for services that send.
+
+    from tuma_producer import Producer, Send
+
+    producer = Producer.from_url("redis://127.0.0.1:6379/0", source="billing")
+    receipt = producer.enqueue(Send(account="lisoloo-main", to="+243990000001", message="Your invoice is ready."))
+    print(producer.get(receipt.id).counts)
+"""
+
+from __future__ import annotations
+
+from tuma_producer.aio import AsyncProducer
+from tuma_producer.client import Producer
+from tuma_producer.errors import (
+    IdempotencyConflict,
+    InvalidSend,
+    StoreUnavailable,
+    TumaError,
+    UnknownAccount,
+    UnknownIntent,
+)
+from tuma_producer.intents import Attempt, Intent, Receipt, Recipient, Send
+from tuma_producer.outcomes import Event
+
+__all__ = [
+    "AsyncProducer",
+    "Attempt",
+    "Event",
+    "IdempotencyConflict",
+    "Intent",
+    "InvalidSend",
+    "Producer",
+    "Receipt",
+    "Recipient",
+    "Send",
+    "StoreUnavailable",
+    "TumaError",
+    "UnknownAccount",
+    "UnknownIntent",
+]

@@ -1,0 +1,200 @@
+"""The producer for code on an event loop: the same methods as `Producer`, awaited."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from typing import Any, Literal, Self, overload
+
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError, ResponseError
+
+from tuma_producer.contract import wire
+from tuma_producer.contract.connection import connect_async, server_of, translated, url_from_environment
+from tuma_producer.contract.keys import ACCOUNTS, AccountKeys
+from tuma_producer.contract.reading import CHUNK, READ_AT_ONCE, STALLED_MS, Lookup, attempt_ids, by_account, entries
+from tuma_producer.errors import TumaError, UnknownAccount
+from tuma_producer.intents import Intent, Receipt, Send
+from tuma_producer.outcomes import Event
+
+
+class AsyncProducer:
+    """`Producer` for an event loop. What its methods mean, raise and promise is written there."""
+
+    def __init__(self, redis: Redis, *, source: str = "default") -> None:
+        self._redis = redis
+        self._source = source
+        self._where = server_of(redis)
+
+    @classmethod
+    def from_url(cls, url: str | None = None, *, source: str = "default") -> Self:
+        """A producer for the Redis at `url`, or at `TUMA_REDIS_URL` where none is given."""
+        return cls(connect_async(url or url_from_environment()), source=source)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._redis.aclose()
+
+    async def enqueue(self, send: Send) -> Receipt:
+        """Accept one send; see `Producer.enqueue`."""
+        request = wire.encode(send, self._source)
+        with translated(self._where):
+            reply = await request.script.run_async(self._redis, request.keys, request.args)
+        return await self._receipt(request, reply)
+
+    @overload
+    def enqueue_many(self, sends: Iterable[Send] | AsyncIterable[Send]) -> AsyncIterator[Receipt]: ...
+    @overload
+    def enqueue_many(
+        self, sends: Iterable[Send] | AsyncIterable[Send], *, return_errors: Literal[True]
+    ) -> AsyncIterator[Receipt | TumaError]: ...
+    async def enqueue_many(
+        self, sends: Iterable[Send] | AsyncIterable[Send], *, return_errors: bool = False
+    ) -> AsyncIterator[Receipt | TumaError]:
+        """Accept many sends; see `Producer.enqueue_many`."""
+        async for chunk in _chunks(sends, self._source):
+            for result in await self._enqueue_chunk(chunk):
+                if isinstance(result, TumaError) and not return_errors:
+                    raise result
+                yield result
+
+    async def _enqueue_chunk(self, chunk: list[wire.Enqueue]) -> list[Receipt | TumaError]:
+        with translated(self._where):
+            pipeline = self._redis.pipeline(transaction=False)
+            for request in chunk:
+                pipeline.evalsha(request.script.sha, len(request.keys), *request.keys, *request.args)
+            replies = await pipeline.execute(raise_on_error=False)
+        return [await self._result(request, reply) for request, reply in zip(chunk, replies, strict=True)]
+
+    async def _result(self, request: wire.Enqueue, reply: Any) -> Receipt | TumaError:  # noqa: ANN401 - a reply or redis-py's error
+        try:
+            with translated(self._where):
+                if isinstance(reply, NoScriptError):
+                    reply = await request.script.run_async(self._redis, request.keys, request.args)
+                elif isinstance(reply, Exception):
+                    raise reply
+            return await self._receipt(request, reply)
+        except TumaError as error:
+            return error
+
+    async def _receipt(self, request: wire.Enqueue, reply: list[bytes]) -> Receipt:
+        try:
+            return request.receipt(reply)
+        except UnknownAccount as error:
+            raise UnknownAccount(error.account, await self.accounts()) from None
+
+    async def accounts(self) -> tuple[str, ...]:
+        """The accounts that sends may name, sorted."""
+        with translated(self._where):
+            names: set[bytes] = await self._redis.smembers(ACCOUNTS)  # type: ignore[misc] # redis-py types it for both kinds of client
+            return tuple(sorted(name.decode() for name in names))
+
+    async def get(self, intent_id: str) -> Intent:
+        """Where an intent stands; see `Producer.get`."""
+        lookup = Lookup.of(intent_id)
+        keys = lookup.keys
+        with translated(self._where):
+            found: dict[bytes, bytes] = await self._redis.hgetall(keys.intent(lookup.short_id))  # type: ignore[misc] # as above
+            record = lookup.record(found)
+            pipeline = self._redis.pipeline(transaction=False)
+            pipeline.time()
+            pipeline.hgetall(keys.queue("send").state)
+            for batch_id in attempt_ids(record):
+                pipeline.hgetall(keys.batch(batch_id))
+            now, state, *batches = await pipeline.execute()
+        return lookup.intent(record, batches, state, now)
+
+    async def outcomes(
+        self,
+        group: str,
+        *,
+        accounts: Iterable[str] | None = None,
+        all_sources: bool = False,
+        start: Literal["beginning", "now"] = "beginning",
+        wait: float | None = None,
+    ) -> AsyncIterator[Event]:
+        """The events of this producer's source; see `Producer.outcomes`."""
+        cursor = _Cursor(self._redis, self._where, group, start)
+        chosen = tuple(accounts) if accounts is not None else None
+        while True:
+            batches = await cursor.read(chosen or await self.accounts(), wait)
+            if not batches and wait is not None:
+                return
+            for account, found in batches:
+                async for event in cursor.acknowledged(account, found, self._wanted(all_sources=all_sources)):
+                    yield event
+
+    def _wanted(self, *, all_sources: bool) -> Callable[[Event], bool]:
+        return lambda event: all_sources or event.source in {None, self._source}
+
+
+async def _chunks(sends: Iterable[Send] | AsyncIterable[Send], source: str) -> AsyncIterator[list[wire.Enqueue]]:
+    chunk: list[wire.Enqueue] = []
+    async for send in _each(sends):
+        chunk.append(wire.encode(send, source))
+        if len(chunk) == CHUNK:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+async def _each(sends: Iterable[Send] | AsyncIterable[Send]) -> AsyncIterator[Send]:
+    if isinstance(sends, AsyncIterable):
+        async for send in sends:
+            yield send
+    else:
+        for send in sends:
+            yield send
+
+
+class _Cursor:
+    """A consumer's place in the streams of some accounts; the synchronous one says why each step is as it is."""
+
+    def __init__(self, redis: Redis, where: str, group: str, start: Literal["beginning", "now"]) -> None:
+        self._redis = redis
+        self._where = where
+        self._group = group
+        self._start = "0" if start == "beginning" else "$"
+        self._consumer = secrets.token_hex(8)
+        self._joined: set[str] = set()
+
+    async def read(self, accounts: Iterable[str], wait: float | None) -> list[tuple[str, list[tuple[str, Event]]]]:
+        streams = {AccountKeys(account).events: account for account in accounts}
+        with translated(self._where):
+            for key in streams.keys() - self._joined:
+                await self._join(key)
+            stalled = [(account, found) for key, account in streams.items() if (found := await self._stalled(key, account))]
+            if stalled or not streams:
+                return stalled
+            block = 2000 if wait is None else max(1, min(2000, round(wait * 1000)))
+            reply = await self._redis.xreadgroup(
+                self._group, self._consumer, dict.fromkeys(streams, ">"), count=READ_AT_ONCE, block=block
+            )
+            return [batch for batch in by_account(streams, reply) if batch[1]]
+
+    async def _join(self, key: str) -> None:
+        try:
+            await self._redis.xgroup_create(key, self._group, id=self._start, mkstream=True)
+        except ResponseError as error:
+            if "BUSYGROUP" not in str(error):
+                raise
+        self._joined.add(key)
+
+    async def _stalled(self, key: str, account: str) -> list[tuple[str, Event]]:
+        reply: Any = await self._redis.xautoclaim(key, self._group, self._consumer, STALLED_MS, count=READ_AT_ONCE)
+        return list(entries(account, reply[1]))
+
+    async def acknowledged(
+        self, account: str, found: list[tuple[str, Event]], wanted: Callable[[Event], bool]
+    ) -> AsyncIterator[Event]:
+        done: list[str] = []
+        try:
+            for entry_id, event in found:
+                if wanted(event):
+                    yield event
+                done.append(entry_id)
+        finally:
+            if done:
+                with translated(self._where):
+                    await self._redis.xack(AccountKeys(account).events, self._group, *done)

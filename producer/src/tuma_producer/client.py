@@ -1,0 +1,189 @@
+"""The producer for ordinary, synchronous code."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Any, Literal, Self, overload
+
+from redis import Redis
+from redis.exceptions import NoScriptError, ResponseError
+
+from tuma_producer.contract import wire
+from tuma_producer.contract.connection import connect, server_of, translated, url_from_environment
+from tuma_producer.contract.keys import ACCOUNTS, AccountKeys
+from tuma_producer.contract.reading import CHUNK, READ_AT_ONCE, STALLED_MS, Lookup, attempt_ids, by_account, entries
+from tuma_producer.errors import TumaError, UnknownAccount
+from tuma_producer.intents import Intent, Receipt, Send
+from tuma_producer.outcomes import Event
+
+
+class Producer:
+    """Hands sends to Tuma and tells what became of them. Thread-safe.
+
+    `source` names the service on whose behalf it acts: fairness is between sources, and idempotency keys are a source's own.
+    Every method raises `StoreUnavailable` where Redis cannot be reached.
+    """
+
+    def __init__(self, redis: Redis, *, source: str = "default") -> None:
+        self._redis = redis
+        self._source = source
+        self._where = server_of(redis)
+
+    @classmethod
+    def from_url(cls, url: str | None = None, *, source: str = "default") -> Self:
+        """A producer for the Redis at `url`, or at `TUMA_REDIS_URL` where none is given."""
+        return cls(connect(url or url_from_environment()), source=source)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._redis.close()
+
+    def enqueue(self, send: Send) -> Receipt:
+        """Accept one send. Once this returns, the intent is in Redis and will end.
+
+        Raises `UnknownAccount`, `IdempotencyConflict`. Where `StoreUnavailable` is raised the send may or may not have been accepted;
+        repeat it with an idempotency key.
+        """
+        request = wire.encode(send, self._source)
+        with translated(self._where):
+            reply = request.script.run(self._redis, request.keys, request.args)
+        return self._receipt(request, reply)
+
+    @overload
+    def enqueue_many(self, sends: Iterable[Send]) -> Iterator[Receipt]: ...
+    @overload
+    def enqueue_many(self, sends: Iterable[Send], *, return_errors: Literal[True]) -> Iterator[Receipt | TumaError]: ...
+    def enqueue_many(self, sends: Iterable[Send], *, return_errors: bool = False) -> Iterator[Receipt | TumaError]:
+        """Accept many sends, a pipeline at a time, and yield their receipts in order. `sends` is consumed lazily.
+
+        Nothing happens before the first receipt is asked for. A send that is refused raises at its place, when all of its pipeline
+        have been offered; with `return_errors` the error is yielded at its place instead and the rest goes on.
+        """
+        remaining = iter(sends)
+        while chunk := [wire.encode(send, self._source) for send in islice(remaining, CHUNK)]:
+            for result in self._enqueue_chunk(chunk):
+                if isinstance(result, TumaError) and not return_errors:
+                    raise result
+                yield result
+
+    def _enqueue_chunk(self, chunk: list[wire.Enqueue]) -> list[Receipt | TumaError]:
+        with translated(self._where):
+            pipeline = self._redis.pipeline(transaction=False)
+            for request in chunk:
+                pipeline.evalsha(request.script.sha, len(request.keys), *request.keys, *request.args)
+            replies = pipeline.execute(raise_on_error=False)
+        return [self._result(request, reply) for request, reply in zip(chunk, replies, strict=True)]
+
+    def _result(self, request: wire.Enqueue, reply: Any) -> Receipt | TumaError:  # noqa: ANN401 - a reply or redis-py's error
+        try:
+            with translated(self._where):
+                if isinstance(reply, NoScriptError):
+                    reply = request.script.run(self._redis, request.keys, request.args)
+                elif isinstance(reply, Exception):
+                    raise reply
+            return self._receipt(request, reply)
+        except TumaError as error:
+            return error
+
+    def _receipt(self, request: wire.Enqueue, reply: list[bytes]) -> Receipt:
+        try:
+            return request.receipt(reply)
+        except UnknownAccount as error:
+            raise UnknownAccount(error.account, self.accounts()) from None
+
+    def accounts(self) -> tuple[str, ...]:
+        """The accounts that sends may name, sorted."""
+        with translated(self._where):
+            return tuple(sorted(name.decode() for name in self._redis.smembers(ACCOUNTS)))
+
+    def get(self, intent_id: str) -> Intent:
+        """Where an intent stands, recipient by recipient, and what holds it. Raises `UnknownIntent`."""
+        lookup = Lookup.of(intent_id)
+        keys = lookup.keys
+        with translated(self._where):
+            record = lookup.record(self._redis.hgetall(keys.intent(lookup.short_id)))
+            pipeline = self._redis.pipeline(transaction=False)
+            pipeline.time()
+            pipeline.hgetall(keys.queue("send").state)
+            for batch_id in attempt_ids(record):
+                pipeline.hgetall(keys.batch(batch_id))
+            now, state, *batches = pipeline.execute()
+        return lookup.intent(record, batches, state, now)
+
+    def outcomes(
+        self,
+        group: str,
+        *,
+        accounts: Iterable[str] | None = None,
+        all_sources: bool = False,
+        start: Literal["beginning", "now"] = "beginning",
+        wait: float | None = None,
+    ) -> Iterator[Event]:
+        """The events of this producer's source, each acknowledged once the loop body has come back for the next.
+
+        Consumers that name the same `group` share the events between them; one that dies leaves its unacknowledged events to the
+        others after a minute. `accounts` defaults to all, `start` says where a new group begins, and `wait` ends the iteration after
+        so many seconds without an event (None: never). At least once: an event may come again, with the same `id`.
+        """
+        cursor = _Cursor(self._redis, self._where, group, start)
+        chosen = tuple(accounts) if accounts is not None else None
+        while True:
+            batches = cursor.read(chosen or self.accounts(), wait)
+            if not batches and wait is not None:
+                return
+            for account, found in batches:
+                yield from cursor.acknowledged(account, found, lambda event: all_sources or event.source in {None, self._source})
+
+
+class _Cursor:
+    """A consumer's place in the streams of some accounts."""
+
+    def __init__(self, redis: Redis, where: str, group: str, start: Literal["beginning", "now"]) -> None:
+        self._redis = redis
+        self._where = where
+        self._group = group
+        self._start = "0" if start == "beginning" else "$"
+        self._consumer = secrets.token_hex(8)
+        self._joined: set[str] = set()
+
+    def read(self, accounts: Iterable[str], wait: float | None) -> list[tuple[str, list[tuple[str, Event]]]]:
+        """The next events, first those that another consumer left behind. Blocks for `wait` seconds, at most for a second or two."""
+        streams = {AccountKeys(account).events: account for account in accounts}
+        with translated(self._where):
+            for key in streams.keys() - self._joined:
+                self._join(key)
+            stalled = [(account, found) for key, account in streams.items() if (found := self._stalled(key, account))]
+            if stalled or not streams:
+                return stalled
+            block = 2000 if wait is None else max(1, min(2000, round(wait * 1000)))
+            reply = self._redis.xreadgroup(
+                self._group, self._consumer, dict.fromkeys(streams, ">"), count=READ_AT_ONCE, block=block
+            )
+            return [batch for batch in by_account(streams, reply) if batch[1]]
+
+    def _join(self, key: str) -> None:
+        try:
+            self._redis.xgroup_create(key, self._group, id=self._start, mkstream=True)
+        except ResponseError as error:
+            if "BUSYGROUP" not in str(error):  # the group is there already: that is what we wanted
+                raise
+        self._joined.add(key)
+
+    def _stalled(self, key: str, account: str) -> list[tuple[str, Event]]:
+        reply: Any = self._redis.xautoclaim(key, self._group, self._consumer, STALLED_MS, count=READ_AT_ONCE)
+        return list(entries(account, reply[1]))
+
+    def acknowledged(self, account: str, found: list[tuple[str, Event]], wanted: Callable[[Event], bool]) -> Iterator[Event]:
+        """Yield the wanted events; acknowledge each when the caller comes back, in one command for all of them."""
+        done: list[str] = []
+        try:
+            for entry_id, event in found:
+                if wanted(event):
+                    yield event
+                done.append(entry_id)
+        finally:
+            if done:
+                with translated(self._where):
+                    self._redis.xack(AccountKeys(account).events, self._group, *done)

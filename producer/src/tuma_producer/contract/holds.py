@@ -1,0 +1,44 @@
+"""Why the jobs of a queue do not move, in words. Read from the queue's state, which the claim script keeps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+
+def holds(state: Mapping[str, str], *, lane: int, source: str, now_ms: int) -> tuple[str, ...]:
+    """What holds a job of this lane and source back now, the weightiest first. Empty where nothing does."""
+    found = [
+        _halt(state),
+        "the queue is paused" if "paused" in state else None,
+        "its priority is paused" if f"paused:lane:{lane}" in state else None,
+        "its source is paused" if f"paused:source:{source}" in state else None,
+        _until(state, "blocked_until", now_ms, "the provider asked for no calls"),
+        "one probe call is on its way after a block" if state.get("probing", "next") != "next" else None,
+        _limit(state, lane, now_ms),
+    ]
+    return tuple(hold for hold in found if hold is not None)
+
+
+def _halt(state: Mapping[str, str]) -> str | None:
+    if "halt" not in state:
+        return None
+    halt = json.loads(state["halt"])
+    since = _time(int(state["halted_at"])) if "halted_at" in state else "an unknown time"
+    return f"the account is halted: {halt['fault']} ({halt['code']}) since {since}"
+
+
+def _until(state: Mapping[str, str], field: str, now_ms: int, why: str) -> str | None:
+    until = int(float(state.get(field, 0)))
+    return f"{why} until {_time(until)}" if until > now_ms else None
+
+
+def _limit(state: Mapping[str, str], lane: int, now_ms: int) -> str | None:
+    if lane < int(state.get("quiet_from", 3)):
+        return None
+    return _until(state, "quiet_until", now_ms, "the limit is used up")
+
+
+def _time(milliseconds: int) -> str:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds")

@@ -1,0 +1,123 @@
+"""The name of every Redis key that Tuma uses.
+
+All keys of an account carry the account's name as their hash tag, so that a cluster keeps them on one node and a script may touch
+them together. No other module composes a key.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+ACCOUNTS = "tuma:accounts"  # set of account names, for listing only; it shares no slot with any account
+
+
+@dataclass(frozen=True)
+class QueueKeys:
+    """The keys of one queue of an account. A queue's name is `<account>.<operation>`."""
+
+    account: str
+    operation: str
+
+    @cached_property
+    def _prefix(self) -> str:
+        return f"tuma:{{{self.account}}}:{self.operation}:"
+
+    @cached_property
+    def entries(self) -> str:
+        """Sorted set, all scores 0: `lane|source|group|time|subject` for each job that may go now."""
+        return self._prefix + "entries"
+
+    @cached_property
+    def groups(self) -> str:
+        """Sorted set, all scores 0: `lane|source|time|group`, the groups of each source in the order of their oldest job."""
+        return self._prefix + "groups"
+
+    def sources(self, lane: int) -> str:
+        """Sorted set: the sources that have work in this lane, by the share of the allowance they have used."""
+        return f"{self._prefix}sources:{lane}"
+
+    @cached_property
+    def due(self) -> str:
+        """Sorted set: `lane|source|group|subject` of each job that waits for a time, by that time in milliseconds."""
+        return self._prefix + "due"
+
+    @cached_property
+    def inflight(self) -> str:
+        """Hash: batch id to what was claimed, for each batch that a worker holds."""
+        return self._prefix + "inflight"
+
+    @cached_property
+    def leases(self) -> str:
+        """Sorted set: batch id by the end of its lease in milliseconds."""
+        return self._prefix + "leases"
+
+    @cached_property
+    def used(self) -> str:
+        """Hash: `limit|lane` to the weight that counts against that limit now, in flight or ended within its window."""
+        return self._prefix + "used"
+
+    def window(self, limit: str) -> str:
+        """List, oldest first: `slot:weight:weight:weight`, the weights of each lane's calls that ended by that slot's time."""
+        return f"{self._prefix}window:{limit}"
+
+    @cached_property
+    def state(self) -> str:
+        """Hash: pauses, halt, block, pacing, fairness clocks, the alarm: everything about the queue that is one value."""
+        return self._prefix + "state"
+
+    @cached_property
+    def crashes(self) -> str:
+        """Hash: subject to how often a worker died holding it. Expires a day after the last one."""
+        return self._prefix + "crashes"
+
+    @cached_property
+    def bell(self) -> str:
+        """List with at most one token: consumers block on it; whoever makes work possible rings it."""
+        return self._prefix + "bell"
+
+    @cached_property
+    def messages(self) -> str:
+        """Hash: message id to the Dramatiq message, for actors that are no sends."""
+        return self._prefix + "messages"
+
+
+@dataclass(frozen=True)
+class AccountKeys:
+    """The keys of one account."""
+
+    account: str
+
+    @cached_property
+    def _prefix(self) -> str:
+        return f"tuma:{{{self.account}}}:"
+
+    @cached_property
+    def profile(self) -> str:
+        """Hash: what producers may know about the account. Written by every process that is configured with it."""
+        return self._prefix + "profile"
+
+    @cached_property
+    def events(self) -> str:
+        """Stream: every change of state of every intent of the account."""
+        return self._prefix + "events"
+
+    def intent(self, short_id: str) -> str:
+        """Hash: an intent's record, with a field per recipient."""
+        return f"{self._prefix}intent:{short_id}"
+
+    def idempotency(self, digest: str) -> str:
+        """String: the intent that a source's idempotency key stands for, and a digest of its body."""
+        return f"{self._prefix}idempotency:{digest}"
+
+    def batch(self, batch_id: str) -> str:
+        """Hash: one attempt with its evidence, and the intent of each of its recipients."""
+        return f"{self._prefix}batch:{batch_id}"
+
+    def provider_id(self, provider_id: str) -> str:
+        """String: the batch that the provider knows under this id."""
+        return f"{self._prefix}provider-id:{provider_id}"
+
+    def queue(self, operation: str) -> QueueKeys:
+        """The keys of one of this account's queues."""
+        return QueueKeys(self.account, operation)

@@ -1,0 +1,70 @@
+-- Moving recipients from state to state, with one event for each move. Shared by every script that changes a recipient.
+--
+-- A recipient is a field of its intent's hash: state|since ms|evidence|reason|batch|provider's id for it.
+-- The caller says from which states a move is allowed: the table of moves is Python's. What is not allowed is left as it is,
+-- which makes every repeat and every late or doubled piece of news harmless.
+--
+-- c: {now, events, maxlen, ends, retention}    ends: ' state state ' as text; retention: ms that a finished intent is kept
+-- items: {key, id, number, target, allowed, evidence, reason, batch, provider_id}; items of one intent stand together
+-- Returns for each item what became of it: 'moved', 'missing', or the state that did not allow it.
+
+local function move_event(c, id, source, seq, item, state, correction)
+  redis.call('XADD', c.events, 'MAXLEN', '~', c.maxlen, '*', 'e', state, 'i', id, 's', source, 'q', seq, 'r', item.number,
+    'v', item.evidence, 'w', item.reason, 'b', item.batch, 'c', correction)
+end
+
+local function move_is(list, state)
+  return string.find(list, ' ' .. state .. ' ', 1, true) ~= nil
+end
+
+-- items[from..to] all belong to the intent `key`: read once, write once.
+local function move_intent(c, items, from, to, results)
+  local key, id = items[from].key, items[from].id
+  local names = {'seq', 'open', 'source'}
+  for i = from, to do
+    names[#names + 1] = items[i].number
+  end
+  local was = redis.call('HMGET', key, unpack(names))
+  local seq, open, source = tonumber(was[1]), tonumber(was[2]), was[3]
+  local writes, open_before = {}, open
+  for i = from, to do
+    local item, packed = items[i], was[3 + i - from + 1]
+    local state = packed and string.match(packed, '^%a+')
+    if not state then
+      results[i] = 'missing'
+    elseif not move_is(item.allowed, state) then
+      results[i] = state
+    else
+      local was_end, is_end = move_is(c.ends, state), move_is(c.ends, item.target)
+      seq = seq + 1
+      open = open + (was_end and 1 or 0) - (is_end and 1 or 0)
+      writes[#writes + 1] = item.number
+      writes[#writes + 1] = item.target .. '|' .. c.now .. '|' .. item.evidence .. '|' .. item.reason .. '|' .. item.batch .. '|'
+        .. item.provider_id
+      move_event(c, id, source, seq, item, item.target, was_end and 1 or 0)
+      results[i] = 'moved'
+    end
+  end
+  if #writes == 0 then
+    return
+  end
+  if open == 0 and open_before > 0 then
+    seq = seq + 1
+    redis.call('XADD', c.events, 'MAXLEN', '~', c.maxlen, '*', 'e', 'done', 'i', id, 's', source, 'q', seq)
+    redis.call('PEXPIRE', key, c.retention)
+  end
+  redis.call('HSET', key, 'seq', seq, 'open', open, unpack(writes))
+end
+
+local function move_all(c, items)
+  local results, from = {}, 1
+  while from <= #items do
+    local to = from
+    while to < #items and to - from < 999 and items[to + 1].key == items[from].key do
+      to = to + 1
+    end
+    move_intent(c, items, from, to, results)
+    from = to + 1
+  end
+  return results
+end

@@ -1,0 +1,58 @@
+-- Putting jobs where a claim finds them. Shared by every script that makes a job ready.
+--
+-- entries: lane|source|group|time|subject     one per job
+-- groups:  lane|source|time|group             one per group; time is that of the group's oldest entry
+-- sources: source, by the share it has used   one per source with work in the lane
+--
+-- Both member forms sort as text in the order in which a claim wants them, so no script needs a key whose name it has to compute.
+
+-- The oldest time in a group, or nil. prefix: lane|source|group|
+local function ready_head(entries, prefix)
+  local first = redis.call('ZRANGE', entries, '[' .. prefix, '[' .. prefix .. '\255', 'BYLEX', 'LIMIT', 0, 1)[1]
+  return first and string.sub(first, #prefix + 1, #prefix + 11)
+end
+
+-- Members of entries sort by time as text, so a time is eleven hexadecimal digits.
+local function ready_time(ms)
+  return string.format('%011x', ms)
+end
+
+-- A source that comes back joins at the lane's present share: it gets no credit for having been away.
+local function ready_source(sources, state, lane, source)
+  if not redis.call('ZSCORE', sources, source) then
+    redis.call('ZADD', sources, redis.call('HGET', state, 'share:' .. lane) or 0, source)
+  end
+end
+
+-- Make jobs of one group ready. items: {time, subject, time, subject, ...}, oldest first.
+local function ready_push(k, lane, source, group, items)
+  local prefix = lane .. '|' .. source .. '|' .. group .. '|'
+  local head = ready_head(k.entries, prefix)
+  for from = 1, #items, 2000 do
+    local members = {}
+    for i = from, math.min(from + 1999, #items), 2 do
+      members[#members + 1] = 0
+      members[#members + 1] = prefix .. items[i] .. '|' .. items[i + 1]
+    end
+    redis.call('ZADD', k.entries, unpack(members))
+  end
+  if not head or items[1] < head then
+    local place = lane .. '|' .. source .. '|'
+    if head then
+      redis.call('ZREM', k.groups, place .. head .. '|' .. group)
+    end
+    redis.call('ZADD', k.groups, 0, place .. items[1] .. '|' .. group)
+    ready_source(k.sources[lane + 1], k.state, lane, source)
+  end
+end
+
+-- Wake one consumer, unless a claim has said that no job of this lane can go before a time that its alarm covers.
+local function ready_ring(k, lane, now)
+  local quiet = redis.call('HMGET', k.state, 'quiet_until', 'quiet_from')
+  if quiet[1] and now < tonumber(quiet[1]) and lane >= tonumber(quiet[2]) then
+    return
+  end
+  if redis.call('LLEN', k.bell) == 0 then
+    redis.call('RPUSH', k.bell, 1)
+  end
+end

@@ -1,0 +1,91 @@
+"""What the synchronous and the asynchronous producer read in the same way: replies to records, stream batches to events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tuma_producer.contract import wire
+from tuma_producer.contract.holds import holds
+from tuma_producer.contract.keys import AccountKeys
+from tuma_producer.errors import UnknownIntent
+from tuma_producer.intents import Intent
+from tuma_producer.outcomes import Event, decode_event
+
+CHUNK = 100  # sends a pipeline carries
+READ_AT_ONCE = 500  # events
+STALLED_MS = 60_000  # an event that a consumer took and did not acknowledge for so long is given to another
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """The keys that tell about one intent. Raises `UnknownIntent` for a text that is no id."""
+
+    intent_id: str
+    account: str
+    short_id: str
+
+    @classmethod
+    def of(cls, intent_id: str) -> Lookup:
+        """The lookup for an id as `enqueue` returned it."""
+        parts = wire.split_id(intent_id)
+        if parts is None:
+            raise UnknownIntent(intent_id)
+        return cls(intent_id, *parts)
+
+    @property
+    def keys(self) -> AccountKeys:
+        """The account's keys."""
+        return AccountKeys(self.account)
+
+    def record(self, raw: Mapping[bytes, bytes]) -> dict[str, str]:
+        """The record as text. Raises `UnknownIntent` where there is none."""
+        if not raw:
+            raise UnknownIntent(self.intent_id)
+        return texts(raw)
+
+    def intent(
+        self,
+        record: dict[str, str],
+        batches: Sequence[Mapping[bytes, bytes]],
+        state: Mapping[bytes, bytes],
+        now: tuple[int, int],
+    ) -> Intent:
+        """Record, attempts and the queue's state as one answer."""
+        tried = zip(attempt_ids(record), batches, strict=True)
+        attempts = [found for batch_id, raw in tried if (found := wire.attempt(batch_id, texts(raw))) is not None]
+        waiting = any(value.startswith(("queued", "accepted")) for name, value in record.items() if name.startswith("+"))
+        now_ms = now[0] * 1000 + now[1] // 1000
+        held = holds(texts(state), lane=int(record["lane"]), source=record["source"], now_ms=now_ms) if waiting else ()
+        return wire.decode(self.intent_id, record, attempts, held)
+
+
+def attempt_ids(record: Mapping[str, str]) -> list[str]:
+    """The attempts that carried recipients of this intent, oldest first."""
+    return record.get("attempts", "").split()
+
+
+def texts(raw: Mapping[bytes, bytes]) -> dict[str, str]:
+    """A hash reply as text."""
+    return {name.decode(): value.decode() for name, value in raw.items()}
+
+
+Entry = tuple[str, Event]
+
+
+def entries(account: str, raw: Sequence[tuple[bytes, dict[bytes, bytes] | None]]) -> Iterator[Entry]:
+    """Stream entries as pairs of entry id and event. An entry that was trimmed while pending has no fields left and is passed over."""
+    for entry_id, fields in raw:
+        if fields:
+            yield entry_id.decode(), decode_event(account, entry_id.decode(), texts(fields))
+
+
+def by_account(streams: Mapping[str, str], reply: Any) -> Iterator[tuple[str, list[Entry]]]:  # noqa: ANN401 - a stream reply, in either protocol's form
+    """A read of several streams as entries by account. `streams` names the account of each stream's key."""
+    pairs = reply.items() if isinstance(reply, dict) else reply or ()
+    for key, found in pairs:
+        account = streams[key.decode()]
+        # With the newer protocol redis-py wraps the list of entries once more.
+        flat = found[0] if found and isinstance(found[0], list) else found
+        yield account, list(entries(account, flat))

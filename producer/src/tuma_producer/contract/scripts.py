@@ -1,0 +1,61 @@
+"""Loads the Lua scripts: one file per transition, with the few shared parts included by name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from hashlib import sha1
+from importlib import resources
+from typing import TYPE_CHECKING, Any, cast
+
+from redis.exceptions import NoScriptError
+
+if TYPE_CHECKING:
+    from redis import Redis
+    from redis.asyncio import Redis as AsyncRedis
+
+_SHARED = "tuma_producer.contract"
+_INCLUDE = re.compile(r"^-- include: (?:([\w.]+)/)?(\w+)$", re.MULTILINE)
+
+Argument = str | bytes | int | float
+
+
+@dataclass(frozen=True)
+class Script:
+    """A script's source, and the two ways to run it. Every script may be run twice with the same effect as once."""
+
+    source: str
+
+    @cached_property
+    def sha(self) -> str:
+        """The digest under which Redis knows the script. Not a security measure."""
+        return sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+
+    def run(self, redis: Redis, keys: Sequence[str], args: Sequence[Argument]) -> Any:  # noqa: ANN401 - a reply is what the script returns; its one caller gives it a type
+        """Run on the server; loads the script where the server does not know it (a restart, a failover)."""
+        try:
+            return redis.evalsha(self.sha, len(keys), *keys, *args)
+        except NoScriptError:
+            return redis.eval(self.source, len(keys), *keys, *args)
+
+    async def run_async(self, redis: AsyncRedis, keys: Sequence[str], args: Sequence[Argument]) -> Any:  # noqa: ANN401 - as above
+        """`run`, for an event loop."""
+        try:
+            return await cast("Any", redis.evalsha(self.sha, len(keys), *keys, *args))
+        except NoScriptError:
+            return await cast("Any", redis.eval(self.source, len(keys), *keys, *args))
+
+
+@cache
+def load(package: str, name: str) -> Script:
+    """The script `lua/<name>.lua` of a package, with its includes put in.
+
+    An include names the package that owns the part, `-- include: tuma_worker.queue/permits`; without one it is from the contract.
+    """
+    return Script(_INCLUDE.sub(lambda match: _text(match[1] or _SHARED, match[2]), _text(package, name)))
+
+
+def _text(package: str, name: str) -> str:
+    return resources.files(package).joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")

@@ -1,0 +1,175 @@
+"""The wire form: how an intent is written into Redis, and how its record is read back.
+
+The body is versioned JSON. A reader knows every version that was ever written; a field that it does not know is kept, not refused.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import Any
+
+from tuma_producer.contract.keys import AccountKeys
+from tuma_producer.contract.scripts import Argument, Script, load
+from tuma_producer.errors import IdempotencyConflict, UnknownAccount
+from tuma_producer.intents import Attempt, Intent, Receipt, Recipient, Send
+from tuma_producer.text import segment
+
+VERSION = 1
+LANES = ("otp", "transactional", "bulk")
+RETENTION_MS = 7 * 86_400_000  # how long a finished intent and a used idempotency key are remembered
+EVENTS_KEPT = 1_000_000  # of an account's stream, about; consumers that fall further behind lose the oldest
+ENQUEUE = load("tuma_producer.contract", "enqueue")
+
+
+def new_id() -> str:
+    """An id that sorts by time and cannot be guessed: milliseconds, then 60 random bits, in hexadecimal."""
+    return f"{time.time_ns() // 1_000_000:011x}{secrets.randbits(60):015x}"
+
+
+def full_id(account: str, short_id: str) -> str:
+    """The id that users see. It names the account, so that an id alone is enough to find the record."""
+    return f"{account}.{short_id}"
+
+
+def split_id(intent_id: str) -> tuple[str, str] | None:
+    """Account and short id, or None where the text cannot be an intent's id."""
+    account, _, short_id = intent_id.rpartition(".")
+    return (account, short_id) if account and short_id else None
+
+
+def digest(*parts: str | None) -> str:
+    """128 bits, in hexadecimal, that stand for these texts; no two different sequences share them in practice."""
+    encoded = json.dumps(parts, ensure_ascii=False).encode()
+    return blake2b(encoded, digest_size=16).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Enqueue:
+    """One call of the enqueue script, and what its receipt will say."""
+
+    script = ENQUEUE
+    keys: list[str]
+    args: list[Argument]
+    send: Send
+    short_id: str
+    recipients: int
+    segments: int
+
+    def receipt(self, reply: list[bytes]) -> Receipt:
+        """The script's reply as a receipt. Raises `UnknownAccount` or `IdempotencyConflict`."""
+        verdict = reply[0].decode()
+        if verdict == "unknown-account":
+            raise UnknownAccount(self.send.account)
+        intent_id = full_id(self.send.account, reply[1].decode())
+        if verdict == "conflict":
+            raise IdempotencyConflict(self.send.idempotency_key or "", intent_id)
+        dropped = len(self.send.to) - self.recipients
+        return Receipt(intent_id, self.recipients, self.segments, dropped, duplicate=verdict == "duplicate")
+
+
+def encode(send: Send, source: str) -> Enqueue:
+    """What to write for a send of this source. Pure but for the id."""
+    source = send.source or source
+    account = AccountKeys(send.account)
+    queue = account.queue("send")
+    lane = LANES.index(send.priority)
+    short_id = new_id()
+    numbers = list(dict.fromkeys(send.to))
+    segments = segment(send.message).segments
+    body = _body(send)
+    keys = [
+        account.profile, account.intent(short_id), queue.entries, queue.groups, queue.sources(0), queue.sources(1), queue.sources(2),
+        queue.due, queue.state, queue.bell, account.events,
+    ]  # fmt: skip
+    body_digest = ""
+    if send.idempotency_key is not None:
+        keys.append(account.idempotency(digest(source, send.idempotency_key)))
+        body_digest = digest(body, _deadline(send), *sorted(numbers))
+    args: list[Argument] = [
+        short_id, source, lane, _group(send, short_id, segments), 0, _deadline(send), body, body_digest, RETENTION_MS, EVENTS_KEPT,
+        *numbers,
+    ]  # fmt: skip
+    return Enqueue(keys, args, send, short_id, len(numbers), segments)
+
+
+def _group(send: Send, short_id: str, segments: int) -> str:
+    """What may share a call: `actor.segments.most.digest`. Sends with the same text and sender meet in one group."""
+    own = None if send.coalesce else short_id
+    return f"send.{segments}.0.{digest(send.message, send.sender_id, own)}"
+
+
+def _deadline(send: Send) -> str:
+    if send.expires_in is not None:
+        return f"+{round(send.expires_in * 1000)}"
+    if send.expires_at is not None:
+        return str(round(send.expires_at.timestamp() * 1000))
+    return ""
+
+
+def _body(send: Send) -> str:
+    fields: dict[str, Any] = {"v": VERSION, "message": send.message}
+    if send.sender_id is not None:
+        fields["sender_id"] = send.sender_id
+    if send.on_unknown != "hold":
+        fields["on_unknown"] = send.on_unknown
+    if send.campaign_name is not None:
+        fields["campaign_name"] = send.campaign_name
+    if send.metadata:
+        fields["metadata"] = send.metadata
+    return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+
+
+def instant(milliseconds: str) -> datetime | None:
+    """Unix milliseconds as an instant; None for an empty text."""
+    return datetime.fromtimestamp(int(milliseconds) / 1000, UTC) if milliseconds else None
+
+
+def decode(intent_id: str, record: Mapping[str, str], attempts: Iterable[Attempt] = (), holds: Iterable[str] = ()) -> Intent:
+    """A record as its users see it. Counts are counted, not kept: they cannot fail to add up."""
+    recipients = tuple(recipient(name, value) for name, value in record.items() if name.startswith("+"))
+    body = json.loads(record["body"])
+    return Intent(
+        id=intent_id,
+        state="done" if record["open"] == "0" else "active",
+        source=record["source"],
+        priority=LANES[int(record["lane"])],
+        accepted=instant(record["at"]) or datetime.fromtimestamp(0, UTC),
+        expires=instant(record["expires"]),
+        counts=dict(Counter(one.state for one in recipients)),
+        recipients=recipients,
+        attempts=tuple(attempts),
+        holds=tuple(holds),
+        campaign_name=body.get("campaign_name"),
+        metadata=body.get("metadata", {}),
+    )
+
+
+def recipient(number: str, packed: str) -> Recipient:
+    """A recipient's field: `state|since|evidence|reason|attempt|provider id`, or the bare state where nothing happened yet."""
+    state, since, evidence, reason, attempt, provider_id = (*packed.split("|"), "", "", "", "", "")[:6]
+    return Recipient(number, state, instant(since), evidence or None, reason or None, attempt or None, provider_id or None)
+
+
+def attempt(batch_id: str, record: Mapping[str, str]) -> Attempt | None:
+    """An attempt's record as its users see it; None where it has been forgotten."""
+    started = instant(record.get("at", ""))
+    if started is None:
+        return None
+    return Attempt(
+        id=batch_id,
+        phase=record.get("phase", "calling"),
+        started=started,
+        ended=instant(record.get("ended", "")),
+        code=record.get("code") or None,
+        provider_id=record.get("provider_id") or None,
+    )
+
+
+__all__ = ["ENQUEUE", "Enqueue", "Script", "attempt", "decode", "digest", "encode", "full_id", "new_id", "recipient", "split_id"]

@@ -1,0 +1,190 @@
+"""What a producer asks for, and what it is told at once."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from tuma_producer.errors import InvalidSend
+
+MAX_RECIPIENTS = 10_000  # of one intent: it is written in one atomic step, which must not hold up everybody else's
+MAX_CHARACTERS = 1_600  # of a text: both providers' documented maximum
+
+Priority = Literal["otp", "transactional", "bulk"]
+
+_SPACING = re.compile(r"[\s\-().\u00a0\u2011]")
+_E164 = re.compile(r"^\+[1-9]\d{7,14}$")
+_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+
+
+def normalise_number(number: str) -> str:
+    """A phone number as E.164: spaces, dashes, dots and brackets removed, a leading `00` read as `+`.
+
+    Raises `ValueError` where the rest is no international number. The message does not repeat the number.
+    """
+    compact = _SPACING.sub("", number)
+    if compact.startswith("00"):
+        compact = "+" + compact[2:]
+    if not _E164.match(compact):
+        message = f"{mask(number)} is not an international number: a plus sign and 8 to 15 digits, the first of them not 0"
+        raise ValueError(message)
+    return compact
+
+
+def mask(number: str) -> str:
+    """A number as it may be shown: its first and last few characters."""
+    visible = 4
+    return f"{number[:visible]}…{number[-2:]}" if len(number) > visible + 2 else "…"
+
+
+def _numbers(value: object) -> list[str]:
+    entries = [value] if isinstance(value, str) else list(value) if isinstance(value, (list, tuple)) else None
+    if not entries:
+        message = "must be a phone number or a list with at least one"
+        raise ValueError(message)
+    if len(entries) > MAX_RECIPIENTS:
+        message = f"has {len(entries)} numbers; at most {MAX_RECIPIENTS} fit one send, split the list"
+        raise ValueError(message)
+    return [_number(position, entry) for position, entry in enumerate(entries)]
+
+
+def _number(position: int, entry: object) -> str:
+    if not isinstance(entry, str):
+        message = f"entry {position} is no text"
+        raise ValueError(message)  # noqa: TRY004 - pydantic turns ValueError, and not TypeError, into a finding
+    try:
+        return normalise_number(entry)
+    except ValueError as error:
+        message = f"entry {position}: {error}"
+        raise ValueError(message) from None
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        message = "is empty"
+        raise ValueError(message)
+    return text
+
+
+class Send(BaseModel):
+    """One send intent: this text, to these recipients, through this account.
+
+    Construct it with keywords; a field that breaks a rule raises `InvalidSend` naming field and rule.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    account: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
+    """The account to send through, as ops named it."""
+    to: Annotated[list[str], BeforeValidator(_numbers)]
+    """One number or a list. Spaces, dashes and a leading 00 are understood; duplicates are dropped and counted in the receipt."""
+    message: Annotated[str, Field(max_length=MAX_CHARACTERS), AfterValidator(_not_blank)]
+    """The text, at most 1,600 characters."""
+    sender_id: Annotated[str, Field(min_length=1, max_length=15)] | None = None
+    """What the handset shows as the sender; the account's own where absent."""
+    priority: Priority = "transactional"
+    """`otp` goes before `transactional`, which goes before `bulk`."""
+    source: Annotated[str, Field(pattern=_NAME.pattern)] | None = None
+    """The service that asks; fairness is between sources. The producer's own where absent."""
+    idempotency_key: Annotated[str, Field(min_length=1, max_length=255)] | None = None
+    """The same key and body is the same intent, however often it is enqueued, for as long as the record is kept."""
+    expires_in: Annotated[float, Field(gt=0)] | None = None
+    """Seconds from acceptance after which it must not be handed over any more; it then ends `expired`."""
+    expires_at: AwareDatetime | None = None
+    """The same as an instant. At most one of the two may be given."""
+    on_unknown: Literal["hold", "resend"] = "hold"
+    """What to do with a call whose outcome stays unknown: end `unknown`, or send again at the risk of a second copy."""
+    coalesce: bool = True
+    """Whether recipients may share a provider's call with those of other intents with the same text and sender."""
+    campaign_name: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    """A label to find it by."""
+    metadata: dict[str, str] = Field(default_factory=dict)
+    """The caller's own labels; they come back in `get`."""
+
+    def __init__(self, **data: Any) -> None:  # noqa: ANN401 - pydantic checks every field; this only turns its error into ours
+        try:
+            super().__init__(**data)
+        except ValidationError as error:
+            raise _invalid(error) from None
+
+    @model_validator(mode="after")
+    def _one_deadline(self) -> Self:
+        if self.expires_in is not None and self.expires_at is not None:
+            message = "give either expires_in or expires_at, not both"
+            raise ValueError(message)
+        return self
+
+
+def _invalid(error: ValidationError) -> InvalidSend:
+    """The first finding of pydantic's, without the input it was about."""
+    finding = error.errors(include_url=False, include_input=False, include_context=True)[0]
+    name = str(finding["loc"][0]) if finding["loc"] else "expires_at"
+    return InvalidSend(name, finding["msg"].removeprefix("Value error, "))
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What `enqueue` returns once the intent is in Redis.
+
+    `recipients` counts distinct numbers, `dropped` the duplicates that were left out, `segments` those of the text for one recipient.
+    `duplicate` is true where the idempotency key stood for this very send already; `id` is then the first one's.
+    """
+
+    id: str
+    recipients: int
+    segments: int
+    dropped: int = 0
+    duplicate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """Where one recipient of an intent stands: its state, since when, who says so, and why where there is a reason.
+
+    `attempt` names the last call that carried it, `provider_id` what the provider calls it.
+    """
+
+    number: str
+    state: str
+    since: datetime | None = None
+    evidence: str | None = None
+    reason: str | None = None
+    attempt: str | None = None
+    provider_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One call to the provider that carried recipients of an intent, with what became of it."""
+
+    id: str
+    phase: str
+    started: datetime
+    ended: datetime | None = None
+    code: str | None = None
+    provider_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """An intent as `get` finds it. `counts` has a number for each state that any recipient is in; they add up to all recipients.
+
+    `holds` says, in words, what its waiting recipients are waiting for.
+    """
+
+    id: str
+    state: str
+    source: str
+    priority: str
+    accepted: datetime
+    expires: datetime | None
+    counts: dict[str, int]
+    recipients: tuple[Recipient, ...]
+    attempts: tuple[Attempt, ...] = ()
+    holds: tuple[str, ...] = ()
+    campaign_name: str | None = None
+    metadata: dict[str, str] = field(default_factory=dict)

@@ -1,0 +1,80 @@
+"""What became of every message: the events of an account's stream as CloudEvents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from tuma_producer.contract.wire import full_id
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One change of state. `as_cloudevent` gives the CloudEvents 1.0 JSON form.
+
+    `type` is `tuma.recipient.<state>`, `tuma.intent.accepted`, `tuma.intent.done` or `tuma.account.halted`. `sequence` counts an
+    intent's events from 1 without gaps. `correction` is true where better evidence changed an end.
+    """
+
+    id: str
+    type: str
+    time: datetime
+    account: str
+    intent: str | None = None
+    source: str | None = None
+    sequence: int | None = None
+    recipient: str | None = None
+    evidence: str | None = None
+    reason: str | None = None
+    attempt: str | None = None
+    correction: bool = False
+    data: dict[str, Any] = field(default_factory=dict)
+
+    def as_cloudevent(self) -> dict[str, Any]:
+        """The event in CloudEvents 1.0 JSON form; `source` there names where it happened, as that specification wants it."""
+        known = {
+            "recipient": self.recipient, "evidence": self.evidence, "reason": self.reason, "attempt": self.attempt, "source": self.source,
+        }  # fmt: skip
+        data = {name: value for name, value in known.items() if value is not None} | self.data
+        if self.correction:
+            data["correction"] = True
+        event: dict[str, Any] = {
+            "specversion": "1.0",
+            "id": self.id,
+            "type": self.type,
+            "source": f"/tuma/accounts/{self.account}",
+            "time": self.time.isoformat(timespec="milliseconds"),
+            "datacontenttype": "application/json",
+            "data": data,
+        }
+        if self.intent is not None:
+            event |= {"subject": self.intent, "sequence": f"{self.sequence:010d}"}
+        return event
+
+
+def decode_event(account: str, entry_id: str, fields: Mapping[str, str]) -> Event:
+    """A stream entry as an event. The entry's id is the server's time, so it is the event's time as well."""
+    state, short_id = fields["e"], fields.get("i")
+    return Event(
+        id=f"{account}/{entry_id}",
+        type=_type(state, fields),
+        time=datetime.fromtimestamp(int(entry_id.partition("-")[0]) / 1000, UTC),
+        account=account,
+        intent=full_id(account, short_id) if short_id else None,
+        source=fields.get("s"),
+        sequence=int(fields["q"]) if "q" in fields else None,
+        recipient=fields.get("r"),
+        evidence=fields.get("v") or None,
+        reason=fields.get("w") or None,
+        attempt=fields.get("b") or None,
+        correction=fields.get("c") == "1",
+        data={"recipients": int(fields["n"])} if "n" in fields else {},
+    )
+
+
+def _type(state: str, fields: Mapping[str, str]) -> str:
+    if "r" in fields:
+        return f"tuma.recipient.{state}"
+    return f"tuma.intent.{state}" if "i" in fields else f"tuma.account.{state}"

@@ -1,0 +1,93 @@
+"""What must hold of every provider's webhooks: read in our words, or refused naming the field, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.contract.canned import InventedAccount, webhook
+
+from tuma_worker.core.states import Evidence, RecipientState
+from tuma_worker.providers import PROVIDERS, named
+from tuma_worker.providers.base import BadReceipt
+
+if TYPE_CHECKING:
+    from tuma_worker.providers.base import Receipts
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@pytest.fixture(params=sorted(PROVIDERS))
+def provider(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def receipts(provider: str) -> Receipts:
+    return named(provider).receipts(InventedAccount("https://provider.example"))
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "evidence"),
+    [
+        ("receipt-sent", RecipientState.SENT, Evidence.OPERATOR),
+        ("receipt-delivered", RecipientState.DELIVERED, Evidence.HANDSET),
+        ("receipt-failed", RecipientState.FAILED, Evidence.OPERATOR),
+        ("receipt-strange", None, Evidence.PROVIDER),
+    ],
+)
+def test_a_receipt_says_whom_it_is_about_and_what_became_of_it(
+    receipts: Receipts, provider: str, name: str, state: RecipientState | None, evidence: Evidence
+) -> None:
+    (receipt,) = receipts.read(json.dumps(webhook(provider, name)).encode())
+    assert (receipt.state, receipt.evidence) == (state, evidence)
+    assert receipt.number is not None
+    assert receipt.number.startswith("+2")
+    assert receipt.provider_id
+    assert receipt.event_id
+    assert receipt.occurred_at is not None
+    assert 1_747_000_000_000 < receipt.occurred_at < 1_748_000_000_000
+    assert (receipt.reason is not None) == (name == "receipt-failed")
+
+
+@pytest.mark.parametrize("body", [b"", b"null", b"[]", b"{", b"\xff\xfe", b'"sms.sent"', b"{}", b'{"event": 7, "event_type": {}}'])
+def test_a_body_that_is_no_receipt_is_refused_naming_what_is_missing(receipts: Receipts, body: bytes) -> None:
+    with pytest.raises(BadReceipt, match=r"^(body|event|event_type): "):
+        receipts.read(body)
+
+
+def test_news_about_a_recipient_without_its_number_is_not_taken_for_news_about_the_call(receipts: Receipts, provider: str) -> None:
+    body = webhook(provider, "receipt-delivered")
+    body["data"] = {"segments": 1, "message_id": "msg_1"}
+    with pytest.raises(BadReceipt, match=r"^data\.\w+: "):
+        receipts.read(json.dumps(body).encode())
+
+
+@settings(max_examples=200, deadline=None)
+@given(inner=JSON, outer=JSON, event=st.sampled_from(["sms.sent", "sms.failed", "sms.queued", "sms.other"]))
+def test_whatever_a_webhook_holds_it_is_read_or_refused(inner: object, outer: object, event: str) -> None:
+    names = ("recipient_phone", "to", "message_id", "error_code", "reason", "delivered_at", "status")
+    bodies = (
+        outer,
+        {"event": event, "event_type": event, "message_id": outer, "event_id": outer, "timestamp": outer, "data": inner},
+        {"event": event, "event_type": event, "data": dict.fromkeys(names, inner)},
+    )
+    for provider in PROVIDERS.values():
+        receipts = provider.receipts(InventedAccount("https://provider.example"))
+        for body in bodies:
+            with suppress(BadReceipt):
+                assert len(receipts.read(json.dumps(body).encode())) == 1
+
+
+def test_an_account_without_credentials_takes_every_webhook_and_one_with_them_refuses_a_bare_one(provider: str) -> None:
+    bare = InventedAccount("https://provider.example", webhook_username=None, webhook_password=None, webhook_secret=None)
+    assert named(provider).receipts(bare).authentic({}, b"{}")
+    assert not named(provider).receipts(InventedAccount("https://provider.example")).authentic({}, b"{}")

@@ -1,0 +1,39 @@
+"""The actors: doormen between Dramatiq and the rooms where the work is done.
+
+An actor is called with the id of a claimed batch. Returning means that the batch is settled or may be let go of; an exception is
+treated like the death of the worker, by what was written down before it. So none of them is ever retried by Dramatiq.
+"""
+
+from __future__ import annotations
+
+import dramatiq
+
+from tuma_worker import bootstrap, logs
+from tuma_worker.settings import load_settings
+
+
+def declare(service: bootstrap.Service) -> None:
+    """Declare the actors on the service's broker. Every queue of the broker may call every one of them."""
+    broker = service.broker
+    home = min(broker.get_declared_queues())
+
+    def send(batch_id: str) -> None:
+        service.sender.send(broker.held(batch_id))
+
+    def resolve(batch_id: str) -> None:
+        service.resolver.resolve(broker.held(batch_id))
+
+    def park(batch_id: str) -> None:
+        service.sender.park(broker.held(batch_id))
+
+    for work in (send, resolve, park):
+        dramatiq.actor(broker=broker, queue_name=home, max_retries=0)(work)
+
+
+def setup() -> None:
+    """Make this process a worker: called by `dramatiq tuma_worker.actors:setup`."""
+    settings = load_settings()
+    logs.configure(settings.log_level, settings.log_format)
+    service = bootstrap.build_service(settings)
+    declare(service)
+    dramatiq.set_broker(service.broker)

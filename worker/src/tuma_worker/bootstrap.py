@@ -1,0 +1,124 @@
+"""Puts the parts together. The only place that hands out real clocks, dice and connections."""
+
+from __future__ import annotations
+
+import random
+import secrets
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tuma_producer.contract.connection import connect
+from tuma_producer.errors import TumaError
+from tuma_worker import providers
+from tuma_worker.core.limits import Limit
+from tuma_worker.core.next_step import Policy
+from tuma_worker.dispatch.resolving import Resolver
+from tuma_worker.dispatch.sending import Lane, Sender
+from tuma_worker.providers.http import make_http
+from tuma_worker.queue.broker import TumaBroker
+from tuma_worker.queue.config import QueueConfig
+from tuma_worker.receipts.intake import Door, Intake
+from tuma_worker.store import accounts
+from tuma_worker.store.attempts import Attempts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from redis import Redis
+    from redis.asyncio import Redis as AsyncRedis
+
+    from tuma_worker.settings import Account, Settings
+
+SEND = "send"  # the operation whose queue carries the sends of an account
+
+
+def check_accounts(settings: Settings) -> None:
+    """Raise `TumaError` for the first account that its provider could not work with, in one line."""
+    for name, account in settings.accounts.items():
+        try:
+            providers.named(account.provider).check(account)
+        except ValueError as error:
+            message = f"account {name}: {error}"
+            raise TumaError(message) from None
+
+
+def register_accounts(redis: Redis, settings: Settings) -> None:
+    """Make all configured accounts known to producers."""
+    for name, account in settings.accounts.items():
+        accounts.register(redis, name, provider=account.provider, environment=account.environment)
+
+
+def queue_config(name: str, account: Account) -> QueueConfig:
+    """The queue of an account's sends: what operators set, over what the provider documents."""
+    defaults = providers.named(account.provider).defaults
+    limits = defaults.limits if account.limits is None else tuple(map(Limit.parse, account.limits))
+    return QueueConfig(
+        account=name,
+        operation=SEND,
+        limits=limits,
+        floors={str(lane): share for lane, share in account.floors.items()},
+        paced=frozenset(account.paced),
+        batch_max=account.batch_max or defaults.batch_max,
+        count_segments=defaults.count_segments,
+        cold_start=account.cold_start,
+        lease=account.lease,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A worker process's parts."""
+
+    broker: TumaBroker
+    sender: Sender
+    resolver: Resolver
+
+
+def build_service(settings: Settings) -> Service:
+    """Build a worker from its settings and register its accounts. Raises `TumaError` for settings that cannot work."""
+    check_accounts(settings)
+    redis = connect(settings.redis_url)
+    register_accounts(redis, settings)
+    queues = [queue_config(name, account) for name, account in settings.accounts.items()]
+    lanes = _lanes(redis, settings, queues)
+    broker = TumaBroker(
+        redis,
+        queues,
+        connect=lambda: connect(settings.redis_url, socket_timeout=None, single_connection_client=True),
+        clock=time.monotonic,
+    )
+    dice = random.SystemRandom()
+    return Service(
+        broker=broker,
+        sender=Sender(lanes, choose=lambda most: dice.uniform(0, most), secret=lambda: secrets.token_urlsafe(18)),
+        resolver=Resolver(redis, lanes, now=time.time),
+    )
+
+
+def build_intake(redis: AsyncRedis, settings: Settings) -> Intake:
+    """What the gateway hands webhooks to."""
+    doors = {
+        name: Door(providers.named(account.provider).receipts(account), password=_proves_itself(account))
+        for name, account in settings.accounts.items()
+    }
+    return Intake(redis, doors)
+
+
+def _proves_itself(account: Account) -> bool:
+    return account.webhook_password is not None or account.webhook_secret is not None
+
+
+def _lanes(redis: Redis, settings: Settings, queues: Iterable[QueueConfig]) -> dict[str, Lane]:
+    http = make_http(timeout=max((account.timeout for account in settings.accounts.values()), default=30.0), max_connections=64)
+    lanes = {}
+    for queue in queues:
+        account = settings.accounts[queue.account]
+        lanes[queue.account] = Lane(
+            client=providers.named(account.provider).client(account, http),
+            attempts=Attempts(redis, queue),
+            policy=Policy(resolve_after=account.resolve_after),
+            callbacks=f"{settings.public_url}/receipts/{queue.account}" if settings.public_url else None,
+            sender_id=account.sender_id,
+        )
+    return lanes

@@ -1,0 +1,146 @@
+"""What follows from a provider's answer. Pure: it decides, somebody else acts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import assert_never
+
+from tuma_worker.core.answers import Accepted, AccountFault, Answer, Fault, Rejected, TryLater, Unknown
+from tuma_worker.core.states import Evidence, RecipientState
+
+Chooser = Callable[[float], float]  # a number between 0 and its argument: the dice, handed in
+
+
+class Permit(StrEnum):
+    """What becomes of the permit: the call has `ended`, was never made (`void`), or may still reach the provider (`grace`)."""
+
+    ENDED = "ended"
+    VOID = "void"
+    GRACE = "grace"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Where a recipient goes, who says so, and the provider's code where there is one."""
+
+    target: RecipientState
+    evidence: Evidence = Evidence.PROVIDER
+    reason: str = ""
+    provider_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """Why the account stops."""
+
+    fault: Fault
+    code: str
+    operator: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How patiently an account is retried. Times in seconds.
+
+    `budget` counts calls that a recipient was in; refusals of the limiter cost nothing. Delays grow from `base` by powers of two
+    up to `most` and are drawn between nothing and that. `blocked` is the pause after a refusal for too many calls that names no
+    time; `resolve_after` how long to wait for evidence about a call without an answer.
+    """
+
+    budget: int = 10
+    base: float = 2.0
+    most: float = 300.0
+    blocked: float = 60.0
+    resolve_after: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class NextStep:
+    """All that settling a call must write.
+
+    `verdicts` names recipients that fare otherwise than `rest`; with `rest` None the others stay as they are. `retry` is the delay
+    for those that go back to the queue, `most` the largest batch they may join there (0: no such limit). `block` closes the queue
+    for a time, `halt` the account. `resolve` asks for evidence after a time. Times in seconds.
+    """
+
+    phase: str
+    code: str
+    permit: Permit
+    rest: Verdict | None
+    verdicts: Mapping[str, Verdict] = field(default_factory=dict)
+    provider_id: str = ""
+    retry: float = 0.0
+    most: int = 0
+    block: float | None = None
+    halt: Halt | None = None
+    resolve: float | None = None
+
+    def verdict(self, number: str) -> Verdict | None:
+        """Where this recipient goes; None where it stays."""
+        return self.verdicts.get(number, self.rest)
+
+
+_AGAIN = Verdict(RecipientState.QUEUED)
+
+
+def next_step(answer: Answer, numbers: Sequence[str], attempts: int, policy: Policy, choose: Chooser) -> NextStep:
+    """Decide what follows. `attempts` counts the calls made for these recipients so far, this one included."""
+    match answer:
+        case Accepted():
+            return _accepted(answer)
+        case Rejected():
+            return _rejected(answer, numbers, attempts, policy)
+        case TryLater():
+            return _try_later(answer, attempts, policy, choose)
+        case AccountFault(code=code, fault=fault, operator=operator):
+            return NextStep("refused", code, Permit.ENDED, _AGAIN, halt=Halt(fault, code, operator))
+        case Unknown(code=code):
+            return NextStep("unknown", code, Permit.GRACE, None, resolve=policy.resolve_after)
+        case _:
+            assert_never(answer)
+
+
+def _accepted(answer: Accepted) -> NextStep:
+    verdicts = {
+        number: Verdict(
+            RecipientState.SUBMITTED if one.accepted else RecipientState.REJECTED,
+            reason=one.reason or "",
+            provider_id=one.provider_id or "",
+        )
+        for number, one in answer.recipients.items()
+    }
+    return NextStep(
+        "accepted", "", Permit.ENDED, Verdict(RecipientState.SUBMITTED), verdicts=verdicts, provider_id=answer.provider_id
+    )
+
+
+def _rejected(answer: Rejected, numbers: Sequence[str], attempts: int, policy: Policy) -> NextStep:
+    refused = Verdict(RecipientState.REJECTED, reason=answer.code)
+    blamed = answer.numbers.intersection(numbers)
+    exhausted = attempts >= policy.budget
+    if blamed and len(blamed) < len(numbers) and not exhausted:
+        # The provider named the bad ones: they end, the innocent go again at once.
+        return NextStep("rejected", answer.code, Permit.ENDED, _AGAIN, verdicts=dict.fromkeys(blamed, refused))
+    if answer.suspect_numbers and not blamed and len(numbers) > 1:
+        # One of them may be bad and nobody says which: halve until it stands alone. For one bad number in 1,000 that is 20 calls.
+        return NextStep("rejected", answer.code, Permit.ENDED, _AGAIN, most=(len(numbers) + 1) // 2)
+    return NextStep("rejected", answer.code, Permit.ENDED, refused)
+
+
+def _try_later(answer: TryLater, attempts: int, policy: Policy, choose: Chooser) -> NextStep:
+    permit = Permit.ENDED if answer.left else Permit.VOID
+    if answer.scope == "account":
+        after = answer.after if answer.after is not None else policy.blocked
+        return NextStep("refused", answer.code, permit, _AGAIN, block=after)
+    if attempts >= policy.budget:
+        return NextStep("refused", answer.code, permit, Verdict(RecipientState.FAILED, reason=answer.code))
+    return NextStep("refused", answer.code, permit, _AGAIN, retry=back_off(answer.after, attempts, policy, choose))
+
+
+def back_off(asked: float | None, attempts: int, policy: Policy, choose: Chooser) -> float:
+    """How long to wait before the next call, in seconds: what the provider asked for and a little, or full jitter."""
+    if asked is not None:
+        return asked + choose(min(asked, policy.base))
+    return choose(min(policy.most, policy.base * 2.0 ** min(attempts, 32)))

@@ -1,0 +1,84 @@
+"""The states of a recipient and of an intent, and every move that is allowed between them.
+
+This table is the only place where the rule is written. Python asks it which states a move may start from and hands that set to
+the script that makes the move; the script only checks that the recipient is still in one of them.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class RecipientState(StrEnum):
+    """Where one recipient of an intent stands. The comment says who moves it on."""
+
+    ACCEPTED = "accepted"  # the producer's call returned; a schedule or a hold releases it into the queue
+    QUEUED = "queued"  # waits in the account's queue; a claim takes it
+    SENDING = "sending"  # an attempt is written down and its call may be on the wire; its answer, or evidence, moves it on
+    SUBMITTED = "submitted"  # the provider took it; a receipt moves it on
+    SENT = "sent"  # the provider handed it to the operator; a receipt moves it on
+    DELIVERED = "delivered"  # the handset confirmed it
+    FAILED = "failed"  # the provider or the operator gave up on it
+    UNDELIVERED = "undelivered"  # the operator could not reach the handset
+    REJECTED = "rejected"  # refused for good before it was sent
+    EXPIRED = "expired"  # its deadline passed before it was handed over, or its validity ran out at the operator
+    CANCELLED = "cancelled"  # withdrawn before it was handed over
+    SUPPRESSED = "suppressed"  # the recipient opted out
+    UNKNOWN = "unknown"  # handed over perhaps, and no evidence came; better evidence may still correct it
+
+
+class IntentState(StrEnum):
+    """Where an intent stands as a whole."""
+
+    SCHEDULED = "scheduled"
+    ACTIVE = "active"
+    PAUSED = "paused"
+    DONE = "done"
+    CANCELLED = "cancelled"
+
+
+class Evidence(StrEnum):
+    """Who says that a recipient reached its state, from the strongest to the weakest."""
+
+    HANDSET = "handset"
+    OPERATOR = "operator"
+    PROVIDER = "provider"
+    INFERRED = "inferred"
+    ASSUMED = "assumed"
+
+
+R = RecipientState
+
+_MOVES: dict[RecipientState, frozenset[RecipientState]] = {
+    R.ACCEPTED: frozenset({R.QUEUED, R.EXPIRED, R.CANCELLED, R.SUPPRESSED}),
+    R.QUEUED: frozenset({R.SENDING, R.REJECTED, R.FAILED, R.EXPIRED, R.CANCELLED, R.SUPPRESSED}),
+    # Back to the queue only where the call is known not to have been accepted.
+    R.SENDING: frozenset(
+        {R.QUEUED, R.SUBMITTED, R.SENT, R.DELIVERED, R.FAILED, R.UNDELIVERED, R.REJECTED, R.EXPIRED, R.UNKNOWN},
+    ),
+    R.SUBMITTED: frozenset({R.SENT, R.DELIVERED, R.FAILED, R.UNDELIVERED, R.REJECTED, R.EXPIRED, R.UNKNOWN}),
+    R.SENT: frozenset({R.DELIVERED, R.FAILED, R.UNDELIVERED, R.REJECTED, R.EXPIRED, R.UNKNOWN}),
+    # Ends. `unknown` was never evidence, and a handset outranks whoever reported a failure: both may be corrected.
+    R.DELIVERED: frozenset(),
+    R.FAILED: frozenset({R.DELIVERED}),
+    R.UNDELIVERED: frozenset({R.DELIVERED}),
+    R.REJECTED: frozenset({R.DELIVERED}),
+    R.EXPIRED: frozenset({R.DELIVERED}),
+    R.CANCELLED: frozenset(),
+    R.SUPPRESSED: frozenset(),
+    R.UNKNOWN: frozenset({R.SUBMITTED, R.SENT, R.DELIVERED, R.FAILED, R.UNDELIVERED, R.REJECTED, R.EXPIRED}),
+}
+
+ENDS: frozenset[RecipientState] = frozenset(
+    {R.DELIVERED, R.FAILED, R.UNDELIVERED, R.REJECTED, R.EXPIRED, R.CANCELLED, R.SUPPRESSED, R.UNKNOWN},
+)
+
+
+def may_move(origin: RecipientState, target: RecipientState) -> bool:
+    """Whether a recipient in `origin` may move to `target`."""
+    return target in _MOVES[origin]
+
+
+def origins(target: RecipientState) -> frozenset[RecipientState]:
+    """The states from which a recipient may move to `target`."""
+    return frozenset(origin for origin, targets in _MOVES.items() if target in targets)

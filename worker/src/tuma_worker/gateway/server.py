@@ -1,0 +1,80 @@
+"""Runs the gateway: binds the port, says where it listens, and drains when it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import structlog
+import uvicorn
+
+from tuma_producer.contract.connection import connect, connect_async, server_of, translated
+from tuma_producer.errors import TumaError
+from tuma_worker import bootstrap
+from tuma_worker.gateway.app import build_app
+from tuma_worker.logs import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tuma_worker.settings import Settings
+
+_log = structlog.get_logger(__name__)
+
+_DRAIN = 5  # seconds; a provider gives a receipt ten
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT. Raises `TumaError` where the port is taken, Redis is away, or an account cannot work."""
+    bootstrap.check_accounts(settings)
+    with _listener(settings.gateway_host, settings.gateway_port) as listener:
+        with connect(settings.redis_url) as redis, translated(server_of(redis)):
+            bootstrap.register_accounts(redis, settings)
+        asyncio.run(_serve(settings, listener))
+
+
+async def _serve(settings: Settings, listener: socket.socket) -> None:
+    redis = connect_async(settings.redis_url)
+    app = build_app(bootstrap.build_intake(redis, settings), redis)
+    config = uvicorn.Config(
+        app, lifespan="off", ws="none", access_log=False, log_config=None, server_header=False, timeout_graceful_shutdown=_DRAIN
+    )
+    host, port = listener.getsockname()[:2]
+    _log.info(Event.GATEWAY_STARTED, host=host, port=port)
+    try:
+        await _Server(config).serve([listener])
+    finally:
+        await redis.aclose()
+        _log.info(Event.GATEWAY_STOPPED)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn that ends with status 0 when it was told to end, instead of raising the signal once more."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Drain at the first signal; at a second one wait for nobody."""
+        loop = asyncio.get_running_loop()
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(signum, self.handle_exit, signum, None)
+        yield
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # A socket that does not say TCP itself is left with Nagle's algorithm on by the event loop: forty milliseconds an answer.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        message = (
+            f"cannot listen on {host}:{port} ({error.strerror}); set TUMA_GATEWAY_HOST and TUMA_GATEWAY_PORT to a free address"
+        )
+        raise TumaError(message) from None
+    return listener

@@ -1,0 +1,206 @@
+"""Logs: JSON lines on stderr, or readable ones on a terminal; one pipe for our events and for every library's.
+
+Nothing leaves the pipe before `redact` has seen it, not even the text of an exception that nobody caught.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+import sys
+import threading
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import TYPE_CHECKING, Literal
+
+import structlog
+from structlog.stdlib import ProcessorFormatter
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from structlog.typing import EventDict, Processor, WrappedLogger
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+class Event(StrEnum):
+    """What happened, as the `event` of a line. Tests and alerts hold on to these names."""
+
+    DELIVERY_ATTEMPTED = "delivery.attempted"
+    DELIVERY_SETTLED = "delivery.settled"
+    DELIVERY_DEFERRED = "delivery.deferred"
+    DELIVERY_UNKNOWN = "delivery.unknown"
+    DELIVERY_RESOLVED = "delivery.resolved"
+    DELIVERY_DEAD = "delivery.dead"
+    RECEIPT_APPLIED = "receipt.applied"
+    RECEIPT_UNMATCHED = "receipt.unmatched"
+    RECEIPT_REFUSED = "receipt.refused"
+    ACCOUNT_HALTED = "account.halted"
+    ACCOUNT_RESUMED = "account.resumed"
+    ACCOUNT_THROTTLED = "account.throttled"
+    CONTROL_APPLIED = "control.applied"
+    OUTCOME_PUSHED = "outcome.pushed"
+    OUTCOME_PUSH_FAILED = "outcome.push_failed"
+    WORKER_STARTED = "worker.started"
+    WORKER_STOPPED = "worker.stopped"
+    GATEWAY_STARTED = "gateway.started"
+    GATEWAY_STOPPED = "gateway.stopped"
+    CRASHED = "process.crashed"
+
+
+# ----------------------------------------------------------------------------------------------------------- redaction
+
+REDACTED = "[redacted]"
+_SECRET_FIELDS = frozenset(
+    {
+        "api_key",
+        "app_key",
+        "authorization",
+        "message",
+        "password",
+        "secret",
+        "text",
+        "to",
+        "token",
+        "webhook_password",
+        "webhook_secret",
+    },
+)
+# E.164 as people and URLs write it: plus (or its escape), country code, 8 to 15 digits in all, together or in groups.
+_NUMBER = re.compile(r"(?:\+|%2B)(?P<digits>[1-9](?:\d{7,14}|(?:[ \u00a0-]?\d){7,14}))(?!\d)", re.IGNORECASE)
+# The same fields inside a text: a JSON body or a repr that an exception quotes.
+_QUOTED_FIELD = rf"(?P<name>\b(?:{'|'.join(sorted(_SECRET_FIELDS)).replace('_', '[_-]')})[\"']?\s*[:=]\s*)"
+_QUOTED_TEXT = r"(?P<quote>[\"'])(?:\\.|(?!(?P=quote)).)*(?P=quote)"
+_SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(_QUOTED_FIELD + _QUOTED_TEXT, re.IGNORECASE | re.DOTALL), rf"\g<name>{REDACTED}"),
+    (re.compile(r"\bsk_(test|live)_[\w-]+"), rf"sk_\1_{REDACTED}"),
+    (re.compile(r"\b(Bearer)\s+[\w.~+/=-]+", re.IGNORECASE), rf"\1 {REDACTED}"),
+    (re.compile(r"\b(Basic)\s+[\w+/-]{8,}={0,2}"), rf"\1 {REDACTED}"),
+    (re.compile(r"(/receipts/)[^\s\"'<>?#]+"), rf"\1{REDACTED}"),
+    (re.compile(r"(://)[^\s\"'<>/]*@"), rf"\1{REDACTED}@"),
+)
+
+
+def mask_number(number: str) -> str:
+    """Return a phone number as it may be shown: `+243…12`."""
+    digits = re.sub(r"\D", "", number)
+    return f"+{digits[:3]}…{digits[-2:]}"
+
+
+def _clean_text(text: str) -> str:
+    for pattern, instead in _SECRETS:
+        text = pattern.sub(instead, text)
+    return _NUMBER.sub(lambda found: mask_number(found["digits"]), text)
+
+
+def _clean(value: object) -> object:
+    match value:
+        case None | bool() | int() | float():
+            return value
+        case str():
+            return _clean_text(value)
+        case Mapping():
+            return {_clean_text(str(key)): _clean_field(str(key), inner) for key, inner in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [_clean(item) for item in value]
+        case _:
+            return _clean_text(repr(value))
+
+
+def _clean_field(name: str, value: object) -> object:
+    secret = name.lower().replace("-", "_") in _SECRET_FIELDS
+    return REDACTED if secret and value is not None else _clean(value)
+
+
+def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Take phone numbers, texts, keys and tokens out of a line, as a structlog processor.
+
+    What stays is plain: strings, numbers, lists and tables; any other object is seen by its `repr`, cleaned.
+    """
+    return {name: _clean_field(name, value) for name, value in event.items()}
+
+
+# --------------------------------------------------------------------------------------------------------------- pipes
+
+
+class _Stderr(logging.Handler):
+    """Standard error, whichever that is when a line is written: dramatiq's command line puts a pipe in its place.
+
+    logging's own report of a line that cannot be formatted would show the line's arguments; ours shows where it stands.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = self.format(record)
+        except Exception:  # noqa: BLE001 - whatever an argument's own __str__ or a bad format raises
+            line = f'{{"event": "log.unformattable", "level": "error", "logger": "{record.name}:{record.lineno}"}}'
+        with contextlib.suppress(OSError, ValueError):  # standard error itself may be closed or full: nowhere to say so
+            sys.stderr.write(f"{line}\n")
+            sys.stderr.flush()
+
+
+def configure(level: str = "info", style: Literal["auto", "json", "console"] = "auto") -> None:
+    """Send all logging of this process to stderr, from `level` up; `auto` is `console` on a terminal and `json` elsewhere.
+
+    May be called again; it replaces what was there, also what dramatiq's and uvicorn's command lines have set up.
+    """
+    console = style == "console" or (style == "auto" and sys.stderr.isatty())
+    handler = _Stderr()
+    handler.setFormatter(ProcessorFormatter(foreign_pre_chain=_described(), processors=_rendered(console=console)))
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.captureWarnings(capture=True)
+    _let_through_the_root()
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, *_described(), ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,  # a logger used before `configure` must follow it
+    )
+    sys.excepthook = _log_crash
+    threading.excepthook = _log_thread_crash
+
+
+def _described() -> list[Processor]:
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.PositionalArgumentsFormatter(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+
+
+def _rendered(*, console: bool) -> list[Processor]:
+    renderer: Processor = structlog.processors.JSONRenderer(ensure_ascii=False)
+    if console:
+        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    # The exception becomes text before it is redacted; a renderer that formats it itself would show it whole.
+    return [ProcessorFormatter.remove_processors_meta, structlog.processors.format_exc_info, redact, renderer]
+
+
+def _let_through_the_root() -> None:
+    """Take away handlers that libraries hung on their own loggers, which would write beside the pipe, and quieten httpx.
+
+    httpx writes a line for each request; the attempt has one of its own.
+    """
+    for name in ("dramatiq", "uvicorn", "uvicorn.access", "uvicorn.error"):
+        library = logging.getLogger(name)
+        library.handlers.clear()
+        library.propagate = True
+    for name in ("httpx", "httpcore"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _log_crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+    else:
+        _log.critical(Event.CRASHED, exc_info=(kind, error, trace))
+
+
+def _log_thread_crash(crash: threading.ExceptHookArgs) -> None:
+    if crash.exc_value is not None and not isinstance(crash.exc_value, SystemExit):
+        _log.critical(Event.CRASHED, thread=getattr(crash.thread, "name", None), exc_info=crash.exc_value)

@@ -1,0 +1,65 @@
+"""The seam between Tuma and a provider's API: what the rest of the house may ask of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tuma_worker.core.answers import Reply
+    from tuma_worker.core.limits import Limit
+    from tuma_worker.core.receipts import Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One send as the provider sees it: the same text from the same sender to distinct numbers.
+
+    `numbers` are E.164 with a plus sign. `reference` is unique to this attempt and safe to show to the provider; `callback_url` is
+    where its receipts for this call should go, None when the account has no public gateway.
+    """
+
+    numbers: Sequence[str]
+    message: str
+    sender_id: str | None
+    reference: str
+    callback_url: str | None = None
+
+
+class Client(Protocol):
+    """One account's way to its provider. Thread-safe; never raises for what a provider or a network can do."""
+
+    def send(self, call: Call) -> Reply:
+        """Make exactly one HTTP request and say what came of it."""
+        ...
+
+
+class BadReceipt(ValueError):
+    """A webhook body that is not what this provider sends. The message names the field, never its content."""
+
+
+class Receipts(Protocol):
+    """How a provider's webhooks are checked and read. No I/O."""
+
+    def authentic(self, headers: Mapping[str, str], body: bytes) -> bool:
+        """Whether the request carries the credentials that this account expects; true where it expects none."""
+        ...
+
+    def read(self, body: bytes) -> list[Receipt]:
+        """The news in one webhook body. Raises `BadReceipt`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What the provider documents about its limits, used where an account sets nothing else.
+
+    `limits` are those of the send operation; `batch_max` the most recipients one call may carry; `count_segments` whether a
+    long text counts once per segment against a limit in messages.
+    """
+
+    limits: tuple[Limit, ...]
+    batch_max: int
+    count_segments: bool = False

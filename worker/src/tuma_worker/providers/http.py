@@ -1,0 +1,154 @@
+"""The way out: one HTTP client for the whole process, and one request over it.
+
+A request ends in what arrived or in an `Answer` that says how far it came. The difference between *never left* and *may have
+arrived* is the difference between sending again and sending twice, so every exception of httpx has its line in `FAILURES`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from http.cookiejar import DefaultCookiePolicy
+from typing import TYPE_CHECKING
+
+import httpx
+
+from tuma_worker import __version__
+from tuma_worker.core.answers import AccountFault, Fault, TryLater, Unknown
+from tuma_worker.providers.reading import json_object
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tuma_worker.core.answers import Answer
+
+CONNECT_TIMEOUT = 5.0
+WRITE_TIMEOUT = 10.0
+POOL_TIMEOUT = 5.0
+
+# A server that closes an idle connection while we write to it leaves us with an unknown outcome: we let go first.
+KEEPALIVE_EXPIRY = 4.0
+
+# A full bulk answer is below 200 kB.
+MAX_BODY = 4 * 1024 * 1024
+
+FAILURES: Mapping[type[Exception], Answer] = {
+    # No byte of the body has left.
+    httpx.ConnectError: TryLater("connect-error", left=False),
+    httpx.ConnectTimeout: TryLater("connect-timeout", left=False),
+    httpx.PoolTimeout: TryLater("pool-timeout", left=False),
+    httpx.ProxyError: TryLater("proxy-error", left=False),
+    httpx.UnsupportedProtocol: TryLater("unsupported-protocol", left=False),
+    httpx.InvalidURL: AccountFault("invalid-url", Fault.CONFIGURATION),
+    # Some of it, or all of it, may have been read.
+    httpx.WriteError: Unknown("write-error"),
+    httpx.WriteTimeout: Unknown("write-timeout"),
+    httpx.ReadError: Unknown("read-error"),
+    httpx.ReadTimeout: Unknown("read-timeout"),
+    httpx.CloseError: Unknown("close-error"),
+    httpx.RemoteProtocolError: Unknown("remote-protocol-error"),
+    httpx.LocalProtocolError: Unknown("local-protocol-error"),
+    httpx.DecodingError: Unknown("unreadable-body"),
+    httpx.TooManyRedirects: Unknown("too-many-redirects"),
+    # Whatever a later version adds below these.
+    httpx.TimeoutException: Unknown("timeout"),
+    httpx.NetworkError: Unknown("network-error"),
+    httpx.ProtocolError: Unknown("protocol-error"),
+    httpx.TransportError: Unknown("transport-error"),
+    httpx.RequestError: Unknown("request-error"),
+    httpx.HTTPError: Unknown("http-error"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A whole response. `body` is empty where it was not a JSON object; header names are case-insensitive."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: Mapping[str, object]
+
+    @property
+    def success(self) -> bool:
+        """Whether the status is any 2xx."""
+        return httpx.codes.is_success(self.status)
+
+
+def make_http(timeout: float, max_connections: int) -> httpx.Client:
+    """The client that all accounts of a process share. `timeout` is the longest wait for a read, in seconds.
+
+    Proxies come from the environment. Redirects are not followed, cookies not kept: accounts have nothing to tell each other.
+    """
+    client = httpx.Client(
+        http1=True,
+        http2=False,
+        trust_env=True,
+        follow_redirects=False,
+        timeout=timeouts(timeout),
+        limits=httpx.Limits(
+            max_connections=max_connections,
+            max_keepalive_connections=max_connections,
+            keepalive_expiry=KEEPALIVE_EXPIRY,
+        ),
+        headers={"User-Agent": f"tuma/{__version__}", "Accept": "application/json", "Accept-Encoding": "identity"},
+    )
+    client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    return client
+
+
+def timeouts(read: float) -> httpx.Timeout:
+    """The timeouts of one call whose answer may take `read` seconds."""
+    return httpx.Timeout(
+        connect=min(CONNECT_TIMEOUT, read),
+        write=min(WRITE_TIMEOUT, read),
+        pool=min(POOL_TIMEOUT, read),
+        read=read,
+    )
+
+
+def post(
+    http: httpx.Client,
+    url: str,
+    *,
+    headers: Mapping[str, str],
+    body: Mapping[str, object],
+    timeout: float,
+    clock: Callable[[], float] = time.monotonic,
+) -> Arrived | Answer:
+    """Make exactly one POST with a JSON body and return what arrived, or how far it came. `timeout` is in seconds."""
+    deadline = clock() + timeout
+    try:
+        # Escaped JSON: a lone surrogate in a text then is the provider's to refuse, not an exception that quotes it.
+        request = http.build_request(
+            "POST",
+            url,
+            headers={**headers, "Content-Type": "application/json"},
+            content=json.dumps(body, separators=(",", ":")).encode("ascii"),
+            timeout=timeouts(timeout),
+        )
+        with closing(http.send(request, stream=True, follow_redirects=False)) as response:
+            content = _read(response, deadline, clock)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        return failure(error)
+    return Arrived(response.status_code, response.headers, json_object(content) or {})
+
+
+def failure(error: Exception) -> Answer:
+    """What a transport's exception means: the line of its nearest listed ancestor."""
+    return next(FAILURES[kind] for kind in type(error).__mro__ if kind in FAILURES)
+
+
+def _read(response: httpx.Response, deadline: float, clock: Callable[[], float]) -> bytes:
+    """The body. The read timeout begins anew with each byte, so a trickle is ended by the deadline of the whole call."""
+    content = bytearray()
+    for chunk in response.iter_bytes():
+        content += chunk
+        if len(content) > MAX_BODY:
+            message = "the response is too large"
+            raise httpx.DecodingError(message)
+        if clock() > deadline:
+            message = "the response did not end in time"
+            raise httpx.ReadTimeout(message)
+    return bytes(content)

@@ -1,0 +1,24 @@
+"""Lineserve: an SMS API with bearer keys, single sends, and bulk sends that become campaigns."""
+
+from __future__ import annotations
+
+from tuma_worker.core.limits import Limit
+from tuma_worker.providers.base import Defaults
+from tuma_worker.providers.lineserve.client import LineserveClient
+from tuma_worker.providers.lineserve.receipts import LineserveReceipts
+from tuma_worker.providers.lineserve.settings import LineserveSettings
+from tuma_worker.providers.provider import Provider
+
+# The names that `Limit.parse` gives are those under which `statuses.quotas` reports what is left. The largest bulk call is not
+# documented, so 100 is ours; whether the hourly messages are counted in segments is not either, so the stricter reading is taken.
+PROVIDER = Provider(
+    name="lineserve",
+    defaults=Defaults(
+        limits=(Limit.parse("100 calls/min"), Limit.parse("1000 calls/h"), Limit.parse("10000 messages/h")),
+        batch_max=100,
+        count_segments=True,
+    ),
+    client=lambda account, http: LineserveClient(LineserveSettings.of(account), http),
+    receipts=lambda account: LineserveReceipts(LineserveSettings.of(account)),
+    check=lambda account: LineserveSettings.of(account).check(),
+)

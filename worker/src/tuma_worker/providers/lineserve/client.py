@@ -1,0 +1,115 @@
+"""Lineserve's requests and what their success means: one number is a single send, several are a campaign."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tuma_worker.core.answers import Accepted, RecipientAnswer, Reply, Unknown
+from tuma_worker.providers.http import Arrived, post
+from tuma_worker.providers.lineserve.statuses import quotas, refused, request_id
+from tuma_worker.providers.reading import code, digits, identifier, items, money, section
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import httpx
+
+    from tuma_worker.core.answers import Answer
+    from tuma_worker.providers.base import Call
+    from tuma_worker.providers.lineserve.settings import LineserveSettings
+
+# The message states that end a message at once; any other one, also one unknown to us, says that it was taken.
+REFUSED_STATES = frozenset({"failed", "rejected", "expired"})
+
+
+class LineserveClient:
+    """Sends for one Lineserve key."""
+
+    def __init__(self, settings: LineserveSettings, http: httpx.Client) -> None:
+        self._settings = settings
+        self._http = http
+        self._api_url = settings.api_url()
+
+    def send(self, call: Call) -> Reply:
+        """Make one `POST /sms/send` for one number, one `POST /sms/bulk` for several."""
+        single = len(call.numbers) == 1
+        arrived = post(
+            self._http,
+            self._api_url + ("/sms/send" if single else "/sms/bulk"),
+            headers=self._headers(),
+            body=self._body(call, _single(call) if single else _bulk(call)),
+            timeout=self._settings.timeout,
+        )
+        if not isinstance(arrived, Arrived):
+            return Reply(arrived)
+        if not arrived.success:
+            return refused(arrived, call)
+        answer = _single_accepted(arrived, call) if single else _bulk_accepted(arrived, call)
+        return Reply(answer, arrived.status, quotas(arrived.headers), request_id=request_id(arrived))
+
+    def _headers(self) -> dict[str, str]:
+        headers = {"Authorization": f"Bearer {self._settings.api_key.get_secret_value()}"}
+        return headers | {"X-Test-Mode": "true"} if self._settings.test_mode else headers
+
+    def _body(self, call: Call, recipients: dict[str, object]) -> dict[str, object]:
+        optional = {"from": call.sender_id or self._settings.sender_id, "callback_url": call.callback_url}
+        return recipients | {"message": call.message} | {name: value for name, value in optional.items() if value is not None}
+
+
+def _single(call: Call) -> dict[str, object]:
+    return {"to": call.numbers[0]}
+
+
+def _bulk(call: Call) -> dict[str, object]:
+    """The campaign's name is the one thing of ours that the provider gives back: it finds a call whose answer was lost."""
+    return {"recipients": list(call.numbers), "campaign_name": call.reference}
+
+
+def _single_accepted(arrived: Arrived, call: Call) -> Answer:
+    provider_id = identifier(arrived.body.get("message_id"))
+    if provider_id is None:
+        return Unknown("no-id")
+    return Accepted(
+        provider_id,
+        {call.numbers[0]: _recipient(arrived.body)},
+        money(arrived.body.get("cost")),
+        code(arrived.body.get("currency")),
+    )
+
+
+def _bulk_accepted(arrived: Arrived, call: Call) -> Answer:
+    provider_id = identifier(arrived.body.get("campaign_id"))
+    if provider_id is None:
+        return Unknown("no-id")
+    return Accepted(
+        provider_id,
+        _recipients(arrived, call),
+        money(arrived.body.get("total_cost")),
+        code(arrived.body.get("currency")),
+    )
+
+
+def _recipients(arrived: Arrived, call: Call) -> dict[str, RecipientAnswer]:
+    """What was said about each number, matched by digits: neither the order nor the spelling is promised."""
+    messages = (item for item in items(arrived.body, "messages") if isinstance(item, dict))
+    said = {digits(identifier(item.get("to")) or ""): item for item in messages}
+    listed = {number: _recipient(said[digits(number)]) for number in call.numbers if digits(number) in said}
+    unlisted = RecipientAnswer(accepted=not _left_out(arrived, listed, call), reason="not-listed")
+    return {number: listed.get(number, unlisted) for number in call.numbers}
+
+
+def _left_out(arrived: Arrived, listed: dict[str, RecipientAnswer], call: Call) -> bool:
+    """Whether the numbers that the answer does not list were refused.
+
+    The list may be cut short in a large campaign, so only the campaign's own total proves it: as many messages as are listed, and
+    fewer than were asked for. Without that proof they count as taken, and a receipt or the history tells.
+    """
+    total = arrived.body.get("total_messages")
+    return isinstance(total, int) and not isinstance(total, bool) and total == len(listed) < len(call.numbers)
+
+
+def _recipient(fields: Mapping[str, object]) -> RecipientAnswer:
+    state = code(fields.get("status"))
+    accepted = state is None or state.lower() not in REFUSED_STATES
+    reason = code(fields.get("error_code")) or code(section(fields, "error").get("code")) or state
+    return RecipientAnswer(accepted, identifier(fields.get("message_id")), None if accepted else reason)

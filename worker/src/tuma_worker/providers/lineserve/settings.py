@@ -1,0 +1,62 @@
+"""What Lineserve needs to know of an account, and which accounts cannot work there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from tuma_worker.providers.checks import checked_base_url, checked_key
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
+
+    from tuma_worker.providers.provider import Account
+
+DEFAULT_BASE_URL = "https://api.lineserve.com/v1"
+
+# Not documented, although a secret can be set: assumed.
+SIGNATURE_HEADER = "X-Lineserve-Signature"
+
+
+@dataclass(frozen=True, slots=True)
+class LineserveSettings:
+    """One Lineserve key. `timeout` is in seconds. No representation of it shows a secret."""
+
+    base_url: str | None
+    api_key: SecretStr
+    environment: str
+    timeout: float
+    sender_id: str | None = None
+    webhook_secret: SecretStr | None = None
+    signature_header: str = SIGNATURE_HEADER
+
+    @classmethod
+    def of(cls, account: Account) -> Self:
+        """The settings of `account`, checked. Raises `ValueError` with one line."""
+        settings = cls(
+            base_url=account.base_url,
+            api_key=account.api_key,
+            environment=account.environment,
+            timeout=account.timeout,
+            sender_id=account.sender_id,
+            webhook_secret=account.webhook_secret,
+        )
+        settings.check()
+        return settings
+
+    def check(self) -> None:
+        """Raise `ValueError` with one line that names the setting, if no call can succeed with these."""
+        self.api_url()
+        checked_key(self.api_key)
+        if self.webhook_secret is not None and not self.webhook_secret.get_secret_value():
+            message = "webhook_secret: is empty; leave it out where the provider signs nothing"
+            raise ValueError(message)
+
+    def api_url(self) -> str:
+        """The address under which the endpoints lie."""
+        return checked_base_url(self.base_url or DEFAULT_BASE_URL, production=not self.test_mode)
+
+    @property
+    def test_mode(self) -> bool:
+        """Whether calls ask for no real delivery: Lineserve has no sandbox host but a header."""
+        return self.environment == "sandbox"

@@ -1,0 +1,18 @@
+"""Lisoloo: an SMS API with the `app-key` header, up to 1,000 recipients per call."""
+
+from __future__ import annotations
+
+from tuma_worker.core.limits import Limit
+from tuma_worker.providers.base import Defaults
+from tuma_worker.providers.lisoloo.client import LisolooClient
+from tuma_worker.providers.lisoloo.receipts import LisolooReceipts
+from tuma_worker.providers.lisoloo.settings import LisolooSettings
+from tuma_worker.providers.provider import Provider
+
+PROVIDER = Provider(
+    name="lisoloo",
+    defaults=Defaults(limits=(Limit.parse("60 calls/min"),), batch_max=1000),
+    client=lambda account, http: LisolooClient(LisolooSettings.of(account), http),
+    receipts=lambda account: LisolooReceipts(LisolooSettings.of(account)),
+    check=lambda account: LisolooSettings.of(account).check(),
+)

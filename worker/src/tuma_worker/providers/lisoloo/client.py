@@ -1,0 +1,60 @@
+"""Lisoloo's requests and what their success means."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tuma_worker.core.answers import Accepted, Reply, Unknown
+from tuma_worker.providers.http import Arrived, post
+from tuma_worker.providers.lisoloo.statuses import refused, request_id
+from tuma_worker.providers.reading import code, identifier, money, section
+
+if TYPE_CHECKING:
+    import httpx
+
+    from tuma_worker.core.answers import Answer
+    from tuma_worker.providers.base import Call
+    from tuma_worker.providers.lisoloo.settings import LisolooSettings
+
+
+class LisolooClient:
+    """Sends for one Lisoloo key."""
+
+    def __init__(self, settings: LisolooSettings, http: httpx.Client) -> None:
+        self._settings = settings
+        self._http = http
+        self._send_url = settings.api_url() + "/send"
+
+    def send(self, call: Call) -> Reply:
+        """Make one `POST /send` for all numbers of `call`."""
+        arrived = post(
+            self._http,
+            self._send_url,
+            headers={"app-key": self._settings.api_key.get_secret_value()},
+            body=self._body(call),
+            timeout=self._settings.timeout,
+        )
+        if not isinstance(arrived, Arrived):
+            return Reply(arrived)
+        if not arrived.success:
+            return refused(arrived, call)
+        return Reply(_accepted(arrived), arrived.status, request_id=request_id(arrived))
+
+    def _body(self, call: Call) -> dict[str, object]:
+        """The request. `sending_type` stays out: the provider's pages disagree about the name of the immediate one."""
+        fields: dict[str, object | None] = {
+            "to": list(call.numbers),
+            "message": call.message,
+            "sender_id": call.sender_id or self._settings.sender_id,
+            "callback_url": call.callback_url,
+        }
+        return {name: value for name, value in fields.items() if value is not None}
+
+
+def _accepted(arrived: Arrived) -> Answer:
+    """All or nothing: Lisoloo refuses the whole call for one bad number and names no recipient in a success."""
+    data = section(arrived.body, "data")
+    provider_id = identifier(data.get("message_id"))
+    if provider_id is None:
+        return Unknown("no-id")
+    return Accepted(provider_id, cost=money(data.get("total_cost")), currency=code(data.get("currency")))

@@ -1,0 +1,69 @@
+"""What Lisoloo needs to know of an account, and which accounts cannot work there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from tuma_worker.providers.checks import checked_base_url, checked_key
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
+
+    from tuma_worker.providers.provider import Account
+
+API_PATH = "/api/v1/lisoloo/sms-api"
+
+# A key of the one environment is answered with 401 by the other's base URL.
+_KEY_PREFIXES = {"production": ("sk_test_", "sandbox"), "sandbox": ("sk_live_", "production")}
+
+
+@dataclass(frozen=True, slots=True)
+class LisolooSettings:
+    """One Lisoloo key. `timeout` is in seconds. No representation of it shows a secret."""
+
+    base_url: str | None
+    api_key: SecretStr
+    environment: str
+    timeout: float
+    sender_id: str | None = None
+    webhook_username: str | None = None
+    webhook_password: SecretStr | None = None
+
+    @classmethod
+    def of(cls, account: Account) -> Self:
+        """The settings of `account`, checked. Raises `ValueError` with one line."""
+        settings = cls(
+            base_url=account.base_url,
+            api_key=account.api_key,
+            environment=account.environment,
+            timeout=account.timeout,
+            sender_id=account.sender_id,
+            webhook_username=account.webhook_username,
+            webhook_password=account.webhook_password,
+        )
+        settings.check()
+        return settings
+
+    def check(self) -> None:
+        """Raise `ValueError` with one line that names the setting, if no call can succeed with these."""
+        self.api_url()
+        checked_key(self.api_key)
+        self._check_key_environment()
+        if (self.webhook_username is None) != (self.webhook_password is None):
+            message = "webhook_username and webhook_password: set both or neither"
+            raise ValueError(message)
+
+    def api_url(self) -> str:
+        """The address under which the endpoints lie."""
+        base_url = checked_base_url(self.base_url, production=self.environment == "production")
+        if base_url.endswith(API_PATH):
+            message = f"base_url: must end before {API_PATH}"
+            raise ValueError(message)
+        return base_url + API_PATH
+
+    def _check_key_environment(self) -> None:
+        prefix, other = _KEY_PREFIXES.get(self.environment, ("", ""))
+        if prefix and self.api_key.get_secret_value().startswith(prefix):
+            message = f"api_key: an {prefix} key belongs to the {other} environment, but this account is marked {self.environment}"
+            raise ValueError(message)

@@ -1,0 +1,75 @@
+"""What a provider's folder hands to the registry, and what it is told about an account.
+
+`Account` is a shape, not a class: the service's settings satisfy it without knowing that providers exist.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import httpx
+    from pydantic import SecretStr
+
+    from tuma_worker.providers.base import Client, Defaults, Receipts
+
+
+class Account(Protocol):
+    """What a provider may ask of an account's settings."""
+
+    @property
+    def base_url(self) -> str | None:
+        """Where the provider's API lies, as its dashboard shows it; None for the documented place."""
+        ...
+
+    @property
+    def api_key(self) -> SecretStr:
+        """The credential of every call."""
+        ...
+
+    @property
+    def environment(self) -> str:
+        """`production` or `sandbox`."""
+        ...
+
+    @property
+    def sender_id(self) -> str | None:
+        """The sender shown where a call names none."""
+        ...
+
+    @property
+    def timeout(self) -> float:
+        """Seconds that one call may take."""
+        ...
+
+    @property
+    def webhook_username(self) -> str | None:
+        """The user name that the provider's webhooks present."""
+        ...
+
+    @property
+    def webhook_password(self) -> SecretStr | None:
+        """The password beside it."""
+        ...
+
+    @property
+    def webhook_secret(self) -> SecretStr | None:
+        """The secret with which the provider signs its webhooks."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """One provider: what it documents about its limits, and how its parts are made for an account.
+
+    `check`, `client` and `receipts` raise `ValueError` with one line, free of secrets, where the account cannot work here.
+    """
+
+    name: str
+    defaults: Defaults
+    client: Callable[[Account, httpx.Client], Client]
+    receipts: Callable[[Account], Receipts]
+    check: Callable[[Account], None]

@@ -1,0 +1,125 @@
+"""The Dramatiq broker whose queues know limits.
+
+Dramatiq gives the processes, threads, middleware and signals; where its stock brokers hand out whatever is there, this one hands
+out a job only together with the permit to make the provider call that the job needs.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+import dramatiq
+from dramatiq.errors import ConnectionClosed, QueueNotFound
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from tuma_producer.contract.wire import LANES
+from tuma_worker.queue.consumer import FOREIGN, Bell, Consumer, Slots
+from tuma_worker.queue.leases import Clock, Held, Leases
+from tuma_worker.queue.scripts import push
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from redis import Redis
+
+    from tuma_worker.queue.config import QueueConfig
+
+DEFAULT_THREADS = 8  # Dramatiq's own default; a booting worker says how many it really has
+
+
+class TumaBroker(dramatiq.Broker):
+    """A broker over the queues it is given. `connect` makes a further Redis client, for the connections that block."""
+
+    def __init__(
+        self,
+        redis: Redis,
+        queues: Iterable[QueueConfig],
+        *,
+        connect: Callable[[], Redis],
+        clock: Clock,
+        middleware: list[dramatiq.Middleware] | None = None,
+    ) -> None:
+        super().__init__(middleware)
+        self._redis = redis
+        self._connect = connect
+        self._configs = {queue.name: queue for queue in queues}
+        self._slots = Slots(DEFAULT_THREADS)
+        self._leases = Leases(redis, clock)
+        self._consumers: list[Consumer] = []
+        self._worker = secrets.token_hex(6)
+        self.queues: dict[str, QueueConfig] = {}
+        self.add_middleware(_Lifecycle(self))
+        for name in self._configs:
+            self.declare_queue(name)
+
+    def held(self, batch_id: str) -> Held:
+        """The batch that an actor was called for."""
+        return self._leases.get(batch_id)
+
+    def declare_queue(self, queue_name: str) -> None:
+        """Declare a configured queue. Raises `QueueNotFound` for any other: a queue without limits is one by configuration too."""
+        if queue_name not in self._configs:
+            raise QueueNotFound(queue_name)
+        if queue_name not in self.queues:
+            self.emit_before("declare_queue", queue_name)
+            self.queues[queue_name] = self._configs[queue_name]
+            self.emit_after("declare_queue", queue_name)
+
+    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 30_000) -> Consumer:
+        """A consumer of this queue. `timeout` in milliseconds."""
+        del prefetch  # nothing is fetched ahead: a permit must not wait in a worker's memory
+        queue = self._config(queue_name)
+        bell = Bell(self._connect(), queue.keys.bell)
+        consumer = Consumer(
+            self._redis, queue, bell=bell, slots=self._slots, leases=self._leases, worker=self._worker, timeout=timeout / 1000
+        )
+        self._consumers.append(consumer)
+        return consumer
+
+    def enqueue(self, message: dramatiq.Message[object], *, delay: int | None = None) -> dramatiq.Message[object]:
+        """Put a message of any actor into its queue, `delay` milliseconds from now. It needs no permit."""
+        queue = self._config(message.queue_name)
+        self.emit_before("enqueue", message, delay)
+        try:
+            push(
+                self._redis, queue, f"{FOREIGN}.0.1.{message.message_id}", message.message_id,
+                lane=LANES.index("transactional"), source=message.actor_name, delay=(delay or 0) / 1000, message=message.encode(),
+            )  # fmt: skip
+        except (RedisConnectionError, RedisTimeoutError) as error:
+            raise ConnectionClosed(error) from None
+        self.emit_after("enqueue", message, delay)
+        return message
+
+    def stop_claiming(self) -> None:
+        """Claim nothing from now on, in any of this process's consumers."""
+        for consumer in self._consumers:
+            consumer.stop_claiming()
+
+    def resize(self, threads: int) -> None:
+        """Say how many worker threads this process has."""
+        self._slots.resize(threads)
+
+    def close(self) -> None:
+        """Stop keeping leases; what is still held lapses."""
+        self._leases.stop()
+
+    def _config(self, queue_name: str) -> QueueConfig:
+        try:
+            return self.queues[queue_name]
+        except KeyError:
+            raise QueueNotFound(queue_name) from None
+
+
+class _Lifecycle(dramatiq.Middleware):
+    """Tells the broker what Dramatiq's worker is about to do."""
+
+    def __init__(self, broker: TumaBroker) -> None:
+        self._broker = broker
+
+    def before_worker_boot(self, _broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
+        self._broker.resize(worker.worker_threads)
+
+    def before_worker_shutdown(self, _broker: dramatiq.Broker, _worker: dramatiq.Worker) -> None:
+        self._broker.stop_claiming()

@@ -1,0 +1,109 @@
+"""The batches that this process holds, and the thread that keeps their leases."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import structlog
+from redis.exceptions import RedisError
+
+from tuma_worker.queue.scripts import Claim, renew
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+    from tuma_worker.queue.config import QueueConfig
+
+_log = structlog.get_logger(__name__)
+
+Clock = Callable[[], float]
+
+
+@dataclass
+class Held:
+    """A claimed batch in this process. `settled` once its permit and lease are given up, so that nobody does so again.
+
+    `until` is when the lease ends by this process's own clock, counted from before the request that granted it: never later than
+    the server thinks.
+    """
+
+    queue: QueueConfig
+    claim: Claim
+    until: float
+    clock: Clock
+    settled: bool = False
+
+    def alive(self) -> bool:
+        """Whether the lease surely still stands. A process that was stopped for too long finds out here, before it makes a call."""
+        return self.clock() < self.until
+
+
+@dataclass
+class Leases:
+    """All batches that this process holds, by id. Thread-safe."""
+
+    redis: Redis
+    clock: Clock
+    _held: dict[str, Held] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _stopped: threading.Event = field(default_factory=threading.Event)
+    _keeper: threading.Thread | None = None
+
+    def add(self, held: Held) -> None:
+        """Keep this batch's lease from now on."""
+        with self._lock:
+            self._held[held.claim.batch_id] = held
+            if self._keeper is None:
+                self._keeper = threading.Thread(target=self._keep, name="tuma-leases", daemon=True)
+                self._keeper.start()
+
+    def get(self, batch_id: str) -> Held:
+        """The held batch of this id."""
+        with self._lock:
+            return self._held[batch_id]
+
+    def drop(self, batch_id: str) -> Held | None:
+        """Keep this batch's lease no longer."""
+        with self._lock:
+            return self._held.pop(batch_id, None)
+
+    def stop(self) -> None:
+        """End the thread. What is still held lapses with its lease."""
+        self._stopped.set()
+        if self._keeper is not None:
+            self._keeper.join()
+
+    def renew_all(self) -> None:
+        """Prolong every lease once."""
+        with self._lock:
+            by_queue: dict[str, list[Held]] = {}
+            for held in self._held.values():
+                by_queue.setdefault(held.queue.name, []).append(held)
+        for held_here in by_queue.values():
+            self._renew(held_here)
+
+    def _renew(self, held_here: list[Held]) -> None:
+        asked_at, queue = self.clock(), held_here[0].queue
+        try:
+            lost = set(renew(self.redis, queue, [held.claim.batch_id for held in held_here]))
+        except RedisError as error:
+            # The leases run on meanwhile; a call that has not begun by then will not begin.
+            _log.warning("lease.not_renewed", queue=queue.name, error=type(error).__name__)
+            return
+        for held in held_here:
+            if held.claim.batch_id not in lost:
+                held.until = asked_at + queue.lease
+            elif not held.settled:
+                held.until = asked_at
+                _log.warning("lease.lost", queue=queue.name, batch=held.claim.batch_id)
+
+    def _keep(self) -> None:
+        while not self._stopped.wait(self._pause()):
+            self.renew_all()
+
+    def _pause(self) -> float:
+        with self._lock:
+            return min((held.queue.lease for held in self._held.values()), default=3.0) / 3

@@ -1,0 +1,351 @@
+-- Take a batch together with the permit to send it, or learn how long nothing may move. The limiter is asked here and nowhere else.
+--
+-- KEYS  1 entries  2 groups  3-5 sources of each lane  6 due  7 inflight  8 leases  9 used  10 state  11 crashes  12 bell
+--       13... one list per limit, in the order of the configuration
+-- ARGV  1 batch id  2 worker  3 lease in ms  4 '1' if the worker will claim no further job after this one
+--       5 configuration, JSON: {limits: [{name, unit, count, window}], floors: [3], paced: [3], batch_max, segments, messages_per_call,
+--         cold_start, grace, idle, promote, crashes}; times in ms
+-- Returns {'batch', lane, source, group, time, subject, time, subject, ...}
+--       · {'wait', ms, why, lowest lane held} where why is one of idle, due, limit, pace, blocked, probing, paused, halted
+--
+-- Repeatable: the batch id is the request's token; a repeat finds its batch in flight and gets the same answer.
+-- include: clock
+-- include: ready
+-- include: tuma_worker.queue/permits
+-- include: tuma_worker.queue/held
+-- include: tuma_worker.queue/room
+
+local batch, worker, lease, last = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1'
+local config = cjson.decode(ARGV[5])
+local now = clock()
+local k = {entries = KEYS[1], groups = KEYS[2], sources = {KEYS[3], KEYS[4], KEYS[5]}, due = KEYS[6], inflight = KEYS[7],
+  leases = KEYS[8], used = KEYS[9], state = KEYS[10], crashes = KEYS[11], bell = KEYS[12]}
+local limits = config.limits
+
+local function answer(held)
+  return {'batch', held.lane, held.source, held.group, unpack(held.items)}
+end
+
+local repeated = held_get(k, batch)
+if repeated then
+  return answer(repeated)
+end
+
+local state = {}
+do
+  local flat = redis.call('HGETALL', k.state)
+  for i = 1, #flat, 2 do
+    state[flat[i]] = flat[i + 1]
+  end
+end
+
+-- Limits as steered while running, and when each was first seen: a limit without history must not assume an empty window.
+local steered = state.limits and cjson.decode(state.limits) or {}
+for i, limit in ipairs(limits) do
+  local change = steered[limit.name]
+  if change then
+    limit.count, limit.window = change.count, change.window
+  end
+  limit.key = KEYS[12 + i]
+  local born = state['born:' .. limit.name]
+  if not born then
+    born = now
+    redis.call('HSET', k.state, 'born:' .. limit.name, now)
+  end
+  limit.born = config.cold_start == 'paced' and tonumber(born) or nil
+end
+
+-- A worker that died. Before `begin` no call was made: its jobs go back to their places and its permit is void. After it, the call
+-- may have been made: somebody must look for evidence, and the permit counts until a grace after the lease, as the bytes may
+-- still be under way. A job that was there at several deaths is parked, because it may be the cause.
+local function take_back(id)
+  local held = held_get(k, id)
+  if not held then
+    redis.call('ZREM', k.leases, id)
+  elseif held.phase == 'calling' then
+    ready_push(k, held.lane, held.source, 'resolve.0.1.' .. id, {ready_time(now), id})
+    held_grace(k, held, now, config.grace)
+  elseif held.phase == 'ended' then
+    held_end(k, limits, held, tonumber(redis.call('ZSCORE', k.leases, id)))
+  else
+    local back = {}
+    for i = 1, #held.items, 2 do
+      local at, subject = held.items[i], held.items[i + 1]
+      if redis.call('HINCRBY', k.crashes, subject, 1) >= config.crashes then
+        redis.call('HDEL', k.crashes, subject)
+        ready_push(k, held.lane, held.source, 'park.0.1.' .. subject, {at, subject})
+      else
+        back[#back + 1] = at
+        back[#back + 1] = subject
+      end
+    end
+    redis.call('PEXPIRE', k.crashes, 86400000)
+    if #back > 0 then
+      ready_push(k, held.lane, held.source, held.group, back)
+    end
+    permits_count(k.used, limits, held.lane, held.weight, -1)
+    held_drop(k, held)
+  end
+end
+
+for _, id in ipairs(redis.call('ZRANGE', k.leases, '-inf', now, 'BYSCORE', 'LIMIT', 0, 20)) do
+  take_back(id)
+end
+
+-- What has come due joins the line. Bounded: the rest is promoted by the next claim, which follows at once.
+local due = redis.call('ZRANGE', k.due, '-inf', now, 'BYSCORE', 'LIMIT', 0, config.promote, 'WITHSCORES')
+for i = 1, #due, 2 do
+  local lane, source, group, subject = string.match(due[i], '^(%d)|([^|]*)|([^|]*)|(.*)$')
+  ready_push(k, tonumber(lane), source, group, {ready_time(tonumber(due[i + 1])), subject})
+  redis.call('ZREM', k.due, due[i])
+end
+
+for _, limit in ipairs(limits) do
+  limit.used = permits_used(k.used, limit, now)
+end
+
+-- A weight fits a lane if it fits every limit. Returns the time from which it may.
+local function fits_at(lane, weight)
+  local at = now
+  for _, limit in ipairs(limits) do
+    local wanted = permits_weight(limit, weight)
+    if wanted > 0 then
+      at = math.max(at, room_at(limit, lane, config.floors, now, wanted))
+    end
+  end
+  return at
+end
+
+-- The messages that a lane may send now; a billion where nothing limits them.
+local function messages_left(lane)
+  local left = 1000000000
+  for _, limit in ipairs(limits) do
+    if limit.unit == 'messages' then
+      left = math.min(left, math.floor(room_left(limit, lane, config.floors, now, 1)))
+    end
+  end
+  return left
+end
+
+-- The waiting source that has used the least, passing over paused ones.
+local function next_source(lane)
+  for _, source in ipairs(redis.call('ZRANGE', k.sources[lane + 1], 0, 99)) do
+    if not state['paused:source:' .. source] then
+      return source
+    end
+  end
+end
+
+-- The oldest group of a source: its time and name.
+local function next_group(lane, source)
+  local prefix = lane .. '|' .. source .. '|'
+  local first = redis.call('ZRANGE', k.groups, '[' .. prefix, '[' .. prefix .. '\255', 'BYLEX', 'LIMIT', 0, 1)[1]
+  if first then
+    return string.match(string.sub(first, #prefix + 1), '^(%x+)|(.*)$')
+  end
+end
+
+-- A group's name says what a job of it is: actor.segments.most jobs in a call (0: as the provider allows).digest
+-- A job of segments 0 makes no call.
+local function group_kind(group)
+  local segments, most = string.match(group, '^[^.]+%.(%d+)%.(%d+)%.')
+  segments, most = tonumber(segments), tonumber(most)
+  if not config.segments then
+    segments = math.min(segments, 1)  -- this provider counts a long text once
+  end
+  return segments, most > 0 and most or config.batch_max
+end
+
+-- The oldest jobs of a group, at most `most`, no number twice: a provider would merge the two.
+local function pick(prefix, most)
+  local members, items, seen = {}, {}, {}
+  for _, member in ipairs(redis.call('ZRANGE', k.entries, '[' .. prefix, '[' .. prefix .. '\255', 'BYLEX', 'LIMIT', 0, most)) do
+    local at, subject = string.match(string.sub(member, #prefix + 1), '^(%x+)|(.*)$')
+    local number = string.match(subject, ':(.*)$') or subject
+    if not seen[number] then
+      seen[number] = true
+      members[#members + 1] = member
+      items[#items + 1] = at
+      items[#items + 1] = subject
+    end
+  end
+  return members, items
+end
+
+local function take(lane, source, group, at, segments, members, items)
+  local prefix, place = lane .. '|' .. source .. '|' .. group .. '|', lane .. '|' .. source .. '|'
+  for from = 1, #members, 1000 do
+    redis.call('ZREM', k.entries, unpack(members, from, math.min(from + 999, #members)))
+  end
+  redis.call('ZREM', k.groups, place .. at .. '|' .. group)
+  local head = ready_head(k.entries, prefix)
+  if head then
+    redis.call('ZADD', k.groups, 0, place .. head .. '|' .. group)
+  end
+
+  local weight = {calls = segments > 0 and 1 or 0, messages = segments * #members}
+  permits_count(k.used, limits, lane, weight, 1)
+
+  -- Sources share by what they use of the scarcest limit.
+  local cost = #limits == 0 and #members or 0
+  for _, limit in ipairs(limits) do
+    cost = math.max(cost, permits_weight(limit, weight) / limit.count)
+  end
+  redis.call('HSET', k.state, 'share:' .. lane, redis.call('ZSCORE', k.sources[lane + 1], source))
+  if next_group(lane, source) then
+    redis.call('ZINCRBY', k.sources[lane + 1], string.format('%.17g', cost), source)
+  else
+    redis.call('ZREM', k.sources[lane + 1], source)
+  end
+
+  -- Paced lanes: each call books its share of the window. What was missed by waking late may be caught up within a hundredth of it.
+  if config.paced[lane + 1] and weight.calls > 0 then
+    for _, limit in ipairs(limits) do
+      local rules = room_rules(limit, lane, config.floors)
+      local share = permits_weight(limit, weight) / rules[#rules][2] * limit.window
+      local from = math.max(now - limit.window / 100, tonumber(state['pace:' .. lane .. ':' .. limit.name] or 0))
+      redis.call('HSET', k.state, 'pace:' .. lane .. ':' .. limit.name, string.format('%.3f', from + share))
+    end
+  end
+
+  if state.probing then
+    redis.call('HSET', k.state, 'probing', batch)
+  end
+  redis.call('HSET', k.inflight, batch, table.concat({'claimed', lane, source, group, weight.calls, weight.messages}, ' '),
+    batch .. ':items', table.concat(items, ' '))
+  redis.call('ZADD', k.leases, now + lease, batch)
+  return {lane = lane, source = source, group = group, items = items}
+end
+
+-- From when a paced lane may go; the past where it is not paced or has fallen behind.
+local function paced_until(lane)
+  local at = 0
+  if config.paced[lane + 1] then
+    for _, limit in ipairs(limits) do
+      at = math.max(at, tonumber(state['pace:' .. lane .. ':' .. limit.name] or 0))
+    end
+  end
+  return math.ceil(at)
+end
+
+-- Try one lane. Returns the batch; or the time from which it may go and why; or nothing where it has no work.
+local function try(lane)
+  local source = next_source(lane)
+  if not source then
+    return nil
+  end
+  local at, group = next_group(lane, source)
+  local segments, most = group_kind(group)
+  local prefix = lane .. '|' .. source .. '|' .. group .. '|'
+  if segments == 0 then
+    local members, items = pick(prefix, most)
+    return take(lane, source, group, at, segments, members, items)
+  end
+
+  local paced = paced_until(lane)
+  if paced > now then
+    return nil, paced, 'pace'
+  end
+  local free = fits_at(lane, {calls = 1, messages = segments})
+  if free > now then
+    return nil, free, 'limit'
+  end
+  local room = math.max(1, math.floor(messages_left(lane) / segments))
+  local members, items = pick(prefix, math.min(most, math.max(room, 1)))
+  -- With few messages left in the window, small calls would use up the calls before the messages: below the ratio of the two
+  -- limits wait for more room, if there are jobs to fill it. One-time passwords never wait for company.
+  if lane > 0 and #members >= room then
+    local worth = math.min(most, math.ceil(config.messages_per_call / segments))
+    if room < worth then
+      local more = pick(prefix, worth)
+      if #more > #members then
+        return nil, fits_at(lane, {calls = 1, messages = #more * segments}), 'limit'
+      end
+    end
+  end
+  return take(lane, source, group, at, segments, members, items)
+end
+
+-- Whoever is told to wait for a time holds the alarm for it; the others sleep a little longer and take over if it does not ring.
+local function wait(at, why, held)
+  local alarm_at, alarm_by = tonumber(state.alarm_at or 0), state.alarm_by
+  local ms = at - now
+  if alarm_by and alarm_by ~= worker and alarm_at > now and alarm_at <= at then
+    ms = alarm_at - now + 500
+  else
+    redis.call('HSET', k.state, 'alarm_at', at, 'alarm_by', worker)
+  end
+  return {'wait', math.min(math.max(1, ms), config.idle), why, held}
+end
+
+if state.halt then
+  return {'wait', config.idle, 'halted', 0}
+end
+if state.paused then
+  return {'wait', config.idle, 'paused', 0}
+end
+if state.blocked_until then
+  local until_ms = tonumber(state.blocked_until)
+  if now < until_ms then
+    return wait(until_ms, 'blocked', 0)
+  end
+  -- The block is over: one call goes first, and the others follow when it has been answered.
+  redis.call('HDEL', k.state, 'blocked_until')
+  redis.call('HSET', k.state, 'probing', 'next')
+  state.probing = 'next'
+end
+if state.probing and state.probing ~= 'next' then
+  if redis.call('HEXISTS', k.inflight, state.probing) == 1 then
+    return {'wait', config.idle, 'probing', 0}
+  end
+  state.probing = 'next'
+end
+
+local earliest, why, held = nil, nil, nil
+for lane = 0, 2 do
+  if not state['paused:lane:' .. lane] then
+    local taken, at, reason = try(lane)
+    if taken then
+      if last and (redis.call('ZCARD', k.groups) > 0 or redis.call('ZCARD', k.due) > 0) then
+        redis.call('HDEL', k.state, 'alarm_at', 'alarm_by')
+        if redis.call('LLEN', k.bell) == 0 then
+          redis.call('RPUSH', k.bell, 1)  -- this worker is full: the next one takes over the watch
+        end
+      end
+      return answer(taken)
+    end
+    if at and (not earliest or at < earliest) then
+      earliest, why, held = at, reason, held or lane
+    end
+    if reason == 'limit' then
+      break  -- a lower lane must not take what a higher one is waiting for
+    end
+  end
+end
+
+-- An arrival in a lane that could not go either need not wake anybody before it could.
+if earliest then
+  local quiet = earliest
+  for lane = held, 2 do
+    local at = math.max(paced_until(lane), fits_at(lane, {calls = 1, messages = 1}))
+    if at > now then
+      quiet = math.min(quiet, at)
+    else
+      quiet = 0
+    end
+  end
+  redis.call('HSET', k.state, 'quiet_until', quiet, 'quiet_from', held)
+end
+
+local next_due = redis.call('ZRANGE', k.due, 0, 0, 'WITHSCORES')[2]
+if next_due and (not earliest or tonumber(next_due) < earliest) then
+  earliest, why, held = math.max(now + 1, tonumber(next_due)), 'due', 3
+end
+local next_lease = redis.call('ZRANGE', k.leases, 0, 0, 'WITHSCORES')[2]
+if next_lease and (not earliest or tonumber(next_lease) < earliest) then
+  earliest, why, held = math.max(now + 1, tonumber(next_lease)), why or 'idle', held or 3
+end
+if earliest then
+  return wait(earliest, why, held)
+end
+return {'wait', config.idle, 'idle', 3}

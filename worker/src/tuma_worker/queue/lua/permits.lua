@@ -1,0 +1,90 @@
+-- The limiter: permits held across windows.
+--
+-- A permit counts against a limit of N per W from the moment it is claimed until W after the call it covered has ended.
+--
+-- Why no interval of length W at the provider ever sees more than N. Suppose N+1 calls arrive there within W, and let j be the one
+-- whose permit was claimed last, at time s. Take any other call i of them.
+--   * If i arrived before j did, it arrived after s - W, because j arrived after s and the two arrivals are less than W apart.
+--   * If i arrived after j, it arrived after s.
+-- Either way i arrived after s - W, and its end is not before its arrival, so at s less than W had passed since i's end, and i
+-- was claimed before s: i was still counted at s. So N permits were counted at s and the claim of j was refused. A contradiction.
+-- The proof uses one clock, this server's, and never asks when a call arrived, how long the network took, or how the provider aligns
+-- its windows. With weights instead of ones the same argument holds for their sum.
+--
+-- What it leans on, and where that is kept:
+--   * an end is never stamped before the call has ended: `permits_end` runs after it, and slots and clocks only round upwards;
+--   * a call that was given up, or whose worker died, may still be read by the provider: its end is stamped a grace later;
+--   * nothing is forgotten: where this state is new (a first start, or a server that lost its data) `permits_cap` paces the first
+--     window from its start, because calls of before may still count at the provider.
+--
+-- State per limit: `used` holds the weight that counts now, by lane; the list `window` says when parts of it stop counting, as
+-- `slot:otp:transactional:bulk`, oldest first. Slots are W/1000 long, so a list has about a thousand items at the most.
+--
+-- limits: {name, unit 'calls' or 'messages', count, window ms, key of its list}; weight: {calls, messages}
+
+local LANES = 3
+
+local function permits_weight(limit, weight)
+  return limit.unit == 'calls' and weight.calls or weight.messages
+end
+
+-- Forget what ended more than W ago. Returns {otp, transactional, bulk} as counted now.
+local function permits_used(used_key, limit, now)
+  local names = {}
+  for lane = 0, LANES - 1 do
+    names[lane + 1] = limit.name .. '|' .. lane
+  end
+  local used = redis.call('HMGET', used_key, unpack(names))
+  for lane = 1, LANES do
+    used[lane] = tonumber(used[lane] or 0)
+  end
+  local expired = 0
+  repeat
+    local slots = redis.call('LRANGE', limit.key, expired, expired + 49)
+    local full = #slots == 50
+    for _, slot in ipairs(slots) do
+      local ended, a, b, c = string.match(slot, '^(%d+):([^:]+):([^:]+):([^:]+)$')
+      if tonumber(ended) + limit.window > now then
+        full = false
+        break
+      end
+      expired = expired + 1
+      used[1], used[2], used[3] = used[1] - tonumber(a), used[2] - tonumber(b), used[3] - tonumber(c)
+    end
+  until not full
+  if expired > 0 then
+    redis.call('LTRIM', limit.key, expired, -1)
+    redis.call('HSET', used_key, names[1], used[1], names[2], used[2], names[3], used[3])
+  end
+  return used
+end
+
+-- Count a claimed permit, or with sign -1 take it back because no call was made.
+local function permits_count(used_key, limits, lane, weight, sign)
+  for _, limit in ipairs(limits) do
+    redis.call('HINCRBYFLOAT', used_key, limit.name .. '|' .. lane, sign * permits_weight(limit, weight))
+  end
+end
+
+-- The covered call ended at `at` (now, or later by a grace): its weight stops counting W after the end of the slot that `at` is in.
+local function permits_end(limits, lane, weight, at)
+  for _, limit in ipairs(limits) do
+    local length = math.max(1, math.floor(limit.window / 1000))
+    local slot = math.ceil(at / length) * length
+    local parts = {0, 0, 0}
+    local last = redis.call('LINDEX', limit.key, -1)
+    local ended, a, b, c = string.match(last or '', '^(%d+):([^:]+):([^:]+):([^:]+)$')
+    -- A list stays in order: what ends before the last slot (that one has a grace) counts until the last slot does.
+    local joins = ended and tonumber(ended) >= slot
+    if joins then
+      slot, parts = tonumber(ended), {tonumber(a), tonumber(b), tonumber(c)}
+    end
+    parts[lane + 1] = parts[lane + 1] + permits_weight(limit, weight)
+    local text = string.format('%.0f:%.17g:%.17g:%.17g', slot, parts[1], parts[2], parts[3])
+    if joins then
+      redis.call('LSET', limit.key, -1, text)
+    else
+      redis.call('RPUSH', limit.key, text)
+    end
+  end
+end

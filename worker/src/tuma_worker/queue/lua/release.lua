@@ -1,0 +1,29 @@
+-- Let go of a batch for which no call was made: finished, back in its place, or put off.
+--
+-- KEYS  1 entries  2 groups  3-5 sources of each lane  6 due  7 inflight  8 leases  9 used  10 state  11 bell
+--       12... one list per limit
+-- ARGV  1 batch id  2 'done', 'back' or 'later'  3 for 'later': delay in ms  4 limits, JSON as in claim
+-- Returns 'released', or 'lost' where the lease is gone: then it is somebody else's, and nothing is changed.
+--
+-- Repeatable: a repeat finds nothing held.
+-- include: clock
+-- include: ready
+-- include: tuma_worker.queue/permits
+-- include: tuma_worker.queue/held
+
+local now = clock()
+local k = {entries = KEYS[1], groups = KEYS[2], sources = {KEYS[3], KEYS[4], KEYS[5]}, due = KEYS[6], inflight = KEYS[7],
+  leases = KEYS[8], used = KEYS[9], state = KEYS[10], bell = KEYS[11]}
+local held = held_get(k, ARGV[1])
+if not held or held.phase == 'ended' then
+  return 'lost'
+end
+if ARGV[2] == 'back' then
+  ready_push(k, held.lane, held.source, held.group, held.items)
+elseif ARGV[2] == 'later' then
+  for i = 2, #held.items, 2 do
+    redis.call('ZADD', k.due, now + tonumber(ARGV[3]), table.concat({held.lane, held.source, held.group, held.items[i]}, '|'))
+  end
+end
+held_void(k, cjson.decode(ARGV[4]), held)
+return 'released'

@@ -1,0 +1,119 @@
+"""The queue's scripts as typed functions. A reply becomes a value here and travels no further as a list of bytes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from tuma_producer.contract.scripts import load
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from redis import Redis
+
+    from tuma_worker.queue.config import QueueConfig
+
+_CLAIM = load(__package__, "claim")
+_PUSH = load(__package__, "push")
+_RELEASE = load(__package__, "release")
+_RENEW = load(__package__, "renew")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A name of work: the subject is what the actor looks up. `ready` is since when it could have gone, in Unix milliseconds."""
+
+    subject: str
+    ready: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A batch of jobs of one group, with the permit to make the call they need. `batch_id` is also the fencing token."""
+
+    batch_id: str
+    lane: int
+    source: str
+    group: str
+    jobs: tuple[Job, ...]
+
+    @property
+    def actor(self) -> str:
+        """Whose work it is."""
+        return self.group.partition(".")[0]
+
+
+class Why(StrEnum):
+    """Why nothing may be claimed now."""
+
+    IDLE = "idle"
+    DUE = "due"
+    LIMIT = "limit"
+    PACE = "pace"
+    BLOCKED = "blocked"
+    PROBING = "probing"
+    PAUSED = "paused"
+    HALTED = "halted"
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing may move for so many milliseconds, unless the bell rings before."""
+
+    milliseconds: int
+    why: Why
+
+
+class Release(StrEnum):
+    """How a batch for which no call was made is let go: `done`, `back` in its place, or `later`."""
+
+    DONE = "done"
+    BACK = "back"
+    LATER = "later"
+
+
+def claim(redis: Redis, queue: QueueConfig, batch_id: str, worker: str, *, last: bool) -> Claim | Wait:
+    """Take a batch, or learn how long nothing may move. `last`: the worker will not claim again before it has finished this one."""
+    keys = queue.keys
+    reply = _CLAIM.run(
+        redis,
+        [*queue.line_keys, keys.inflight, keys.leases, keys.used, keys.state, keys.crashes, keys.bell, *queue.window_keys],
+        [batch_id, worker, round(queue.lease * 1000), int(last), queue.for_claim],
+    )
+    if reply[0] == b"wait":
+        return Wait(int(reply[1]), Why(reply[2].decode()))
+    _, lane, source, group, *items = reply
+    jobs = tuple(Job(subject.decode(), int(at, 16)) for at, subject in zip(items[::2], items[1::2], strict=True))
+    return Claim(batch_id, int(lane), source.decode(), group.decode(), jobs)
+
+
+def renew(redis: Redis, queue: QueueConfig, batch_ids: Sequence[str]) -> list[str]:
+    """Prolong the leases of these batches. Returns those that are lost."""
+    reply = _RENEW.run(redis, [queue.keys.inflight, queue.keys.leases], [round(queue.lease * 1000), *batch_ids])
+    return [batch_id.decode() for batch_id in reply]
+
+
+def release(redis: Redis, queue: QueueConfig, batch_id: str, how: Release, *, delay: float = 0.0) -> bool:
+    """Let go of a batch for which no call was made; `delay` in seconds for `later`. False where the lease was lost before."""
+    keys = queue.keys
+    reply = _RELEASE.run(
+        redis,
+        [*queue.line_keys, keys.inflight, keys.leases, keys.used, keys.state, keys.bell, *queue.window_keys],
+        [batch_id, how.value, round(delay * 1000), json.dumps(queue.for_limits)],
+    )
+    return bool(reply == b"released")
+
+
+def push(
+    redis: Redis, queue: QueueConfig, group: str, subject: str, *, lane: int, source: str, delay: float, message: bytes
+) -> None:
+    """Put one job into the line, or `delay` seconds later. `message` is kept beside it where the subject does not say it all."""
+    keys = queue.keys
+    _PUSH.run(
+        redis,
+        [*queue.line_keys, keys.state, keys.bell, keys.messages],
+        [source, lane, group, subject, round(delay * 1000), message],
+    )

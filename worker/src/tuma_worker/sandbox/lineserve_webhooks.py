@@ -1,0 +1,57 @@
+"""What Lineserve's stand-in tells by webhook, in Lineserve's words."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from tuma_worker.sandbox.webhooks import Policy, Target, Webhook
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tuma_worker.sandbox.life import Batch, Recipient
+    from tuma_worker.sandbox.settings import Settings
+
+WORDS = {
+    "sent": "sent",
+    "delivered": "delivered",
+    "undelivered": "failed",
+    "failed": "failed",
+    "partially_delivered": "failed",
+    "rejected": "rejected",
+    "expired": "expired",
+}
+"""The sandbox's steps in Lineserve's words; a step that is missing here changes nothing."""
+
+
+def step_events(batch: Batch, recipients: Sequence[Recipient], step: str, now: float, settings: Settings) -> list[Webhook]:
+    """One event per recipient and target; the call's callback and the account's webhook both get it."""
+    word, at, own = WORDS[step], iso(now), settings.lineserve
+    name = f"sms.{word}"
+    place = {"network": own.network, "country": own.country}
+    trouble = {} if word in {"sent", "delivered"} else {"error_code": step, "error_message": f"The message is {step}"}
+    targets = _targets(batch, name, settings)
+    webhooks: list[Webhook] = []
+    for recipient in recipients:
+        data = {"message_id": recipient.message_id, "to": recipient.number, "from": batch.sender, "status": word}
+        event: dict[str, object] = {"event": name, "timestamp": at, "data": {**data, f"{word}_at": at, **place, **trouble}}
+        webhooks.extend(Webhook(target, event, recipient.number) for target in targets)
+    return webhooks
+
+
+def _targets(batch: Batch, event: str, settings: Settings) -> list[Target]:
+    own, webhook = settings.lineserve, settings.lineserve.webhook
+    policy = Policy(tuple(delay * settings.webhook_factor for delay in own.retry_delays), "everything", own.webhook_timeout)
+    targets = []
+    if batch.callback_url:
+        secret = webhook.secret if own.sign_callbacks else ""
+        targets.append(Target(batch.callback_url, policy, "", secret, webhook.signature_header))
+    if webhook.url and (not webhook.events or event in webhook.events):
+        targets.append(Target(webhook.url, policy, "", webhook.secret, webhook.signature_header))
+    return targets
+
+
+def iso(moment: float) -> str:
+    """The time as Lineserve writes it."""
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

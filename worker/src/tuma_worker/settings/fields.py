@@ -1,0 +1,132 @@
+"""The kinds of values that settings have, and what is checked of each; every message says the rule and what to do."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints
+
+from tuma_worker.core.limits import Limit
+
+_REDIS_SCHEME = re.compile(r"^(redis|rediss|unix)(\+[a-z]+)?://")
+
+
+@dataclass(frozen=True, slots=True)
+class SecretFile:
+    """A secret still to be read from `path`; `beside` is True if the same place also gives the secret itself."""
+
+    path: str
+    beside: bool
+
+
+def _secret_text(value: object) -> object:
+    if isinstance(value, SecretFile):
+        value = _read_secret(value)
+    if isinstance(value, str) and not value.strip():
+        message = "is empty; write the secret there, or remove the setting"
+        raise ValueError(message)
+    return value.strip() if isinstance(value, str) else value
+
+
+def _read_secret(file: SecretFile) -> str:
+    if file.beside:
+        message = "is given twice, directly and as a file; remove one of the two"
+        raise ValueError(message)
+    try:
+        return Path(file.path).read_text(encoding="utf-8")
+    except OSError as error:
+        message = f"cannot be read from {file.path} ({error.strerror}); correct the path or the file's permissions"
+    except ValueError:
+        message = f"cannot be read from {file.path} (not UTF-8 text); write the secret there as plain text"
+    raise ValueError(message)
+
+
+def _listed(value: object) -> object:
+    """Take `a, b` for `["a", "b"]`: in a variable a list is written either way."""
+    if not isinstance(value, str) or value.lstrip().startswith("["):
+        return json_text(value)
+    return [item.strip() for item in value.split(",")]
+
+
+def json_text(value: object) -> object:
+    """Return what `value` says as JSON if it is text, else `value` itself; raise `ValueError` with the place of a mistake."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError as error:
+        message = f"is not JSON (line {error.lineno}, column {error.colno}); correct it"
+        raise ValueError(message) from None
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _web_address(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0 and "@" not in parts.netloc
+    except ValueError:
+        usable = False
+    if not usable:
+        message = "must be an http:// or https:// address without user and password; correct it"
+        raise ValueError(message)
+    return value.rstrip("/")
+
+
+def _redis_address(value: str) -> str:
+    if not _REDIS_SCHEME.match(value):
+        message = "must begin with redis://, rediss:// or unix://; correct it"
+        raise ValueError(message)
+    return value
+
+
+def _time_zone(value: str) -> str:
+    try:
+        return ZoneInfo(value).key
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        message = "must be an IANA time zone such as Africa/Kinshasa; correct it"
+        raise ValueError(message) from None
+
+
+def _distinct_limits(texts: tuple[str, ...]) -> tuple[str, ...]:
+    if not texts:
+        message = "must name at least one limit; leave it out for what the provider documents"
+        raise ValueError(message)
+    seen: set[str] = set()
+    for text in texts:
+        name = Limit.parse(text).name
+        if name in seen:
+            message = f"has two limits for the same count and window ({text!r} is the second); keep the smaller"
+            raise ValueError(message)
+        seen.add(name)
+    return texts
+
+
+def _share_left(floors: dict[str, float]) -> dict[str, float]:
+    if sum(floors.values()) >= 1:
+        message = "must add up to less than 1, or nothing is left for other lanes; lower them"
+        raise ValueError(message)
+    return floors
+
+
+Lane = Literal["otp", "transactional", "bulk"]
+AccountName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
+Secret = Annotated[SecretStr, BeforeValidator(_secret_text)]
+RedisAddress = Annotated[str, BeforeValidator(_secret_text), AfterValidator(_redis_address)]
+WebAddress = Annotated[str, AfterValidator(_web_address)]
+TimeZone = Annotated[str, AfterValidator(_time_zone)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+Limits = Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(_distinct_limits)]
+Floors = Annotated[dict[Lane, Share], BeforeValidator(json_text), AfterValidator(_share_left)]
+Lanes = Annotated[tuple[Lane, ...], BeforeValidator(_listed)]
+Level = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)]

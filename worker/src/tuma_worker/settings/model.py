@@ -1,0 +1,140 @@
+"""The settings themselves: what may be set, of which kind, with which default."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from tuma_worker.settings.fields import (
+    AccountName,
+    Floors,
+    Lane,
+    Lanes,
+    Level,
+    Limits,
+    RedisAddress,
+    Seconds,
+    Secret,
+    Text,
+    TimeZone,
+    WebAddress,
+)
+from tuma_worker.settings.sources import (
+    PREFIX,
+    Layer,
+    from_account_variables,
+    from_file,
+    from_special_variables,
+    our_variables,
+    with_secret_files,
+)
+
+_REDIS_PASSWORD = re.compile(r"(?<=://).*(?=@)|(?<=[?&]password=)[^&#]+")
+
+
+def _otp_floor() -> dict[Lane, float]:
+    return {"otp": 0.05}
+
+
+class Account(BaseModel):
+    """One provider API key with its address, limits, sender and webhook credentials.
+
+    What is None is the provider's own default. `floors` are shares of each window that lower lanes may not touch; lanes in `paced`
+    are spread over the window instead of bursting; `cold_start` says how the first window goes when the limiter's state is new.
+    Seconds: `timeout` of one call, `lease` of a job, `resolve_after` without answer or receipt before an attempt is looked into.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    provider: Text
+    api_key: Secret
+    base_url: WebAddress | None = None
+    environment: Literal["production", "sandbox"] = "production"
+    timezone: TimeZone | None = None
+    sender_id: Text | None = None
+    limits: Limits | None = None
+    floors: Floors = Field(default_factory=_otp_floor)
+    paced: Lanes = ("bulk",)
+    cold_start: Literal["paced", "burst"] = "paced"
+    batch_max: Annotated[int, Field(ge=1)] | None = None
+    timeout: Seconds = 30.0
+    lease: Seconds = 15.0
+    resolve_after: Seconds = 60.0
+    webhook_username: Text | None = None
+    webhook_password: Secret | None = None
+    webhook_secret: Secret | None = None
+
+    @model_validator(mode="after")
+    def _webhook_pair(self) -> Self:
+        if (self.webhook_username is None) != (self.webhook_password is None):
+            message = "needs webhook_username and webhook_password together; set both or neither"
+            raise ValueError(message)
+        return self
+
+
+class Settings(BaseSettings):
+    """All settings of the service. Made by `load_settings`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_ignore_empty=True,
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    redis_url: RedisAddress = Field(
+        default="redis://127.0.0.1:6379/0",
+        repr=False,  # it may hold a password
+    )
+    config_file: Path | None = None
+    accounts: Annotated[dict[AccountName, Account], NoDecode] = Field(default_factory=dict)
+    public_url: WebAddress | None = None  # where providers reach the gateway from outside, for callbacks
+    gateway_host: Text = "127.0.0.1"
+    gateway_port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    log_format: Literal["auto", "json", "console"] = "auto"
+    log_level: Level = "info"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Put the single account variables over the other variables over the file; pydantic-settings merges them deeply."""
+        del dotenv_settings, file_secret_settings  # secrets come from the files that settings name, not from a folder
+        environ = our_variables()
+        layers = (
+            {"accounts": from_account_variables(environ)},
+            env_settings() | from_special_variables(environ),
+            from_file(environ),
+        )
+        return (init_settings, *(Layer(settings_cls, with_secret_files(layer)) for layer in layers))
+
+
+def masked(settings: Settings) -> dict[str, Any]:
+    """Return all settings, sorted and ready to print or to write as JSON; of a secret only its length is seen."""
+    plain = settings.model_dump()
+    shown: dict[str, Any] = _masked(plain | {"redis_url": _REDIS_PASSWORD.sub("••••", settings.redis_url)})
+    return shown
+
+
+def _masked(value: Any) -> Any:  # noqa: ANN401 - a settings tree: tables, lists, scalars
+    match value:
+        case dict():
+            return {key: _masked(value[key]) for key in sorted(value)}
+        case tuple():
+            return [_masked(item) for item in value]
+        case SecretStr():
+            return f"•••• ({len(value.get_secret_value())} chars)"
+        case Path():
+            return str(value)
+        case _:
+            return value

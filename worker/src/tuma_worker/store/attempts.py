@@ -1,0 +1,271 @@
+"""Attempts: written down before the call, settled after it, and moved on by evidence that comes later."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from tuma_producer.contract.keys import AccountKeys
+from tuma_producer.contract.scripts import Argument, load
+from tuma_producer.contract.wire import EVENTS_KEPT, RETENTION_MS
+from tuma_worker.core.states import ENDS, Evidence, RecipientState, origins
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from redis import Redis
+
+    from tuma_worker.core.next_step import NextStep, Verdict
+    from tuma_worker.queue.config import QueueConfig
+
+_BEGIN = load(__package__, "begin")
+_SETTLE = load(__package__, "settle")
+_APPLY = load(__package__, "apply")
+_RESEND = load(__package__, "resend")
+
+KEPT_MS = 4 * 86_400_000  # how long an attempt is remembered: receipts are waited for 72 hours
+
+
+class Target(NamedTuple):
+    """One recipient of one intent."""
+
+    intent: str
+    number: str
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """An attempt that is written down.
+
+    `targets` are those still to be sent to, perhaps none. `tried` counts the calls that the first of them was in, with this one.
+    """
+
+    message: str
+    sender_id: str | None
+    targets: tuple[Target, ...]
+    tried: int
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt as it was written down, with all recipients it was begun for."""
+
+    batch_id: str
+    token: str
+    phase: str
+    started: int
+    targets: tuple[Target, ...]
+    on_unknown: str = "hold"
+
+
+def _states(states: Iterable[RecipientState]) -> str:
+    """States as the scripts search them: each with a space on either side."""
+    return " " + " ".join(sorted(states)) + " "
+
+
+_COMMON: dict[str, Any] = {"maxlen": EVENTS_KEPT, "ends": _states(ENDS), "retention": RETENTION_MS, "keep": KEPT_MS}
+
+
+class _Intents:
+    """The keys of the intents that a script touches, each once, and the index that names it in the arguments."""
+
+    def __init__(self, account: AccountKeys, targets: Sequence[Target], before: int) -> None:
+        self.keys = list(dict.fromkeys(account.intent(target.intent) for target in targets))
+        self._index = {key: before + position for position, key in enumerate(self.keys, start=1)}
+        self._account = account
+
+    def index(self, target: Target) -> int:
+        return self._index[self._account.intent(target.intent)]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempts:
+    """The attempts of one account's queue."""
+
+    redis: Redis
+    queue: QueueConfig
+
+    @property
+    def _account(self) -> AccountKeys:
+        return AccountKeys(self.queue.account)
+
+    def begin(self, batch_id: str, token: str, targets: Sequence[Target], *, lane: int, source: str, group: str) -> Begun | None:
+        """Write the attempt down and learn who is still to be sent to; None where the batch is no longer ours."""
+        targets = sorted(targets)
+        account = self._account
+        intents = _Intents(account, targets, before=3)
+        header = {
+            **_COMMON, "token": token, "lane": lane, "source": source, "group": group,
+            "sending": _states(origins(RecipientState.SENDING)), "expired": _states({RecipientState.QUEUED}),
+        }  # fmt: skip
+        args: list[Argument] = [batch_id, json.dumps(header)]
+        for target in targets:
+            args += (intents.index(target), target.intent, target.number)
+        keys = [self.queue.keys.inflight, account.batch(batch_id), account.events, *intents.keys]
+        verdict, *found = _BEGIN.run(self.redis, keys, args)
+        if verdict == b"lost":
+            return None
+        body, tried, *positions = found
+        fields = json.loads(body) if body else {}
+        live = tuple(targets[position - 1] for position in positions)
+        return Begun(fields.get("message", ""), fields.get("sender_id"), live, tried)
+
+    def settle(self, batch_id: str, targets: Sequence[Target], step: NextStep, *, group: str) -> bool:
+        """Write down what the call came to. False where the lease was lost: nothing is changed then."""
+        decided = [(target, verdict) for target in sorted(targets) if (verdict := step.verdict(target.number)) is not None]
+        provider_ids = list(dict.fromkeys(filter(None, [step.provider_id, *(verdict.provider_id for _, verdict in decided)])))
+        kinds = list(dict.fromkeys(_kind(verdict) for _, verdict in decided))
+        keys = self._settle_keys(batch_id, provider_ids)
+        intents = _Intents(self._account, [target for target, _ in decided], before=len(keys))
+        header = self._settle_header(step, group) | {
+            "provider_ids": len(provider_ids),
+            "verdicts": [
+                {"target": state, "allowed": _states(origins(state)), "evidence": evidence, "reason": reason}
+                for state, evidence, reason in kinds
+            ],
+        }
+        args: list[Argument] = [batch_id, json.dumps(header)]
+        for target, verdict in decided:
+            kind = kinds.index(_kind(verdict)) + 1
+            args += (intents.index(target), target.intent, target.number, kind, verdict.provider_id)
+        return bool(_SETTLE.run(self.redis, [*keys, *intents.keys], args) == b"settled")
+
+    def _settle_keys(self, batch_id: str, provider_ids: Iterable[str]) -> list[str]:
+        keys, account = self.queue.keys, self._account
+        return [
+            *self.queue.line_keys, keys.inflight, keys.leases, keys.used, keys.state, keys.bell, account.batch(batch_id),
+            account.events, *self.queue.window_keys, *map(account.provider_id, provider_ids),
+        ]  # fmt: skip
+
+    def _settle_header(self, step: NextStep, group: str) -> dict[str, Any]:
+        optional = {
+            "group": narrowed(group, step.most) if step.most else None,
+            "resolve": _milliseconds(step.resolve),
+            "block": _milliseconds(step.block),
+            "halt": json.dumps(asdict(step.halt)) if step.halt else None,
+        }
+        return {name: value for name, value in optional.items() if value is not None} | {
+            **_COMMON,
+            "limits": self.queue.for_limits,
+            "grace": round(self.queue.grace * 1000),
+            "permit": step.permit,
+            "phase": step.phase,
+            "code": step.code,
+            "provider_id": step.provider_id,
+            "retry": round(step.retry * 1000),
+            "probe_ok": step.phase in {"accepted", "rejected"},
+        }
+
+    def load(self, batch_id: str) -> Attempt | None:
+        """An attempt as it was written down; None where it never was, or has been forgotten."""
+        raw = cast("dict[bytes, bytes]", self.redis.hgetall(self._account.batch(batch_id)))
+        record = {name.decode(): value.decode() for name, value in raw.items()}
+        if "at" not in record:
+            return None
+        targets = sorted(Target(intent, name) for name, intent in record.items() if name.startswith("+"))
+        body = self.redis.hget(self._account.intent(targets[0].intent), "body") if targets else None
+        on_unknown = json.loads(body).get("on_unknown", "hold") if body else "hold"
+        return Attempt(
+            batch_id, record["token"], record.get("phase", "calling"), int(record["at"]), tuple(targets), on_unknown,
+        )  # fmt: skip
+
+    def apply(
+        self,
+        batch_id: str,
+        targets: Sequence[Target],
+        target: RecipientState,
+        evidence: Evidence,
+        *,
+        reason: str = "",
+        provider_id: str = "",
+        phase: str | None = None,
+    ) -> int:
+        """Move these recipients on later evidence. Returns how many moved: what they were past already is left."""
+        request = apply_request(
+            self._account, batch_id, targets, target, evidence, reason=reason, provider_id=provider_id, phase=phase
+        )
+        moved, _left = _APPLY.run(self.redis, request.keys, request.args)
+        return int(moved)
+
+    def end(self, targets: Sequence[Target], state: RecipientState, *, reason: str) -> int:
+        """End recipients that are in no attempt, by our own decision. Returns how many ended."""
+        request = apply_request(self._account, "", targets, state, Evidence.INFERRED, reason=reason, unfenced=True)
+        moved, _left = _APPLY.run(self.redis, request.keys, request.args)
+        return int(moved)
+
+    def resend(self, attempt: Attempt, evidence: Evidence, *, reason: str) -> int:
+        """Put this attempt's recipients that are still without an answer back into the line. Returns how many."""
+        account, keys = self._account, self.queue.keys
+        intents = _Intents(account, attempt.targets, before=10)
+        header = {
+            **_COMMON, "allowed": _states({RecipientState.SENDING}), "evidence": evidence, "reason": reason, "phase": "resent",
+        }  # fmt: skip
+        args: list[Argument] = [attempt.batch_id, json.dumps(header)]
+        for target in attempt.targets:
+            args += (intents.index(target), target.intent, target.number)
+        reply = _RESEND.run(
+            self.redis,
+            [*self.queue.line_keys, keys.state, keys.bell, account.batch(attempt.batch_id), account.events, *intents.keys],
+            args,
+        )
+        return int(reply)
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptCall:
+    """The keys and arguments of one script call, for whoever runs it, on an event loop or not."""
+
+    keys: list[str]
+    args: list[Argument]
+
+
+APPLY = _APPLY
+
+
+def apply_request(
+    account: AccountKeys,
+    batch_id: str,
+    targets: Sequence[Target],
+    target: RecipientState,
+    evidence: Evidence,
+    *,
+    reason: str = "",
+    provider_id: str = "",
+    phase: str | None = None,
+    unfenced: bool = False,
+) -> ScriptCall:
+    """The call of the apply script that moves these recipients of this attempt."""
+    targets = sorted(targets)
+    intents = _Intents(account, targets, before=2)
+    header = {
+        **_COMMON,
+        "target": target,
+        "allowed": _states(origins(target)),
+        "evidence": evidence,
+        "reason": reason,
+        "provider_id": provider_id,
+    }
+    if phase is not None:
+        header["phase"] = phase
+    if unfenced:
+        header["unfenced"] = True
+    args: list[Argument] = [batch_id, json.dumps(header)]
+    for one in targets:
+        args += (intents.index(one), one.intent, one.number)
+    return ScriptCall([account.batch(batch_id), account.events, *intents.keys], args)
+
+
+def narrowed(group: str, most: int) -> str:
+    """The same group with calls of at most `most` recipients."""
+    actor, segments, _, digest = group.split(".", 3)
+    return f"{actor}.{segments}.{most}.{digest}"
+
+
+def _kind(verdict: Verdict) -> tuple[RecipientState, Evidence, str]:
+    """What recipients of a call mostly have in common, so that it is said once for all of them."""
+    return verdict.target, verdict.evidence, verdict.reason
+
+
+def _milliseconds(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds * 1000)

@@ -1,0 +1,37 @@
+-- Apply evidence that came after the call: a receipt, what a resolver found, or the answer of a worker that had lost its lease.
+--
+-- KEYS  1 batch  2 events  3... intents
+-- ARGV  1 batch id  2 JSON: {maxlen, ends, retention, target, allowed, evidence, reason, provider_id, phase or null, unfenced}
+--       3... key index, short id, number for each recipient; those of one intent stand together
+-- Returns how many moved and how many were left: {moved, left}.
+--
+-- A recipient that meanwhile belongs to another attempt is left: this evidence is not about that one. `unfenced` is for news that is
+-- about the recipient itself and not about any attempt.
+-- Repeatable: a recipient moves forward only.
+-- include: clock
+-- include: move
+
+local batch, header = ARGV[1], cjson.decode(ARGV[2])
+local items, left = {}, 0
+for i = 3, #ARGV, 3 do
+  local key, number = KEYS[tonumber(ARGV[i])], ARGV[i + 2]
+  local packed = redis.call('HGET', key, number)
+  if packed and (header.unfenced or string.find(packed, '|' .. batch .. '|', 1, true)) then
+    items[#items + 1] = {key = key, id = ARGV[i + 1], number = number, target = header.target, allowed = header.allowed,
+      evidence = header.evidence, reason = header.reason, batch = batch,
+      provider_id = header.provider_id ~= '' and header.provider_id or string.match(packed, '|([^|]*)$') or ''}
+  else
+    left = left + 1
+  end
+end
+local c = {now = clock(), events = KEYS[2], maxlen = header.maxlen, ends = header.ends, retention = header.retention}
+local moved = 0
+for _, result in ipairs(move_all(c, items)) do
+  if result == 'moved' then
+    moved = moved + 1
+  end
+end
+if header.phase then
+  redis.call('HSET', KEYS[1], 'phase', header.phase)
+end
+return {moved, left + #items - moved}

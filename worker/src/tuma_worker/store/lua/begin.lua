@@ -1,0 +1,74 @@
+-- Write an attempt down before its call is made, and learn who is still to be sent to.
+--
+-- KEYS  1 inflight  2 batch  3 events  4... intents
+-- ARGV  1 batch id  2 JSON: {token, maxlen, ends, retention, keep, sending: allowed, expired: allowed, lane, source, group}
+--       3... key index, short id, number for each job; jobs of one intent stand together
+-- Returns {'lost'} where the lease is gone · {'begun', body, tried, position...}: tried counts the calls for the first of them, this
+--       one included; the positions, from 1, are of the jobs to be sent, none where nothing is left. Whoever is past the deadline ends `expired` here, the last moment before the call.
+--
+-- Atomic because a worker that dies after the call must leave behind who was called. Repeatable: a repeat finds the attempt.
+-- include: clock
+-- include: move
+
+local packed = redis.call('HGET', KEYS[1], ARGV[1])
+if not packed then
+  return {'lost'}
+end
+local header, now = cjson.decode(ARGV[2]), clock()
+local phase = string.match(packed, '^%a+')
+local c = {now = now, events = KEYS[3], maxlen = header.maxlen, ends = header.ends, retention = header.retention}
+
+local function live()
+  local reply = {'begun', '', 0}
+  for i = 3, #ARGV, 3 do
+    if redis.call('HGET', KEYS[2], ARGV[i + 2]) == ARGV[i + 1] then
+      if #reply == 3 then
+        local first = redis.call('HMGET', KEYS[tonumber(ARGV[i])], 'body', 'attempts')
+        reply[2] = first[1]
+        reply[3] = select(2, string.gsub(first[2], '%S+', ''))
+      end
+      reply[#reply + 1] = (i - 3) / 3 + 1
+    end
+  end
+  return reply
+end
+
+if phase == 'calling' then
+  return live()
+elseif phase == 'ended' then
+  return {'lost'}
+end
+
+local items = {}
+for i = 3, #ARGV, 3 do
+  local key = KEYS[tonumber(ARGV[i])]
+  local last = items[#items]
+  local expires = last and last.key == key and last.expires or tonumber(redis.call('HGET', key, 'expires') or '')
+  local late = expires and expires <= now
+  items[#items + 1] = {key = key, id = ARGV[i + 1], number = ARGV[i + 2], expires = expires,
+    target = late and 'expired' or 'sending', allowed = late and header.expired or header.sending, evidence = 'inferred',
+    reason = late and 'deadline' or '', batch = ARGV[1], provider_id = ''}
+end
+
+local recipients, tried = {}, nil
+for i, result in ipairs(move_all(c, items)) do
+  if result == 'moved' and items[i].target == 'sending' then
+    recipients[#recipients + 1] = items[i].number
+    recipients[#recipients + 1] = items[i].id
+    if tried ~= items[i].key then
+      tried = items[i].key
+      local before = redis.call('HGET', tried, 'attempts')
+      redis.call('HSET', tried, 'attempts', (before and before .. ' ' or '') .. ARGV[1])
+    end
+  end
+end
+if #recipients > 0 then
+  redis.call('HSET', KEYS[2], 'token', header.token, 'at', now, 'lane', header.lane, 'source', header.source, 'group', header.group,
+    'phase', 'calling')
+  for from = 1, #recipients, 1000 do
+    redis.call('HSET', KEYS[2], unpack(recipients, from, math.min(from + 999, #recipients)))
+  end
+  redis.call('PEXPIRE', KEYS[2], header.keep)
+  redis.call('HSET', KEYS[1], ARGV[1], 'calling' .. string.sub(packed, #phase + 1))
+end
+return live()

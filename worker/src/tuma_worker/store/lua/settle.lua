@@ -1,0 +1,82 @@
+-- Write down what a call came to: states, events, permit and what follows, in one step.
+--
+-- KEYS  1 entries  2 groups  3-5 sources of each lane  6 due  7 inflight  8 leases  9 used  10 state  11 bell  12 batch  13 events
+--       then one list per limit, then one key per provider id, then the intents
+-- ARGV  1 batch id  2 JSON: {limits, grace, permit: 'ended'|'void'|'grace', maxlen, ends, retention, keep, phase, code,
+--         provider_id, verdicts: [{target, allowed, evidence, reason}], retry: ms, group: for those that go back, or null, resolve: ms, block: ms,
+--         halt: JSON or null, probe_ok}
+--       3... key index, short id, number, verdict index, provider id for each recipient; those of one intent stand together
+-- Returns 'settled', or 'lost' where the lease is gone: then nothing is changed and the answer must be offered as evidence.
+--
+-- A recipient whose verdict is `queued` goes back into the due set, `retry` ms from now. A recipient that a receipt has already
+-- moved on stays where it is. Repeatable: a repeat finds nothing held.
+-- include: clock
+-- include: ready
+-- include: move
+-- include: tuma_worker.queue/permits
+-- include: tuma_worker.queue/held
+
+local batch, header, now = ARGV[1], cjson.decode(ARGV[2]), clock()
+local k = {entries = KEYS[1], groups = KEYS[2], sources = {KEYS[3], KEYS[4], KEYS[5]}, due = KEYS[6], inflight = KEYS[7],
+  leases = KEYS[8], used = KEYS[9], state = KEYS[10], bell = KEYS[11]}
+local limits = header.limits
+for i, limit in ipairs(limits) do
+  limit.key = KEYS[13 + i]
+end
+
+local held = held_get(k, batch)
+if not held or held.phase ~= 'calling' then
+  return 'lost'
+end
+
+local items = {}
+for i = 3, #ARGV, 5 do
+  local verdict = header.verdicts[tonumber(ARGV[i + 3])]
+  items[#items + 1] = {key = KEYS[tonumber(ARGV[i])], id = ARGV[i + 1], number = ARGV[i + 2], target = verdict.target,
+    allowed = verdict.allowed, evidence = verdict.evidence, reason = verdict.reason, batch = batch, provider_id = ARGV[i + 4]}
+end
+local c = {now = now, events = KEYS[13], maxlen = header.maxlen, ends = header.ends, retention = header.retention}
+local put_off = header.resolve
+for i, result in ipairs(move_all(c, items)) do
+  if result == 'moved' and items[i].target == 'queued' then
+    put_off = true
+    redis.call('ZADD', k.due, now + header.retry,
+      table.concat({held.lane, held.source, header.group or held.group, items[i].id .. ':' .. items[i].number}, '|'))
+  end
+end
+
+redis.call('HSET', KEYS[12], 'phase', header.phase, 'code', header.code, 'provider_id', header.provider_id, 'ended', now)
+for i = 14 + #limits, 13 + #limits + header.provider_ids do
+  redis.call('SET', KEYS[i], batch, 'PX', header.keep)
+end
+
+if header.resolve then
+  redis.call('ZADD', k.due, now + header.resolve, table.concat({held.lane, held.source, 'resolve.0.1.' .. batch, batch}, '|'))
+end
+if put_off then
+  held_wake(k)  -- it may be the next one due: whoever holds the alarm must look again
+end
+if header.permit == 'void' then
+  held_void(k, limits, held)
+elseif header.permit == 'grace' then
+  held_grace(k, held, now, header.grace)
+else
+  held_end(k, limits, held, now)
+end
+
+if header.halt then
+  redis.call('HSET', k.state, 'halt', header.halt, 'halted_at', now)
+  redis.call('XADD', KEYS[13], 'MAXLEN', '~', header.maxlen, '*', 'e', 'halted', 'w', header.code)
+end
+if header.block then
+  local until_ms = math.max(now + header.block, tonumber(redis.call('HGET', k.state, 'blocked_until') or 0))
+  redis.call('HSET', k.state, 'blocked_until', string.format('%.0f', until_ms))
+elseif redis.call('HGET', k.state, 'probing') == batch then
+  if header.probe_ok then
+    redis.call('HDEL', k.state, 'probing')
+  else
+    redis.call('HSET', k.state, 'probing', 'next')
+  end
+  held_wake(k)
+end
+return 'settled'
