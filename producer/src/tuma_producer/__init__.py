@@ -1,10 +1,10 @@
 """Tuma's front door for services that send.
 
-    from tuma_producer import Producer, Send
-
-    producer = Producer.from_url("redis://127.0.0.1:6379/0", source="billing")
-    receipt = producer.enqueue(Send(account="lisoloo-main", to="+243990000001", message="Your invoice is ready."))
-    print(producer.get(receipt.id).counts)
+>>> from tuma_producer import Producer, Send
+>>> producer = Producer.from_url("redis://127.0.0.1:6379/0", source="billing")
+>>> receipt = producer.enqueue(Send(account="lisoloo-main", to="+243990000001", message="Your invoice is ready."))
+>>> producer.get(receipt.id).counts
+{'queued': 1}
 """
 
 from __future__ import annotations

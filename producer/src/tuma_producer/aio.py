@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
-from typing import Any, Literal, Self, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
-from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, ResponseError
 
 from tuma_producer.contract import wire
@@ -14,8 +13,12 @@ from tuma_producer.contract.connection import connect_async, server_of, translat
 from tuma_producer.contract.keys import ACCOUNTS, AccountKeys
 from tuma_producer.contract.reading import CHUNK, READ_AT_ONCE, STALLED_MS, Lookup, attempt_ids, by_account, entries
 from tuma_producer.errors import TumaError, UnknownAccount
-from tuma_producer.intents import Intent, Receipt, Send
-from tuma_producer.outcomes import Event
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from tuma_producer.intents import Intent, Receipt, Send
+    from tuma_producer.outcomes import Event
 
 
 class AsyncProducer:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from typing import Any, Literal, Self, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
-from redis import Redis
 from redis.exceptions import NoScriptError, ResponseError
 
 from tuma_producer.contract import wire
@@ -15,8 +13,14 @@ from tuma_producer.contract.connection import connect, server_of, translated, ur
 from tuma_producer.contract.keys import ACCOUNTS, AccountKeys
 from tuma_producer.contract.reading import CHUNK, READ_AT_ONCE, STALLED_MS, Lookup, attempt_ids, by_account, entries
 from tuma_producer.errors import TumaError, UnknownAccount
-from tuma_producer.intents import Intent, Receipt, Send
-from tuma_producer.outcomes import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from redis import Redis
+
+    from tuma_producer.intents import Intent, Receipt, Send
+    from tuma_producer.outcomes import Event
 
 
 class Producer:

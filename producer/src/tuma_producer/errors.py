@@ -43,5 +43,7 @@ class UnknownIntent(TumaError, LookupError):
 
 
 class StoreUnavailable(TumaError, ConnectionError):
-    """Redis could not be reached, or did not answer in time. Whether the last call took effect is not known; repeat it with the
-    same idempotency key."""
+    """Redis could not be reached, or could not do what was asked.
+
+    Whether the last call took effect is not known; repeat it with the same idempotency key.
+    """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime  # noqa: TC003 - frameworks of our users resolve these annotations at run time
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -17,8 +17,10 @@ MAX_CHARACTERS = 1_600  # of a text: both providers' documented maximum
 Priority = Literal["otp", "transactional", "bulk"]
 
 _SPACING = re.compile(r"[\s\-().\u00a0\u2011]")
-_E164 = re.compile(r"^\+[1-9]\d{7,14}$")
+_E164 = re.compile(r"\+[1-9][0-9]{7,14}")  # `\d` would let the digits of every script through
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+_MAX_LIFE = 10 * 366 * 86_400.0  # seconds; more than anybody means, and small enough to add to a time
+_SHOWN, _HIDDEN = (4, 2), 3  # of a masked number: characters at its two ends, and how many must stay hidden between them
 
 
 def normalise_number(number: str) -> str:
@@ -29,16 +31,24 @@ def normalise_number(number: str) -> str:
     compact = _SPACING.sub("", number)
     if compact.startswith("00"):
         compact = "+" + compact[2:]
-    if not _E164.match(compact):
-        message = f"{mask(number)} is not an international number: a plus sign and 8 to 15 digits, the first of them not 0"
+    if not _E164.fullmatch(compact):
+        message = f"{mask(compact)} is not an international number: a plus sign and 8 to 15 digits, the first of them not 0"
         raise ValueError(message)
     return compact
 
 
 def mask(number: str) -> str:
-    """A number as it may be shown: its first and last few characters."""
-    visible = 4
-    return f"{number[:visible]}…{number[-2:]}" if len(number) > visible + 2 else "…"
+    """A number as it may be shown: its first and last few characters, or none where that would be nearly all."""
+    first, last = _SHOWN
+    return f"{number[:first]}…{number[-last:]}" if len(number) >= first + _HIDDEN + last else "…"
+
+
+def checked_source(source: str) -> str:
+    """A service's name, as it may stand in keys and jobs. Raises `InvalidSend`."""
+    if not _NAME.fullmatch(source):
+        field, rule = "source", "must be 1 to 64 letters, digits, dots, dashes or underscores, the first a letter or digit"
+        raise InvalidSend(field, rule)
+    return source
 
 
 def _numbers(value: object) -> list[str]:
@@ -84,7 +94,7 @@ class Send(BaseModel):
     """One number or a list. Spaces, dashes and a leading 00 are understood; duplicates are dropped and counted in the receipt."""
     message: Annotated[str, Field(max_length=MAX_CHARACTERS), AfterValidator(_not_blank)]
     """The text, at most 1,600 characters."""
-    sender_id: Annotated[str, Field(min_length=1, max_length=15)] | None = None
+    sender_id: Annotated[str, Field(max_length=15), AfterValidator(_not_blank)] | None = None
     """What the handset shows as the sender; the account's own where absent."""
     priority: Priority = "transactional"
     """`otp` goes before `transactional`, which goes before `bulk`."""
@@ -92,7 +102,7 @@ class Send(BaseModel):
     """The service that asks; fairness is between sources. The producer's own where absent."""
     idempotency_key: Annotated[str, Field(min_length=1, max_length=255)] | None = None
     """The same key and body is the same intent, however often it is enqueued, for as long as the record is kept."""
-    expires_in: Annotated[float, Field(gt=0)] | None = None
+    expires_in: Annotated[float, Field(gt=0, le=_MAX_LIFE)] | None = None
     """Seconds from acceptance after which it must not be handed over any more; it then ends `expired`."""
     expires_at: AwareDatetime | None = None
     """The same as an instant. At most one of the two may be given."""
@@ -130,8 +140,8 @@ def _invalid(error: ValidationError) -> InvalidSend:
 class Receipt:
     """What `enqueue` returns once the intent is in Redis.
 
-    `recipients` counts distinct numbers, `dropped` the duplicates that were left out, `segments` those of the text for one recipient.
-    `duplicate` is true where the idempotency key stood for this very send already; `id` is then the first one's.
+    `recipients` counts distinct numbers, `dropped` the duplicates that were left out, `segments` the parts of the text for one of
+    them. `duplicate` is true where the idempotency key stood for this very send already; `id` is then the first one's.
     """
 
     id: str

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tuma_producer.contract.wire import full_id
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +36,8 @@ class Event:
 
     def as_cloudevent(self) -> dict[str, Any]:
         """The event in CloudEvents 1.0 JSON form; `source` there names where it happened, as that specification wants it."""
-        known = {
-            "recipient": self.recipient, "evidence": self.evidence, "reason": self.reason, "attempt": self.attempt, "source": self.source,
-        }  # fmt: skip
-        data = {name: value for name, value in known.items() if value is not None} | self.data
+        told = ("recipient", "evidence", "reason", "attempt", "source")
+        data = {name: value for name in told if (value := getattr(self, name)) is not None} | self.data
         if self.correction:
             data["correction"] = True
         event: dict[str, Any] = {

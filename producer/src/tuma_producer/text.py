@@ -1,18 +1,24 @@
 """How a text becomes SMS segments.
 
-The alphabet is GSM 03.38 as 3GPP TS 23.038 defines it; whatever lies outside it makes the whole text UCS-2. Providers bill by segment;
-what a provider says it counted is the truth, this is the estimate that limits and costs are planned with.
+The alphabet is GSM 03.38 as 3GPP TS 23.038 defines it; whatever lies outside it makes the whole text UCS-2. Providers bill by
+segment; what a provider says it counted is the truth, this is the estimate that limits and costs are planned with.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-_BASIC = frozenset(
-    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà",  # noqa: RUF001 - these are the alphabet's own characters
+_BASIC = (
+    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§"
+    "¿abcdefghijklmnopqrstuvwxyzäöñüà"
 )
-_EXTENSION = frozenset("\f^{}\\[~]|€")  # an escape and a second septet each
+_EXTENSION = "\f^{}\\[~]|€"  # an escape and a second septet each
+
+_ALL_BASIC = re.compile(f"[{re.escape(_BASIC)}]*")
+_ALL_GSM7 = re.compile(f"[{re.escape(_BASIC + _EXTENSION)}]*")
+_ALL_ONE_UNIT = re.compile("[\u0000-\uffff]*")
 
 
 class Encoding(StrEnum):
@@ -37,12 +43,23 @@ _SIZES = {Encoding.GSM7: (160, 153), Encoding.UCS2: (70, 67)}
 
 def segment(text: str) -> Segmentation:
     """Count the segments of `text`. A character that needs two units is never split between two segments."""
-    if all(character in _BASIC or character in _EXTENSION for character in text):
-        return _count(Encoding.GSM7, [2 if character in _EXTENSION else 1 for character in text])
-    return _count(Encoding.UCS2, [2 if ord(character) > 0xFFFF else 1 for character in text])  # noqa: PLR2004 - the last code point of one UTF-16 unit
+    if _ALL_BASIC.fullmatch(text):
+        return _even(Encoding.GSM7, len(text))
+    if _ALL_GSM7.fullmatch(text):
+        return _uneven(Encoding.GSM7, [2 if character in _EXTENSION else 1 for character in text])
+    if _ALL_ONE_UNIT.fullmatch(text):
+        return _even(Encoding.UCS2, len(text))
+    return _uneven(Encoding.UCS2, [2 if character > "\uffff" else 1 for character in text])
 
 
-def _count(encoding: Encoding, widths: list[int]) -> Segmentation:
+def _even(encoding: Encoding, units: int) -> Segmentation:
+    """For a text whose every character is one unit."""
+    single, several = _SIZES[encoding]
+    return Segmentation(encoding, units, 1 if units <= single else -(-units // several))
+
+
+def _uneven(encoding: Encoding, widths: list[int]) -> Segmentation:
+    """For a text whose characters are so many units each."""
     single, several = _SIZES[encoding]
     units = sum(widths)
     if units <= single:

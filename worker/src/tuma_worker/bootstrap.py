@@ -91,7 +91,7 @@ def build_service(settings: Settings) -> Service:
     dice = random.SystemRandom()
     return Service(
         broker=broker,
-        sender=Sender(lanes, choose=lambda most: dice.uniform(0, most), secret=lambda: secrets.token_urlsafe(18)),
+        sender=Sender(lanes, choose=lambda most: dice.uniform(0, most), secret=lambda: secrets.token_urlsafe(18), pause=time.sleep),
         resolver=Resolver(redis, lanes, now=time.time),
     )
 

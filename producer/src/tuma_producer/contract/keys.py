@@ -7,7 +7,7 @@ them together. No other module composes a key.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 ACCOUNTS = "tuma:accounts"  # set of account names, for listing only; it shares no slot with any account
 
@@ -120,4 +120,15 @@ class AccountKeys:
 
     def queue(self, operation: str) -> QueueKeys:
         """The keys of one of this account's queues."""
-        return QueueKeys(self.account, operation)
+        return _queue_keys(self.account, operation)
+
+
+@lru_cache(maxsize=1024)  # bounded: anybody may ask for any name
+def account_keys(account: str) -> AccountKeys:
+    """The keys of an account, composed once and kept: every send asks for them."""
+    return AccountKeys(account)
+
+
+@lru_cache(maxsize=4096)
+def _queue_keys(account: str, operation: str) -> QueueKeys:
+    return QueueKeys(account, operation)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tuma_producer.contract import wire
 from tuma_producer.contract.holds import holds
 from tuma_producer.contract.keys import AccountKeys
 from tuma_producer.errors import UnknownIntent
-from tuma_producer.intents import Intent
 from tuma_producer.outcomes import Event, decode_event
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from tuma_producer.intents import Intent
 
 CHUNK = 100  # sends a pipeline carries
 READ_AT_ONCE = 500  # events

@@ -9,23 +9,27 @@ import json
 import secrets
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import blake2b
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tuma_producer.contract.keys import AccountKeys
+from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.scripts import Argument, Script, load
 from tuma_producer.errors import IdempotencyConflict, UnknownAccount
 from tuma_producer.intents import Attempt, Intent, Receipt, Recipient, Send
 from tuma_producer.text import segment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 VERSION = 1
 LANES = ("otp", "transactional", "bulk")
 RETENTION_MS = 7 * 86_400_000  # how long a finished intent and a used idempotency key are remembered
 EVENTS_KEPT = 1_000_000  # of an account's stream, about; consumers that fall further behind lose the oldest
 ENQUEUE = load("tuma_producer.contract", "enqueue")
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def new_id() -> str:
@@ -46,8 +50,9 @@ def split_id(intent_id: str) -> tuple[str, str] | None:
 
 def digest(*parts: str | None) -> str:
     """128 bits, in hexadecimal, that stand for these texts; no two different sequences share them in practice."""
-    encoded = json.dumps(parts, ensure_ascii=False).encode()
-    return blake2b(encoded, digest_size=16).hexdigest()
+    # Each part follows its length: otherwise ("ab", "c") and ("a", "bc") would be one text.
+    framed = "".join(["-" if part is None else f"{len(part)}:{part}" for part in parts])
+    return blake2b(framed.encode(), digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,26 +82,32 @@ class Enqueue:
 def encode(send: Send, source: str) -> Enqueue:
     """What to write for a send of this source. Pure but for the id."""
     source = send.source or source
-    account = AccountKeys(send.account)
-    queue = account.queue("send")
+    account = account_keys(send.account)
     lane = LANES.index(send.priority)
     short_id = new_id()
     numbers = list(dict.fromkeys(send.to))
     segments = segment(send.message).segments
     body = _body(send)
-    keys = [
-        account.profile, account.intent(short_id), queue.entries, queue.groups, queue.sources(0), queue.sources(1), queue.sources(2),
-        queue.due, queue.state, queue.bell, account.events,
-    ]  # fmt: skip
+    deadline = _deadline(send)
+    keys = [account.profile, account.intent(short_id), *_line(send.account)]
     body_digest = ""
     if send.idempotency_key is not None:
         keys.append(account.idempotency(digest(source, send.idempotency_key)))
-        body_digest = digest(body, _deadline(send), *sorted(numbers))
+        body_digest = digest(body, deadline, " ".join(sorted(numbers)))
     args: list[Argument] = [
-        short_id, source, lane, _group(send, short_id, segments), 0, _deadline(send), body, body_digest, RETENTION_MS, EVENTS_KEPT,
+        short_id, source, lane, _group(send, short_id, segments), 0, deadline, body, body_digest, RETENTION_MS, EVENTS_KEPT,
         *numbers,
     ]  # fmt: skip
     return Enqueue(keys, args, send, short_id, len(numbers), segments)
+
+
+@lru_cache(maxsize=1024)
+def _line(account: str) -> tuple[str, ...]:
+    """The keys that all sends of an account share, in the script's order: its queue's, and its events."""
+    keys = account_keys(account)
+    queue = keys.queue("send")
+    lanes = [queue.sources(lane) for lane in range(len(LANES))]
+    return (queue.entries, queue.groups, *lanes, queue.due, queue.state, queue.bell, keys.events)
 
 
 def _group(send: Send, short_id: str, segments: int) -> str:
@@ -123,7 +134,7 @@ def _body(send: Send) -> str:
         fields["campaign_name"] = send.campaign_name
     if send.metadata:
         fields["metadata"] = send.metadata
-    return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+    return _JSON.encode(fields)
 
 
 def instant(milliseconds: str) -> datetime | None:

@@ -50,7 +50,7 @@ class Resolver:
 
     def _decide(self, lane: Lane, attempt: Attempt) -> str:
         if attempt.on_unknown == "resend":
-            again = lane.attempts.resend(attempt, Evidence.ASSUMED, reason="unanswered")
+            again = lane.attempts.resend(attempt.batch_id, attempt.targets, Evidence.ASSUMED, reason="unanswered")
             return f"{again} sent again"
         unknown = lane.attempts.apply(
             attempt.batch_id, attempt.targets, RecipientState.UNKNOWN, Evidence.ASSUMED, reason="unanswered", phase="unknown"

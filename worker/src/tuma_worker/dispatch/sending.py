@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import structlog
+from redis.exceptions import ConnectionError, TimeoutError  # noqa: A004 - the names are redis-py's
 
-from tuma_worker.core.answers import Accepted, Reply, TryLater
-from tuma_worker.core.next_step import Chooser, Policy, next_step
-from tuma_worker.core.states import Evidence, RecipientState
+from tuma_worker.core.answers import Reply, TryLater
+from tuma_worker.core.next_step import Chooser, NextStep, Policy, next_step
+from tuma_worker.core.states import RecipientState
 from tuma_worker.logs import Event
 from tuma_worker.providers.base import Call
 from tuma_worker.store.attempts import Begun, Target
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from tuma_worker.store.attempts import Attempts
 
 _log = structlog.get_logger(__name__)
+
+_T = TypeVar("_T")
+_PATIENCE = 1.0  # seconds between two tries to reach Redis
 
 Secret = Callable[[], str]  # an unguessable text, new each time
 
@@ -43,6 +47,7 @@ class Sender:
     lanes: dict[str, Lane]
     choose: Chooser
     secret: Secret
+    pause: Callable[[float], None]
 
     def send(self, held: Held) -> None:
         """Take one claimed batch from its claim to its settlement. Returns early where nobody is left to send to."""
@@ -83,26 +88,40 @@ class Sender:
         step = next_step(reply.answer, numbers, begun.tried, lane.policy, self.choose)
         batch_id = held.claim.batch_id
         log = _log.bind(account=held.queue.account, batch=batch_id)
-        if lane.attempts.settle(batch_id, begun.targets, step, group=held.claim.group):
+        if self._insist(lambda: lane.attempts.settle(batch_id, begun.targets, step, group=held.claim.group)):
             log.info(Event.DELIVERY_SETTLED, phase=step.phase, code=step.code)
         else:
-            self._offer(lane, batch_id, begun.targets, reply)
-            log.warning(Event.DELIVERY_UNKNOWN, reason="lease lost during the call")
+            self._insist(lambda: self._offer(lane, batch_id, begun.targets, step))
+            log.warning(Event.DELIVERY_SETTLED, phase=step.phase, code=step.code, reason="as evidence: the lease was lost")
         held.settled = True
         if step.halt is not None:
             log.error(Event.ACCOUNT_HALTED, fault=step.halt.fault, code=step.halt.code)
 
-    def _offer(self, lane: Lane, batch_id: str, targets: Sequence[Target], reply: Reply) -> None:
-        """The batch is somebody else's by now, but that the provider took the call is evidence whoever brings it."""
-        if isinstance(reply.answer, Accepted):
-            lane.attempts.apply(
-                batch_id,
-                targets,
-                RecipientState.SUBMITTED,
-                Evidence.PROVIDER,
-                provider_id=reply.answer.provider_id,
-                phase="accepted",
-            )
+    def _insist(self, write: Callable[[], _T]) -> _T:
+        """Write what only this process knows, however long Redis is away.
+
+        The thread has nothing better to do: without Redis there is no permit for another call.
+        """
+        while True:
+            try:
+                return write()
+            except (ConnectionError, TimeoutError) as error:
+                _log.warning(Event.DELIVERY_DEFERRED, reason="no usable Redis", error=type(error).__name__)
+                self.pause(_PATIENCE)
+
+    def _offer(self, lane: Lane, batch_id: str, targets: Sequence[Target], step: NextStep) -> None:
+        """The batch is somebody else's by now, but the provider's answer is evidence, whoever brings it."""
+        for verdict in {step.verdict(target.number) for target in targets}:
+            concerned = [target for target in targets if step.verdict(target.number) == verdict]
+            if verdict is None:
+                continue
+            if verdict.target is RecipientState.QUEUED:
+                lane.attempts.resend(batch_id, concerned, verdict.evidence, reason=verdict.reason)
+            else:
+                lane.attempts.apply(
+                    batch_id, concerned, verdict.target, verdict.evidence,
+                    reason=verdict.reason, provider_id=verdict.provider_id, phase=step.phase,
+                )  # fmt: skip
 
     def park(self, held: Held) -> None:
         """End a job that was there each time a worker died: it may be the cause, and the others must get on."""

@@ -47,6 +47,10 @@ class Receipts(Protocol):
         """Whether the request carries the credentials that this account expects; true where it expects none."""
         ...
 
+    def presented(self, headers: Mapping[str, str]) -> bool:
+        """Whether the request carries credentials at all. A call's own callback may come without: its path is a secret already."""
+        ...
+
     def read(self, body: bytes) -> list[Receipt]:
         """The news in one webhook body. Raises `BadReceipt`."""
         ...

@@ -15,7 +15,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from tuma_producer.contract.wire import LANES
-from tuma_worker.queue.consumer import FOREIGN, Bell, Consumer, Slots
+from tuma_worker.queue.consumer import FOREIGN, Bell, Consumer, Seat, Slots
 from tuma_worker.queue.leases import Clock, Held, Leases
 from tuma_worker.queue.scripts import push
 
@@ -47,8 +47,8 @@ class TumaBroker(dramatiq.Broker):
         self._configs = {queue.name: queue for queue in queues}
         self._slots = Slots(DEFAULT_THREADS)
         self._leases = Leases(redis, clock)
-        self._consumers: list[Consumer] = []
-        self._worker = secrets.token_hex(6)
+        self._consumers: dict[str, Consumer] = {}  # a consumer that lost its connection is replaced by the next one
+        self._seats = {name: Seat(f"{secrets.token_hex(6)}/{name}") for name in self._configs}
         self.queues: dict[str, QueueConfig] = {}
         self.add_middleware(_Lifecycle(self))
         for name in self._configs:
@@ -73,9 +73,10 @@ class TumaBroker(dramatiq.Broker):
         queue = self._config(queue_name)
         bell = Bell(self._connect(), queue.keys.bell)
         consumer = Consumer(
-            self._redis, queue, bell=bell, slots=self._slots, leases=self._leases, worker=self._worker, timeout=timeout / 1000
-        )
-        self._consumers.append(consumer)
+            self._redis, queue, bell=bell, slots=self._slots, leases=self._leases, seat=self._seats[queue_name],
+            timeout=timeout / 1000,
+        )  # fmt: skip
+        self._consumers[queue_name] = consumer
         return consumer
 
     def enqueue(self, message: dramatiq.Message[object], *, delay: int | None = None) -> dramatiq.Message[object]:
@@ -94,7 +95,7 @@ class TumaBroker(dramatiq.Broker):
 
     def stop_claiming(self) -> None:
         """Claim nothing from now on, in any of this process's consumers."""
-        for consumer in self._consumers:
+        for consumer in list(self._consumers.values()):
             consumer.stop_claiming()
 
     def resize(self, threads: int) -> None:

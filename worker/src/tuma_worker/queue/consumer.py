@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 import dramatiq
@@ -60,6 +60,23 @@ class Slots:
             return self._free > 0
 
 
+def new_token() -> str:
+    """A batch id that nobody else has."""
+    return secrets.token_hex(16)
+
+
+@dataclass
+class Seat:
+    """A process's place at a queue. It outlives a consumer that lost its connection.
+
+    `token` is the id of the batch that the next claim will take. It changes only once an answer has come: where one was lost,
+    whether in the network or with the consumer, the same claim is asked for again instead of being left to its lease.
+    """
+
+    worker: str
+    token: str = field(default_factory=new_token)
+
+
 class Proxy(dramatiq.MessageProxy):
     """A claimed batch as Dramatiq sees it: a message whose only argument is the batch's id, so that no log can show more."""
 
@@ -96,16 +113,15 @@ class Consumer(dramatiq.Consumer):
     """Dramatiq's consumer for one of our queues."""
 
     def __init__(
-        self, redis: Redis, queue: QueueConfig, *, bell: Bell, slots: Slots, leases: Leases, worker: str, timeout: float
+        self, redis: Redis, queue: QueueConfig, *, bell: Bell, slots: Slots, leases: Leases, seat: Seat, timeout: float
     ) -> None:
         self._redis = redis
         self._queue = queue
         self._bell = bell
         self._slots = slots
         self._leases = leases
-        self._worker = f"{worker}/{queue.name}"
+        self._seat = seat
         self._timeout = timeout
-        self._token = secrets.token_hex(16)
         self._stopping = threading.Event()
         self._resting = threading.Event()
         self._closed = threading.Event()
@@ -130,14 +146,13 @@ class Consumer(dramatiq.Consumer):
         return None
 
     def _claim(self) -> Claim | Wait:
-        """Claim with a token that is kept until an answer has come: where one was lost, the same claim is asked for again."""
         asked_at = self._leases.clock()
         try:
-            found = claim(self._redis, self._queue, self._token, self._worker, last=not self._slots.any_left)
+            found = claim(self._redis, self._queue, self._seat.token, self._seat.worker, last=not self._slots.any_left)
         except _LOST as error:
             raise ConnectionClosed(error) from None
         if isinstance(found, Claim):
-            self._token = secrets.token_hex(16)
+            self._seat.token = new_token()
             self._leases.add(Held(self._queue, found, asked_at + self._queue.lease, self._leases.clock))
         return found
 

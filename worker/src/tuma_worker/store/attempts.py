@@ -194,19 +194,19 @@ class Attempts:
         moved, _left = _APPLY.run(self.redis, request.keys, request.args)
         return int(moved)
 
-    def resend(self, attempt: Attempt, evidence: Evidence, *, reason: str) -> int:
-        """Put this attempt's recipients that are still without an answer back into the line. Returns how many."""
-        account, keys = self._account, self.queue.keys
-        intents = _Intents(account, attempt.targets, before=10)
+    def resend(self, batch_id: str, targets: Sequence[Target], evidence: Evidence, *, reason: str) -> int:
+        """Put those of an attempt's recipients that are still without an answer back into the line. Returns how many."""
+        account, keys, targets = self._account, self.queue.keys, sorted(targets)
+        intents = _Intents(account, targets, before=10)
         header = {
             **_COMMON, "allowed": _states({RecipientState.SENDING}), "evidence": evidence, "reason": reason, "phase": "resent",
         }  # fmt: skip
-        args: list[Argument] = [attempt.batch_id, json.dumps(header)]
-        for target in attempt.targets:
+        args: list[Argument] = [batch_id, json.dumps(header)]
+        for target in targets:
             args += (intents.index(target), target.intent, target.number)
         reply = _RESEND.run(
             self.redis,
-            [*self.queue.line_keys, keys.state, keys.bell, account.batch(attempt.batch_id), account.events, *intents.keys],
+            [*self.queue.line_keys, keys.state, keys.bell, account.batch(batch_id), account.events, *intents.keys],
             args,
         )
         return int(reply)

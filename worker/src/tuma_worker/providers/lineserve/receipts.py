@@ -46,6 +46,10 @@ class LineserveReceipts:
         given = (header(headers, self._settings.signature_header) or "").strip().lower().removeprefix("sha256=")
         return hmac.compare_digest(given.encode(), expected.encode())
 
+    def presented(self, headers: Mapping[str, str]) -> bool:
+        """Whether there is a signature. Whether `callback_url` gets one is not documented; assumed: none."""
+        return header(headers, self._settings.signature_header) is not None
+
     def read(self, body: bytes) -> list[Receipt]:
         """The one event of a body. Raises `BadReceipt`."""
         envelope = receipt_body(body)

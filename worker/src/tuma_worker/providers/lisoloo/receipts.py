@@ -56,6 +56,10 @@ class LisolooReceipts:
         expected = f"{username}:{password.get_secret_value()}".encode()
         return hmac.compare_digest(_credentials(header(headers, "Authorization")), expected)
 
+    def presented(self, headers: Mapping[str, str]) -> bool:
+        """Whether there is an `Authorization` header. Whether `callback_url` gets one is not documented."""
+        return header(headers, "Authorization") is not None
+
     def read(self, body: bytes) -> list[Receipt]:
         """The one event of a body. Raises `BadReceipt`."""
         envelope = receipt_body(body)

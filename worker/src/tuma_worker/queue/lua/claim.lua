@@ -83,8 +83,7 @@ local function take_back(id)
     if #back > 0 then
       ready_push(k, held.lane, held.source, held.group, back)
     end
-    permits_count(k.used, limits, held.lane, held.weight, -1)
-    held_drop(k, held)
+    held_void(k, limits, held)
   end
 end
 
@@ -211,10 +210,11 @@ local function take(lane, source, group, at, segments, members, items)
   if state.probing then
     redis.call('HSET', k.state, 'probing', batch)
   end
-  redis.call('HSET', k.inflight, batch, table.concat({'claimed', lane, source, group, weight.calls, weight.messages}, ' '),
-    batch .. ':items', table.concat(items, ' '))
+  local held = {id = batch, lane = lane, source = source, group = group, weight = weight, limits = held_names(limits), items = items}
+  held_put(k, held, 'claimed')
+  redis.call('HSET', k.inflight, batch .. ':items', table.concat(items, ' '))
   redis.call('ZADD', k.leases, now + lease, batch)
-  return {lane = lane, source = source, group = group, items = items}
+  return held
 end
 
 -- From when a paced lane may go; the past where it is not paced or has fallen behind.

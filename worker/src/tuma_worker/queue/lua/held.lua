@@ -1,6 +1,7 @@
 -- What a worker holds: a batch in flight with its jobs and its permit. Needs ready.lua and permits.lua.
 --
--- inflight: batch id -> `phase lane source group calls messages`; `id:items` -> `time subject time subject ...`
+-- inflight: batch id -> `phase lane source group calls messages limits`; `id:items` -> `time subject time subject ...`
+-- limits names those that the permit was counted against: a worker with another configuration must not uncount it elsewhere.
 -- phase: claimed (no call yet) · calling (an attempt is written down, its call may be made) · ended (only the permit still counts)
 
 local function held_split(text)
@@ -18,12 +19,31 @@ local function held_get(k, id)
   end
   local f = held_split(packed[1])
   return {id = id, phase = f[1], lane = tonumber(f[2]), source = f[3], group = f[4],
-    weight = {calls = tonumber(f[5]), messages = tonumber(f[6])}, items = held_split(packed[2] or '')}
+    weight = {calls = tonumber(f[5]), messages = tonumber(f[6])}, limits = f[7] or '', items = held_split(packed[2] or '')}
 end
 
-local function held_phase(k, held, phase)
+local function held_put(k, held, phase)
   redis.call('HSET', k.inflight, held.id, table.concat({phase, held.lane, held.source, held.group, held.weight.calls,
-    held.weight.messages}, ' '))
+    held.weight.messages, held.limits}, ' '))
+end
+
+local function held_names(limits)
+  local names = {}
+  for i, limit in ipairs(limits) do
+    names[i] = limit.name
+  end
+  return ',' .. table.concat(names, ',') .. ','
+end
+
+-- Those of the configured limits that this permit was counted against.
+local function held_limits(limits, held)
+  local counted = {}
+  for _, limit in ipairs(limits) do
+    if string.find(held.limits, ',' .. limit.name .. ',', 1, true) then
+      counted[#counted + 1] = limit
+    end
+  end
+  return counted
 end
 
 local function held_drop(k, held)
@@ -41,7 +61,7 @@ end
 
 -- No call was made: the permit is void.
 local function held_void(k, limits, held)
-  permits_count(k.used, limits, held.lane, held.weight, -1)
+  permits_count(k.used, held_limits(limits, held), held.lane, held.weight, -1)
   held_drop(k, held)
   held_wake(k)
 end
@@ -49,14 +69,14 @@ end
 -- The call ended now.
 local function held_end(k, limits, held, now)
   if held.weight.calls > 0 then
-    permits_end(limits, held.lane, held.weight, now)
+    permits_end(held_limits(limits, held), held.lane, held.weight, now)
   end
   held_drop(k, held)
 end
 
 -- The call may still be under way: the permit ends a grace from now.
 local function held_grace(k, held, now, grace)
-  held_phase(k, held, 'ended')
+  held_put(k, held, 'ended')
   redis.call('HDEL', k.inflight, held.id .. ':items')
   redis.call('ZADD', k.leases, now + grace, held.id)
 end

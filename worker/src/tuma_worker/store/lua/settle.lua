@@ -9,7 +9,7 @@
 -- Returns 'settled', or 'lost' where the lease is gone: then nothing is changed and the answer must be offered as evidence.
 --
 -- A recipient whose verdict is `queued` goes back into the due set, `retry` ms from now. A recipient that a receipt has already
--- moved on stays where it is. Repeatable: a repeat finds nothing held.
+-- moved on stays where it is. Repeatable: a repeat finds the batch settled.
 -- include: clock
 -- include: ready
 -- include: move
@@ -26,7 +26,7 @@ end
 
 local held = held_get(k, batch)
 if not held or held.phase ~= 'calling' then
-  return 'lost'
+  return redis.call('HGET', KEYS[12], 'settled') == '1' and 'settled' or 'lost'
 end
 
 local items = {}
@@ -45,7 +45,8 @@ for i, result in ipairs(move_all(c, items)) do
   end
 end
 
-redis.call('HSET', KEYS[12], 'phase', header.phase, 'code', header.code, 'provider_id', header.provider_id, 'ended', now)
+redis.call('HSET', KEYS[12], 'phase', header.phase, 'code', header.code, 'provider_id', header.provider_id, 'ended', now,
+  'settled', 1)
 for i = 14 + #limits, 13 + #limits + header.provider_ids do
   redis.call('SET', KEYS[i], batch, 'PX', header.keep)
 end

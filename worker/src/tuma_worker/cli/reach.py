@@ -1,0 +1,48 @@
+"""How a command reaches Tuma: the settings of this environment, their Redis, and a producer on it."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tuma_producer import Producer, UnknownAccount
+from tuma_producer.contract.connection import connect, server_of, translated
+from tuma_worker import bootstrap
+from tuma_worker.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from redis import Redis
+
+SOURCE = "cli"  # on whose behalf a command acts where it is not told
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What a command works with."""
+
+    settings: Settings
+    redis: Redis
+    producer: Producer
+
+    def register(self) -> None:
+        """Make the accounts of this environment known, so that they can be sent to before a worker has ever run."""
+        bootstrap.check_accounts(self.settings)
+        bootstrap.register_accounts(self.redis, self.settings)
+
+    def expect(self, accounts: Iterable[str]) -> None:
+        """Raise `UnknownAccount` for the first of these accounts that is not known."""
+        known = self.producer.accounts()
+        for account in accounts:
+            if account not in known:
+                raise UnknownAccount(account, known)
+
+
+@contextmanager
+def reach(source: str = SOURCE) -> Iterator[Reach]:
+    """Connect as the settings say. Redis errors inside become `StoreUnavailable`."""
+    settings = load_settings()
+    with connect(settings.redis_url) as redis, translated(server_of(redis)):
+        yield Reach(settings, redis, Producer(redis, source=source))

@@ -1,0 +1,109 @@
+"""The commands that run until they are told to end: worker, gateway, sandbox."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tuma_producer.errors import TumaError
+from tuma_worker import bootstrap, logs
+from tuma_worker.cli.reach import reach
+from tuma_worker.gateway.server import serve as serve_gateway
+from tuma_worker.settings import Settings, load_settings
+
+Port = typer.Option(min=0, max=65535, show_default=False)
+
+
+def worker(
+    *,
+    processes: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of each process: the calls it can have in flight.")] = 8,
+    queues: Annotated[list[str] | None, typer.Option(help="Serve this queue only (repeatable), such as lisoloo-main.send.")] = None,
+    shutdown_timeout: Annotated[float, typer.Option(min=0, help="Seconds that calls in flight get to end after SIGTERM.")] = 30,
+) -> None:
+    """Send what is queued, within the providers' limits.
+
+    Runs Dramatiq's own workers. SIGTERM and Ctrl-C let the calls in flight end and take no new ones.
+
+    Example: tuma worker --processes 2 --threads 16
+    """
+    _check(load_settings(), queues or [])
+    options = {"--processes": processes, "--threads": threads, "--worker-shutdown-timeout": round(shutdown_timeout * 1000)}
+    command = [sys.executable, "-m", "dramatiq", "tuma_worker.actors:setup", "--skip-logging"]
+    command += [word for name, value in options.items() for word in (name, str(value))]
+    command += ["--queues", *queues] if queues else []
+    os.execv(sys.executable, command)  # noqa: S606 - no shell is wanted: this very process becomes Dramatiq's master
+
+
+def _check(settings: Settings, queues: list[str]) -> None:
+    """Raise for what would otherwise be reported from inside Dramatiq's processes, again and again."""
+    if not settings.accounts:
+        message = "no account is configured; set TUMA_ACCOUNTS__<NAME>__PROVIDER and ..__API_KEY, or TUMA_CONFIG_FILE"
+        raise TumaError(message)
+    bootstrap.check_accounts(settings)
+    known = sorted(bootstrap.queue_config(name, account).name for name, account in settings.accounts.items())
+    for queue in queues:
+        if queue not in known:
+            message = f"queue {queue!r} is not among those of the configured accounts ({', '.join(known)})"
+            raise TumaError(message)
+    with reach() as store:
+        store.redis.ping()
+
+
+def gateway(
+    *,
+    host: Annotated[str | None, typer.Option(help="Address to listen on instead of the configured one.", show_default=False)] = None,
+    port: Annotated[int | None, Port] = None,
+) -> None:
+    """Take the providers' receipts over HTTP.
+
+    Example: tuma gateway --host 0.0.0.0 --port 8080
+    """
+    settings = load_settings()
+    given = {"gateway_host": host, "gateway_port": port}
+    logs.configure(settings.log_level, settings.log_format)
+    serve_gateway(settings.model_copy(update={name: value for name, value in given.items() if value is not None}))
+
+
+def sandbox(
+    *,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0: any that is free.")] = 8090,
+    config: Annotated[str, typer.Option(help="A JSON object, or a file that holds one.")] = "{}",
+) -> None:
+    """Stand in for the providers, on this machine.
+
+    Example: tuma sandbox --port 8090 --config '{"latency_ms": 200}'
+    """
+    # The sandbox shares nothing with the rest; only who asks for it loads it.
+    from tuma_worker.sandbox.server import PortTaken, serve  # noqa: PLC0415 - see above
+    from tuma_worker.sandbox.settings import SettingsError as BadConfig  # noqa: PLC0415 - see above
+
+    try:
+        serve(host, port, _json_or_file(config))
+    except (PortTaken, BadConfig) as error:
+        raise TumaError(str(error)) from None
+
+
+def _json_or_file(given: str) -> object:
+    text, where = given, "--config"
+    if not given.lstrip().startswith("{"):
+        where = given
+        try:
+            text = Path(given).read_text(encoding="utf-8")
+        except OSError as error:
+            message = f"--config: cannot read {given} ({error.strerror})"
+            raise TumaError(message) from None
+        except UnicodeDecodeError:
+            message = f"--config: {given} is not UTF-8 text"
+            raise TumaError(message) from None
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        message = f"{where} is not JSON (line {error.lineno}, column {error.colno})"
+        raise TumaError(message) from None
