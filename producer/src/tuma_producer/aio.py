@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
-from typing import TYPE_CHECKING, Any, Literal, Self, overload
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, Literal, Self, cast, overload
 
 from redis.exceptions import NoScriptError, ResponseError
 
 from tuma_producer.contract import wire
-from tuma_producer.contract.connection import connect_async, server_of, translated, url_from_environment
-from tuma_producer.contract.keys import ACCOUNTS, AccountKeys
-from tuma_producer.contract.reading import CHUNK, READ_AT_ONCE, STALLED_MS, Lookup, attempt_ids, by_account, entries
+from tuma_producer.contract.connection import connect_async, server_of, translated, undecoded, url_from_environment
+from tuma_producer.contract.keys import ACCOUNTS, account_keys
+from tuma_producer.contract.reading import (
+    CHUNK,
+    READ_AT_ONCE,
+    STALLED_MS,
+    Lookup,
+    Patience,
+    attempt_ids,
+    by_account,
+    entries,
+    group_of,
+)
 from tuma_producer.errors import TumaError, UnknownAccount
+from tuma_producer.intents import checked_source
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -25,8 +38,8 @@ class AsyncProducer:
     """`Producer` for an event loop. What its methods mean, raise and promise is written there."""
 
     def __init__(self, redis: Redis, *, source: str = "default") -> None:
-        self._redis = redis
-        self._source = source
+        self._redis = undecoded(redis)
+        self._source = checked_source(source)
         self._where = server_of(redis)
 
     @classmethod
@@ -89,16 +102,15 @@ class AsyncProducer:
     async def accounts(self) -> tuple[str, ...]:
         """The accounts that sends may name, sorted."""
         with translated(self._where):
-            names: set[bytes] = await self._redis.smembers(ACCOUNTS)  # type: ignore[misc] # redis-py types it for both kinds of client
-            return tuple(sorted(name.decode() for name in names))
+            names = cast("set[bytes]", await self._redis.smembers(ACCOUNTS))
+        return tuple(sorted(name.decode() for name in names))
 
     async def get(self, intent_id: str) -> Intent:
         """Where an intent stands; see `Producer.get`."""
         lookup = Lookup.of(intent_id)
         keys = lookup.keys
         with translated(self._where):
-            found: dict[bytes, bytes] = await self._redis.hgetall(keys.intent(lookup.short_id))  # type: ignore[misc] # as above
-            record = lookup.record(found)
+            record = lookup.record(cast("dict[bytes, bytes]", await self._redis.hgetall(keys.intent(lookup.short_id))))
             pipeline = self._redis.pipeline(transaction=False)
             pipeline.time()
             pipeline.hgetall(keys.queue("send").state)
@@ -117,15 +129,19 @@ class AsyncProducer:
         wait: float | None = None,
     ) -> AsyncIterator[Event]:
         """The events of this producer's source; see `Producer.outcomes`."""
-        cursor = _Cursor(self._redis, self._where, group, start)
+        cursor = _Cursor(self._redis, self._where, group_of(group, self._source, all_sources=all_sources), start)
         chosen = tuple(accounts) if accounts is not None else None
+        patience = Patience(wait)
         while True:
-            batches = await cursor.read(chosen or await self.accounts(), wait)
-            if not batches and wait is not None:
-                return
+            batches = await cursor.read(await self.accounts() if chosen is None else chosen, patience.block)
             for account, found in batches:
-                async for event in cursor.acknowledged(account, found, self._wanted(all_sources=all_sources)):
-                    yield event
+                # Closed by hand: a generator that is left early would acknowledge only when the garbage is collected.
+                async with aclosing(cursor.acknowledged(account, found, self._wanted(all_sources=all_sources))) as events:
+                    async for event in events:
+                        yield event
+                        patience.renew()
+            if not batches and patience.spent:
+                return
 
     def _wanted(self, *, all_sources: bool) -> Callable[[Event], bool]:
         return lambda event: all_sources or event.source in {None, self._source}
@@ -162,19 +178,31 @@ class _Cursor:
         self._consumer = secrets.token_hex(8)
         self._joined: set[str] = set()
 
-    async def read(self, accounts: Iterable[str], wait: float | None) -> list[tuple[str, list[tuple[str, Event]]]]:
-        streams = {AccountKeys(account).events: account for account in accounts}
-        with translated(self._where):
-            for key in streams.keys() - self._joined:
-                await self._join(key)
-            stalled = [(account, found) for key, account in streams.items() if (found := await self._stalled(key, account))]
-            if stalled or not streams:
-                return stalled
-            block = 2000 if wait is None else max(1, min(2000, round(wait * 1000)))
-            reply = await self._redis.xreadgroup(
-                self._group, self._consumer, dict.fromkeys(streams, ">"), count=READ_AT_ONCE, block=block
-            )
-            return [batch for batch in by_account(streams, reply) if batch[1]]
+    async def read(self, accounts: Iterable[str], block: float) -> list[tuple[str, list[tuple[str, Event]]]]:
+        streams = {account_keys(account).events: account for account in accounts}
+        if not streams:
+            await asyncio.sleep(block)
+            return []
+        try:
+            with translated(self._where):
+                return await self._read(streams, block)
+        except ResponseError as error:
+            if "NOGROUP" not in str(error):
+                raise
+            self._joined.clear()
+            return []
+
+    async def _read(self, streams: dict[str, str], block: float) -> list[tuple[str, list[tuple[str, Event]]]]:
+        for key in streams.keys() - self._joined:
+            await self._join(key)
+        self._start = "0"
+        stalled = [(account, found) for key, account in streams.items() if (found := await self._stalled(key, account))]
+        if stalled:
+            return stalled
+        reply = await self._redis.xreadgroup(
+            self._group, self._consumer, dict.fromkeys(streams, ">"), count=READ_AT_ONCE, block=round(block * 1000)
+        )
+        return [batch for batch in by_account(streams, reply) if batch[1]]
 
     async def _join(self, key: str) -> None:
         try:
@@ -190,7 +218,7 @@ class _Cursor:
 
     async def acknowledged(
         self, account: str, found: list[tuple[str, Event]], wanted: Callable[[Event], bool]
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event, None]:
         done: list[str] = []
         try:
             for entry_id, event in found:
@@ -200,4 +228,4 @@ class _Cursor:
         finally:
             if done:
                 with translated(self._where):
-                    await self._redis.xack(AccountKeys(account).events, self._group, *done)
+                    await self._redis.xack(account_keys(account).events, self._group, *done)

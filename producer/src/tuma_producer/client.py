@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import secrets
+import time
+from contextlib import closing
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal, Self, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, cast, overload
 
 from redis.exceptions import NoScriptError, ResponseError
 
 from tuma_producer.contract import wire
-from tuma_producer.contract.connection import connect, server_of, translated, url_from_environment
-from tuma_producer.contract.keys import ACCOUNTS, AccountKeys
-from tuma_producer.contract.reading import CHUNK, READ_AT_ONCE, STALLED_MS, Lookup, attempt_ids, by_account, entries
+from tuma_producer.contract.connection import connect, server_of, translated, undecoded, url_from_environment
+from tuma_producer.contract.keys import ACCOUNTS, account_keys
+from tuma_producer.contract.reading import (
+    CHUNK,
+    READ_AT_ONCE,
+    STALLED_MS,
+    Lookup,
+    Patience,
+    attempt_ids,
+    by_account,
+    entries,
+    group_of,
+)
 from tuma_producer.errors import TumaError, UnknownAccount
+from tuma_producer.intents import checked_source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
 
     from redis import Redis
 
@@ -31,8 +44,8 @@ class Producer:
     """
 
     def __init__(self, redis: Redis, *, source: str = "default") -> None:
-        self._redis = redis
-        self._source = source
+        self._redis = undecoded(redis)
+        self._source = checked_source(source)
         self._where = server_of(redis)
 
     @classmethod
@@ -47,8 +60,8 @@ class Producer:
     def enqueue(self, send: Send) -> Receipt:
         """Accept one send. Once this returns, the intent is in Redis and will end.
 
-        Raises `UnknownAccount`, `IdempotencyConflict`. Where `StoreUnavailable` is raised the send may or may not have been accepted;
-        repeat it with an idempotency key.
+        Raises `UnknownAccount`, `IdempotencyConflict`. Where `StoreUnavailable` is raised the send may or may not have been
+        accepted; repeat it with an idempotency key.
         """
         request = wire.encode(send, self._source)
         with translated(self._where):
@@ -100,14 +113,15 @@ class Producer:
     def accounts(self) -> tuple[str, ...]:
         """The accounts that sends may name, sorted."""
         with translated(self._where):
-            return tuple(sorted(name.decode() for name in self._redis.smembers(ACCOUNTS)))
+            names = cast("set[bytes]", self._redis.smembers(ACCOUNTS))
+        return tuple(sorted(name.decode() for name in names))
 
     def get(self, intent_id: str) -> Intent:
         """Where an intent stands, recipient by recipient, and what holds it. Raises `UnknownIntent`."""
         lookup = Lookup.of(intent_id)
         keys = lookup.keys
         with translated(self._where):
-            record = lookup.record(self._redis.hgetall(keys.intent(lookup.short_id)))
+            record = lookup.record(cast("dict[bytes, bytes]", self._redis.hgetall(keys.intent(lookup.short_id))))
             pipeline = self._redis.pipeline(transaction=False)
             pipeline.time()
             pipeline.hgetall(keys.queue("send").state)
@@ -128,17 +142,25 @@ class Producer:
         """The events of this producer's source, each acknowledged once the loop body has come back for the next.
 
         Consumers that name the same `group` share the events between them; one that dies leaves its unacknowledged events to the
-        others after a minute. `accounts` defaults to all, `start` says where a new group begins, and `wait` ends the iteration after
-        so many seconds without an event (None: never). At least once: an event may come again, with the same `id`.
+        others after a minute. `accounts` defaults to all, also those that appear later; `start` says where a new group begins, and
+        `wait` ends the iteration after so many seconds without an event (None: never). At least once: an event may come again, with
+        the same `id`.
         """
-        cursor = _Cursor(self._redis, self._where, group, start)
+        cursor = _Cursor(self._redis, self._where, group_of(group, self._source, all_sources=all_sources), start)
         chosen = tuple(accounts) if accounts is not None else None
+        patience = Patience(wait)
         while True:
-            batches = cursor.read(chosen or self.accounts(), wait)
-            if not batches and wait is not None:
-                return
+            batches = cursor.read(self.accounts() if chosen is None else chosen, patience.block)
             for account, found in batches:
-                yield from cursor.acknowledged(account, found, lambda event: all_sources or event.source in {None, self._source})
+                with closing(cursor.acknowledged(account, found, self._wanted(all_sources=all_sources))) as events:
+                    for event in events:
+                        yield event
+                        patience.renew()
+            if not batches and patience.spent:
+                return
+
+    def _wanted(self, *, all_sources: bool) -> Callable[[Event], bool]:
+        return lambda event: all_sources or event.source in {None, self._source}
 
 
 class _Cursor:
@@ -152,20 +174,33 @@ class _Cursor:
         self._consumer = secrets.token_hex(8)
         self._joined: set[str] = set()
 
-    def read(self, accounts: Iterable[str], wait: float | None) -> list[tuple[str, list[tuple[str, Event]]]]:
-        """The next events, first those that another consumer left behind. Blocks for `wait` seconds, at most for a second or two."""
-        streams = {AccountKeys(account).events: account for account in accounts}
-        with translated(self._where):
-            for key in streams.keys() - self._joined:
-                self._join(key)
-            stalled = [(account, found) for key, account in streams.items() if (found := self._stalled(key, account))]
-            if stalled or not streams:
-                return stalled
-            block = 2000 if wait is None else max(1, min(2000, round(wait * 1000)))
-            reply = self._redis.xreadgroup(
-                self._group, self._consumer, dict.fromkeys(streams, ">"), count=READ_AT_ONCE, block=block
-            )
-            return [batch for batch in by_account(streams, reply) if batch[1]]
+    def read(self, accounts: Iterable[str], block: float) -> list[tuple[str, list[tuple[str, Event]]]]:
+        """The next events, first those that another consumer left behind. Waits for them at most `block` seconds."""
+        streams = {account_keys(account).events: account for account in accounts}
+        if not streams:
+            time.sleep(block)  # there is no account yet, hence nothing that one could wait for in Redis
+            return []
+        try:
+            with translated(self._where):
+                return self._read(streams, block)
+        except ResponseError as error:
+            if "NOGROUP" not in str(error):
+                raise
+            # The server lost its data, or somebody removed the group: all that is in the streams now is new to us.
+            self._joined.clear()
+            return []
+
+    def _read(self, streams: dict[str, str], block: float) -> list[tuple[str, list[tuple[str, Event]]]]:
+        for key in streams.keys() - self._joined:
+            self._join(key)
+        self._start = "0"  # an account that appears later has nothing but news
+        stalled = [(account, found) for key, account in streams.items() if (found := self._stalled(key, account))]
+        if stalled:
+            return stalled
+        reply = self._redis.xreadgroup(
+            self._group, self._consumer, dict.fromkeys(streams, ">"), count=READ_AT_ONCE, block=round(block * 1000)
+        )
+        return [batch for batch in by_account(streams, reply) if batch[1]]
 
     def _join(self, key: str) -> None:
         try:
@@ -179,8 +214,10 @@ class _Cursor:
         reply: Any = self._redis.xautoclaim(key, self._group, self._consumer, STALLED_MS, count=READ_AT_ONCE)
         return list(entries(account, reply[1]))
 
-    def acknowledged(self, account: str, found: list[tuple[str, Event]], wanted: Callable[[Event], bool]) -> Iterator[Event]:
-        """Yield the wanted events; acknowledge each when the caller comes back, in one command for all of them."""
+    def acknowledged(
+        self, account: str, found: list[tuple[str, Event]], wanted: Callable[[Event], bool]
+    ) -> Generator[Event, None, None]:
+        """Yield the wanted events; acknowledge those for which the caller came back, in one command."""
         done: list[str] = []
         try:
             for entry_id, event in found:
@@ -190,4 +227,4 @@ class _Cursor:
         finally:
             if done:
                 with translated(self._where):
-                    self._redis.xack(AccountKeys(account).events, self._group, *done)
+                    self._redis.xack(account_keys(account).events, self._group, *done)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
 import secrets
+import socket
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -87,6 +89,7 @@ def build_service(settings: Settings) -> Service:
         queues,
         connect=lambda: connect(settings.redis_url, socket_timeout=None, single_connection_client=True),
         clock=time.monotonic,
+        worker=f"{socket.gethostname()}:{os.getpid()}",
     )
     dice = random.SystemRandom()
     return Service(

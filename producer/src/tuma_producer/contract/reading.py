@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 CHUNK = 100  # sends a pipeline carries
 READ_AT_ONCE = 500  # events
 STALLED_MS = 60_000  # an event that a consumer took and did not acknowledge for so long is given to another
+_BLOCK = 2.0  # seconds that one read waits at most; then it looks for stalled events and new accounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ Entry = tuple[str, Event]
 
 
 def entries(account: str, raw: Sequence[tuple[bytes, dict[bytes, bytes] | None]]) -> Iterator[Entry]:
-    """Stream entries as pairs of entry id and event. An entry that was trimmed while pending has no fields left and is passed over."""
+    """Stream entries as pairs of entry id and event. One that was trimmed while pending has no fields left and is passed over."""
     for entry_id, fields in raw:
         if fields:
             yield entry_id.decode(), decode_event(account, entry_id.decode(), texts(fields))
@@ -92,3 +94,32 @@ def by_account(streams: Mapping[str, str], reply: Any) -> Iterator[tuple[str, li
         # With the newer protocol redis-py wraps the list of entries once more.
         flat = found[0] if found and isinstance(found[0], list) else found
         yield account, list(entries(account, flat))
+
+
+class Patience:
+    """How much longer a reader goes on without an event: `wait` seconds since the last one, for ever where it is None."""
+
+    def __init__(self, wait: float | None) -> None:
+        self._wait = wait
+        self._until = 0.0
+        self.renew()
+
+    def renew(self) -> None:
+        """There was an event: begin anew."""
+        self._until = time.monotonic() + (self._wait or 0.0)
+
+    @property
+    def spent(self) -> bool:
+        """Whether the time is over."""
+        return self._wait is not None and time.monotonic() >= self._until
+
+    @property
+    def block(self) -> float:
+        """Seconds for which the next read may wait, more than none."""
+        left = _BLOCK if self._wait is None else self._until - time.monotonic()
+        return min(_BLOCK, max(0.001, left))
+
+
+def group_of(group: str, source: str, *, all_sources: bool) -> str:
+    """The consumer group's name in Redis. A source's groups are its own: two services may give theirs the same name."""
+    return group if all_sources else f"{source}:{group}"

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from redis.exceptions import RedisError
@@ -20,6 +19,9 @@ from tuma_producer.errors import TumaError, UnknownIntent
 from tuma_worker.core.states import RecipientState
 from tuma_worker.logs import redact
 from tuma_worker.settings import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
 
 NOT_AS_WISHED = 1  # the command did its work, and the answer is not the good one: not found, not delivered
 MISTAKE = 2  # something has to be put right before it can work

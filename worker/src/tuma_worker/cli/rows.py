@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import csv
-import io
+import os
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from tuma_producer.errors import TumaError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 COLUMNS = ("to", "message", "account", "sender_id", "priority", "idempotency_key")
+STDIN = "-"
 _DELIMITERS = ",;\t"  # spreadsheets write what their country is used to
 
 
@@ -25,7 +26,7 @@ class BadRow(TumaError):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row: its line, counted from 1, and its cells by the names of `Send`'s fields; empty cells are left out."""
+    """One row: its line, counted from 1, and its cells by the names of `Send`'s fields. Empty cells are left out."""
 
     line: int
     cells: dict[str, str] | BadRow
@@ -33,64 +34,64 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A list being read: which fields its rows may give, the rows, and how far reading has come (`size` None: unknown), in bytes."""
+    """A list that is being read: the fields that its rows may give, the rows, and how far reading has come.
+
+    `size` and `position` are bytes; `size` is None where nobody can know it.
+    """
 
     columns: frozenset[str]
     rows: Iterator[Row]
     size: int | None
-    raw: IO[bytes]
-
-    def position(self) -> int:
-        """Bytes read so far."""
-        return self.raw.tell() if self.size is not None else 0
+    position: Callable[[], int]
 
 
 def numbers() -> Listing:
     """Standard input, a number on each line. Empty lines are passed over."""
-    text = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig")
-    return Listing(frozenset({"to"}), _numbers(text), None, sys.stdin.buffer)
+    with _standard_input() as text:
+        return Listing(frozenset({"to"}), _numbers(text), None, lambda: 0)
 
 
-def _numbers(text: IO[str]) -> Iterator[Row]:
-    with _legible("standard input"):
-        for line, number in enumerate(text, start=1):
-            if number.strip():
-                yield Row(line, {"to": number.strip()})
+def _numbers(text: TextIO) -> Iterator[Row]:
+    for line, number in enumerate(_lines("standard input", text), start=1):
+        if number.strip():
+            yield Row(line, {"to": number.strip()})
 
 
 @contextmanager
 def sheet(path: str) -> Iterator[Listing]:
-    """A CSV file with a header, or standard input where `path` is `-`. Raises `TumaError` for one that cannot be read at all."""
-    with _opened(path) as raw, _legible(path):
-        # Universal newlines are off, as the csv module asks for: a quoted cell may hold some.
-        reader = csv.reader(text := io.TextIOWrapper(raw, encoding="utf-8-sig", newline=""), strict=True)
-        header = text.readline()
-        reader = csv.reader(text, delimiter=max(_DELIMITERS, key=header.count), strict=True)
-        names = _names(path, next(csv.reader([header], dialect=reader.dialect), []))
-        size = Path(path).stat().st_size if path != "-" else None
-        yield Listing(frozenset(names), _rows(path, reader, names), size, raw)
+    """A CSV file with a header; `-` is standard input. Raises `TumaError` where it cannot be read or names wrong columns."""
+    with _standard_input() if path == STDIN else _file(path) as text:
+        lines = _lines(path, text)
+        header = next(lines, "")
+        delimiter = max(_DELIMITERS, key=header.count)
+        names = _names(path, next(csv.reader([header], delimiter=delimiter), []))
+        size = None if path == STDIN else os.fstat(text.fileno()).st_size
+        # The text layer does not tell its place while it is iterated; the bytes below it do.
+        yield Listing(frozenset(names), _rows(lines, delimiter, names), size, lambda: text.buffer.tell() if size else 0)
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[IO[bytes]]:
-    if path == "-":
-        yield sys.stdin.buffer
-        return
+def _standard_input() -> Iterator[TextIO]:
+    sys.stdin.reconfigure(encoding="utf-8-sig", newline="")  # type: ignore[union-attr] # it is a text wrapper; typeshed allows for less
+    yield sys.stdin
+
+
+@contextmanager
+def _file(path: str) -> Iterator[TextIO]:
     try:
-        raw = Path(path).open("rb")
+        text = Path(path).open(encoding="utf-8-sig", newline="")  # noqa: SIM115 - closed below; only the opening may be translated
     except OSError as error:
         message = f"cannot read {path} ({error.strerror})"
         raise TumaError(message) from None
-    with raw:
-        yield raw
+    with text:
+        yield text
 
 
-@contextmanager
-def _legible(name: str) -> Iterator[None]:
+def _lines(name: str, text: TextIO) -> Iterator[str]:
     try:
-        yield
+        yield from text
     except UnicodeDecodeError:
-        message = f"{name} is not UTF-8 text; save it as UTF-8"
+        message = f"{name} is not UTF-8 text; save it as CSV UTF-8"
         raise TumaError(message) from None
     except OSError as error:
         message = f"cannot read {name} ({error.strerror})"
@@ -99,8 +100,29 @@ def _legible(name: str) -> Iterator[None]:
 
 def _names(path: str, header: list[str]) -> list[str]:
     names = [name.strip().lower() for name in header]
-    unknown = [name for name in names if name not in COLUMNS]
-    if "to" not in names or unknown or len(set(names)) != len(names):
+    if "to" not in names or len(set(names)) != len(names) or not set(names) <= set(COLUMNS):
         message = f"{path}: the first line must name the columns, each once: to, and any of {', '.join(COLUMNS[1:])}"
         raise TumaError(message)
     return names
+
+
+def _rows(lines: Iterator[str], delimiter: str, names: list[str]) -> Iterator[Row]:
+    """The rows after the header. A quoted cell may hold line ends; its row is known by the line that it begins on."""
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    while True:
+        line = reader.line_num + 2
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield Row(line, BadRow(f"not CSV ({error})"))
+            continue
+        if cells:
+            yield Row(line, _named(names, cells))
+
+
+def _named(names: list[str], cells: list[str]) -> dict[str, str] | BadRow:
+    if len(cells) > len(names):
+        return BadRow(f"{len(cells)} cells under {len(names)} columns; a text with a comma in it must stand in quotes")
+    return {name: cell for name, cell in zip(names, cells, strict=False) if cell.strip()}

@@ -57,7 +57,9 @@ def _check(settings: Settings, queues: list[str]) -> None:
 
 def gateway(
     *,
-    host: Annotated[str | None, typer.Option(help="Address to listen on instead of the configured one.", show_default=False)] = None,
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on instead of the configured one.", show_default=False)
+    ] = None,
     port: Annotated[int | None, Port] = None,
 ) -> None:
     """Take the providers' receipts over HTTP.

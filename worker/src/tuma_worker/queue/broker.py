@@ -6,7 +6,6 @@ out a job only together with the permit to make the provider call that the job n
 
 from __future__ import annotations
 
-import secrets
 from typing import TYPE_CHECKING
 
 import dramatiq
@@ -30,7 +29,11 @@ DEFAULT_THREADS = 8  # Dramatiq's own default; a booting worker says how many it
 
 
 class TumaBroker(dramatiq.Broker):
-    """A broker over the queues it is given. `connect` makes a further Redis client, for the connections that block."""
+    """A broker over the queues it is given.
+
+    `connect` makes a further Redis client, for the connections that block. `worker` names this process among all that there are, so
+    that operators can tell who holds what; it has no spaces.
+    """
 
     def __init__(
         self,
@@ -39,6 +42,7 @@ class TumaBroker(dramatiq.Broker):
         *,
         connect: Callable[[], Redis],
         clock: Clock,
+        worker: str,
         middleware: list[dramatiq.Middleware] | None = None,
     ) -> None:
         super().__init__(middleware)
@@ -48,7 +52,7 @@ class TumaBroker(dramatiq.Broker):
         self._slots = Slots(DEFAULT_THREADS)
         self._leases = Leases(redis, clock)
         self._consumers: dict[str, Consumer] = {}  # a consumer that lost its connection is replaced by the next one
-        self._seats = {name: Seat(f"{secrets.token_hex(6)}/{name}") for name in self._configs}
+        self._seats = {name: Seat(f"{worker}/{name}") for name in self._configs}
         self.queues: dict[str, QueueConfig] = {}
         self.add_middleware(_Lifecycle(self))
         for name in self._configs:

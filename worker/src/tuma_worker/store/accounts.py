@@ -10,6 +10,8 @@ from tuma_producer.contract.keys import ACCOUNTS, AccountKeys
 from tuma_producer.contract.wire import EVENTS_KEPT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from redis import Redis
 
 
@@ -21,15 +23,24 @@ def register(redis: Redis, account: str, *, provider: str, environment: str) -> 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """An account's queue at a glance. `halted` says why and since when (Unix milliseconds), None where it is not."""
+    """An account's queue at a glance.
+
+    `holders` names the worker of each call in flight, as `host:pid`. `halted` says why and since when (Unix milliseconds), None
+    where it is not.
+    """
 
     account: str
     provider: str
     waiting: int
     due_later: int
-    in_flight: int
+    holders: tuple[str, ...]
     halted: str | None
     halted_at: int | None
+
+    @property
+    def in_flight(self) -> int:
+        """How many batches workers hold."""
+        return len(self.holders)
 
 
 def standing(redis: Redis, account: str) -> Standing:
@@ -40,19 +51,25 @@ def standing(redis: Redis, account: str) -> Standing:
     pipeline.hget(keys.profile, "provider")
     pipeline.zcard(queue.entries)
     pipeline.zcard(queue.due)
-    pipeline.zcard(queue.leases)
+    pipeline.hgetall(queue.inflight)
     pipeline.hmget(queue.state, "halt", "halted_at")
-    provider, waiting, due_later, in_flight, (halt, halted_at) = pipeline.execute()
+    provider, waiting, due_later, inflight, (halt, halted_at) = pipeline.execute()
     why = json.loads(halt) if halt else None
     return Standing(
         account=account,
         provider=provider.decode() if provider else "",
         waiting=waiting,
         due_later=due_later,
-        in_flight=in_flight,
+        holders=tuple(sorted(_holders(inflight))),
         halted=f"{why['fault']} ({why['code']})" if why else None,
         halted_at=int(halted_at) if halted_at else None,
     )
+
+
+def _holders(inflight: Mapping[bytes, bytes]) -> Iterator[str]:
+    for field, packed in inflight.items():
+        if not field.endswith(b":items") and not packed.startswith(b"ended "):
+            yield packed.decode().rpartition(" ")[2].partition("/")[0]
 
 
 def resume(redis: Redis, account: str) -> bool:

@@ -210,7 +210,8 @@ local function take(lane, source, group, at, segments, members, items)
   if state.probing then
     redis.call('HSET', k.state, 'probing', batch)
   end
-  local held = {id = batch, lane = lane, source = source, group = group, weight = weight, limits = held_names(limits), items = items}
+  local held = {id = batch, lane = lane, source = source, group = group, weight = weight, limits = held_names(limits),
+    worker = worker, items = items}
   held_put(k, held, 'claimed')
   redis.call('HSET', k.inflight, batch .. ':items', table.concat(items, ' '))
   redis.call('ZADD', k.leases, now + lease, batch)

@@ -1,6 +1,6 @@
 -- What a worker holds: a batch in flight with its jobs and its permit. Needs ready.lua and permits.lua.
 --
--- inflight: batch id -> `phase lane source group calls messages limits`; `id:items` -> `time subject time subject ...`
+-- inflight: batch id -> `phase lane source group calls messages limits worker`; `id:items` -> `time subject time subject ...`
 -- limits names those that the permit was counted against: a worker with another configuration must not uncount it elsewhere.
 -- phase: claimed (no call yet) · calling (an attempt is written down, its call may be made) · ended (only the permit still counts)
 
@@ -19,12 +19,13 @@ local function held_get(k, id)
   end
   local f = held_split(packed[1])
   return {id = id, phase = f[1], lane = tonumber(f[2]), source = f[3], group = f[4],
-    weight = {calls = tonumber(f[5]), messages = tonumber(f[6])}, limits = f[7] or '', items = held_split(packed[2] or '')}
+    weight = {calls = tonumber(f[5]), messages = tonumber(f[6])}, limits = f[7] or '',
+    worker = f[8] or '', items = held_split(packed[2] or '')}
 end
 
 local function held_put(k, held, phase)
   redis.call('HSET', k.inflight, held.id, table.concat({phase, held.lane, held.source, held.group, held.weight.calls,
-    held.weight.messages, held.limits}, ' '))
+    held.weight.messages, held.limits, held.worker}, ' '))
 end
 
 local function held_names(limits)

@@ -1,0 +1,128 @@
+"""Whatever a user gets wrong is answered by one clear line on stderr and exit status 2."""
+
+from __future__ import annotations
+
+import json
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.support import servers
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.e2e.conftest import Tuma
+
+TEXT = "Hidden-in-errors"
+NUMBER = "+243990000777"
+PASSWORD = "hidden-password"
+ACCOUNT = {"provider": "lisoloo", "api_key": "sk_test_Hidden00000000000000000000000000", "environment": "sandbox"}
+ONE = ("send", "--account", "lisoloo-main", "--to", NUMBER, "--message", TEXT)
+LIST = ("send", "--account", "lisoloo-main", "--message", TEXT)
+
+MISTAKES = {
+    "unknown account": (("send", "--account", "nobody", "--to", NUMBER, "--message", TEXT), "account: 'nobody' is not configured (known: lisoloo-main)"),
+    "unknown account for a list": (("send", "--account", "nobody", "--stdin", "--message", TEXT), "account: 'nobody' is not configured"),
+    "no account": (("send", "--to", NUMBER, "--message", TEXT), "--account is missing"),
+    "no message": (("send", "--account", "lisoloo-main", "--to", NUMBER), "--message is missing"),
+    "no recipient": (LIST, "give the recipients in one way"),
+    "recipients in two ways": ((*ONE, "--stdin"), "give the recipients in one way"),
+    "bad number": ((*LIST, "--to", "+2439900007"[:6] + "x00777"), "is not an international number"),
+    "empty text": (("send", "--account", "lisoloo-main", "--to", NUMBER, "--message", " "), "message: is empty"),
+    "text too long": (("send", "--account", "lisoloo-main", "--to", NUMBER, "--message", "x" * 1601), "1600 characters"),
+    "bad priority": ((*ONE, "--priority", "urgent"), "priority: "),
+    "deadline in the past": ((*ONE, "--expires-in", "0"), "expires_in: "),
+    "no CSV file": ((*LIST, "--csv", "/nonexistent.csv"), "cannot read /nonexistent.csv (No such file or directory)"),
+    "a folder for a CSV file": ((*LIST, "--csv", "/"), "cannot read / (Is a directory)"),
+    "an empty CSV file": ((*LIST, "--csv", "/dev/null"), "the first line must name the columns"),
+    "unknown account's outcomes": (("outcomes", "--group", "g", "--account", "nobody"), "account: 'nobody' is not configured"),
+    "bad start of outcomes": (("outcomes", "--group", "g", "--from", "yesterday"), "--from: must be beginning or now"),
+    "resuming an unknown account": (("accounts", "resume", "nobody"), "account: 'nobody' is not configured"),
+    "worker without accounts": (("worker",), "no account is configured"),
+    "sandbox with bad JSON": (("sandbox", "--config", "{"), "--config is not JSON (line 1, column 2)"),
+    "sandbox with a missing file": (("sandbox", "--config", "/nonexistent"), "--config: cannot read /nonexistent"),
+    "sandbox with an unknown setting": (("sandbox", "--config", '{"speed": 1}'), "unknown speed"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "reason"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_one_line_with_its_reason_and_exit_status_2(tuma: Tuma, arguments: tuple[str, ...], reason: str) -> None:
+    ran = tuma(*arguments, stdin="")
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err.startswith("error: ")
+    assert ran.err.count("\n") == 1
+    assert reason in ran.err
+    assert not [hidden for hidden in (TEXT, NUMBER, "000777") if hidden in ran.err]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [ONE, ("get", "lisoloo-main.1"), ("watch",), ("outcomes", "--group", "g"), ("accounts",), ("worker",), ("gateway", "--port", "0")],
+    ids=" ".join,
+)
+def test_without_redis_every_command_says_so_in_one_line(tuma: Tuma, arguments: tuple[str, ...]) -> None:
+    where = f"127.0.0.1:{servers.closed_port()}"
+    url = f"redis://:{PASSWORD}@{where}/0"
+    ran = tuma(*arguments, TUMA_REDIS_URL=url, TUMA_ACCOUNTS=json.dumps({"lisoloo-main": ACCOUNT | {"base_url": "http://127.0.0.1:1"}}))
+    assert (ran.status, ran.out) == (2, "")
+    lines = [line for line in ran.err.splitlines() if line.startswith("error: ")]
+    assert lines == [f"error: no usable Redis at {where} (ConnectionError); is it running, and is TUMA_REDIS_URL right?"]
+    assert PASSWORD not in ran.err
+
+
+def test_each_problem_of_the_settings_is_a_line_of_its_own(tuma: Tuma) -> None:
+    ran = tuma("accounts", TUMA_ACCOUNTS=json.dumps({"a": {"provider": "lisoloo"}, "b": {"api_key": "hidden-key"}}), TUMA_GATEWAY_PORT="x")
+    assert ran.status == 2
+    assert len(ran.err.splitlines()) == 3
+    assert all(line.startswith("error: TUMA_") for line in ran.err.splitlines())
+    assert "hidden-key" not in ran.err
+
+
+@pytest.mark.parametrize("arguments", [("worker",), ("gateway", "--port", "0"), ONE], ids=" ".join)
+def test_an_account_that_its_provider_cannot_work_with_is_named(tuma: Tuma, arguments: tuple[str, ...]) -> None:
+    live = ACCOUNT | {"environment": "production", "base_url": "http://127.0.0.1:1"}
+    ran = tuma(*arguments, TUMA_ACCOUNTS=json.dumps({"lisoloo-live": live}))
+    assert ran.status == 2
+    assert ran.err.startswith("error: account lisoloo-live: ")
+    assert ran.err.count("\n") == 1
+    assert "Hidden" not in ran.err
+
+
+def test_a_queue_that_no_account_has_is_refused_with_the_queues_that_there_are(tuma: Tuma) -> None:
+    ran = tuma("worker", "--queues", "sned", TUMA_ACCOUNTS=json.dumps({"a": ACCOUNT | {"base_url": "http://127.0.0.1:1"}}))
+    assert (ran.status, ran.err) == (2, "error: queue 'sned' is not among those of the configured accounts (a.send)\n")
+
+
+@pytest.mark.parametrize("command", ["gateway", "sandbox"])
+def test_a_port_that_is_taken_is_named(tuma: Tuma, command: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ran = tuma(command, "--port", str(port))
+    assert ran.status == 2
+    assert f"cannot listen on 127.0.0.1:{port}" in ran.err
+
+
+@pytest.mark.parametrize("header", ["number,message", "to,massage", "to,to", "message"])
+def test_a_csv_file_with_other_columns_is_refused_whole(tuma: Tuma, tmp_path: Path, header: str) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text(f"{header}\n{NUMBER},{TEXT}\n")
+    ran = tuma(*LIST, "--csv", str(path))
+    assert ran.status == 2
+    assert ran.err.startswith(f"error: {path}: the first line must name the columns, each once: to, and any of message, account")
+    assert ran.err.count("\n") == 1
+
+
+def test_a_csv_file_that_is_no_utf8_is_told_so(tuma: Tuma, tmp_path: Path) -> None:
+    path = tmp_path / "list.csv"
+    path.write_bytes(f"to,message\n{NUMBER},déjà\n".encode("latin-1"))
+    ran = tuma(*LIST, "--csv", str(path))
+    assert ran.status == 2
+    assert f"error: {path} is not UTF-8 text" in ran.err
+
+
+def test_an_unknown_intent_is_one_line_and_exit_status_1(tuma: Tuma) -> None:
+    for command in ("get", "watch"):
+        ran = tuma(command, "lisoloo-main.0000")
+        assert (ran.status, ran.out, ran.err.count("\n")) == (1, "", 1)
+        assert "'lisoloo-main.0000' is not known" in ran.err

@@ -1,0 +1,121 @@
+"""`tuma send`: one message, numbers from standard input, rows of a CSV file."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from tuma_producer import Producer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from redis import Redis
+    from tests.e2e.conftest import Tuma
+
+LIST = ("send", "--account", "lisoloo-main")
+
+
+def test_a_message_to_two_numbers_is_one_intent_with_all_that_was_asked_for(tuma: Tuma, redis: Redis) -> None:
+    ran = tuma(
+        *LIST, "--to", "+243990000001", "--to", "00243 99 000-00-02", "--message", "hello", "--sender-id", "KITOKO", "--priority", "otp",
+        "--source", "billing", "--expires-in", "60", "--campaign", "greetings", "--json",
+    )  # fmt: skip
+    assert ran.status == 0
+    assert ran.json | {"id": ""} == {"id": "", "recipients": 2, "segments": 1, "dropped": 0, "duplicate": False}
+    intent = Producer(redis).get(ran.json["id"])
+    assert [one.number for one in intent.recipients] == ["+243990000001", "+243990000002"]
+    assert (intent.priority, intent.source, intent.campaign_name) == ("otp", "billing", "greetings")
+    assert intent.expires is not None
+
+
+def test_the_first_send_works_where_no_worker_has_ever_run(tuma: Tuma, redis: Redis) -> None:
+    redis.flushall()
+    assert tuma("accounts").out == "no account is known yet; start a worker or gateway that is configured with one\n"
+    configured = {"provider": "lisoloo", "api_key": "sk_test_Sandbox0000000000000000000000000", "environment": "sandbox"}
+    tuma.environment["TUMA_ACCOUNTS"] = json.dumps({"new": configured | {"base_url": "http://127.0.0.1:1"}})
+    assert tuma.send("--account", "new").startswith("new.")
+
+
+def test_the_same_idempotency_key_is_the_same_send(tuma: Tuma) -> None:
+    again = (*LIST, "--to", "+243990000001", "--message", "hello", "--idempotency-key", "login-42")
+    first, second = tuma(*again), tuma(*again)
+    assert first.out.split(":")[0] == second.out.split(":")[0]
+    assert second.out.endswith("accepted before under this key\n")
+    other = tuma(*LIST, "--to", "+243990000002", "--message", "hello", "--idempotency-key", "login-42")
+    assert (other.status, other.err.count("\n")) == (2, 1)
+    assert "'login-42' already stands for" in other.err
+
+
+def test_bad_rows_of_a_csv_file_are_told_by_line_and_the_rest_is_sent(tuma: Tuma, tmp_path: Path, redis: Redis) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text(
+        "to,message,priority,account\n"
+        "+243990000001,first,otp,\n"
+        "+243990000x02,secret text,,\n"
+        '+243990000003,"two lines,\nand a comma",,\n'
+        "\n"
+        "+243990000004,,,\n"
+        "+243990000005,secret text,sooner,\n"
+        "+243990000006,secret, text,otp,,\n"
+        '"+243990000007"x,secret text,,\n'
+        "+243990000008,last,,nobody\n"
+        "+243990000009,last,,\n",
+    )
+    ran = tuma(*LIST, "--csv", str(path), "--priority", "bulk")
+    assert (ran.status, ran.out) == (2, "accepted 3, refused 6\n")
+    reasons = dict(line.removeprefix("error: line ").split(": ", 1) for line in ran.err.splitlines())
+    assert list(reasons) == ["3", "7", "8", "9", "10", "11"]
+    assert "not an international number" in reasons["3"]
+    assert reasons["7"].startswith("message: ")
+    assert reasons["8"].startswith("priority: ")
+    assert reasons["9"].startswith("6 cells under 4 columns")
+    assert reasons["10"].startswith("not CSV")
+    assert "'nobody' is not configured" in reasons["11"]
+    assert "secret" not in ran.err
+    assert "99000" not in ran.err
+    producer = Producer(redis)
+    sent = [producer.get(event.intent or "") for event in producer.outcomes("g", all_sources=True, wait=0.05)]
+    assert sorted((one.recipients[0].number, one.priority) for one in sent) == [
+        ("+243990000001", "otp"), ("+243990000003", "bulk"), ("+243990000009", "bulk"),
+    ]  # fmt: skip
+
+
+def test_as_json_each_row_has_its_line_and_its_receipt_or_error(tuma: Tuma) -> None:
+    ran = tuma(*LIST, "--csv", "-", "--json", "--message", "hello", stdin="to\n+243990000001\nnobody\n+243990000003\n")
+    assert ran.status == 2
+    assert [sorted(line) for line in ran.jsons] == [
+        ["dropped", "duplicate", "id", "line", "recipients", "segments"], ["error", "line"],
+        ["dropped", "duplicate", "id", "line", "recipients", "segments"],
+    ]  # fmt: skip
+    assert [line["line"] for line in ran.jsons] == [2, 3, 4]
+    assert ran.err == "accepted 2, refused 1\n"
+
+
+def test_a_spreadsheets_csv_with_a_byte_order_mark_and_semicolons_is_understood(tuma: Tuma) -> None:
+    ran = tuma(*LIST, "--csv", "-", stdin='\ufeff"To";Message\r\n+243990000001;déjà, vu\r\n+243990000002;"a;b"\r\n'.encode())
+    assert (ran.status, ran.out, ran.err) == (0, "accepted 2, refused 0\n", "")
+
+
+def test_standard_input_is_a_number_a_line(tuma: Tuma) -> None:
+    ran = tuma(*LIST, "--stdin", "--message", "hello", stdin="+243990000001\r\n\n  +243 99 000 0002 \nnonsense\n")
+    assert (ran.status, ran.out) == (2, "accepted 2, refused 1\n")
+    assert ran.err.startswith("error: line 4: to: ")
+
+
+def test_a_list_that_is_sent_again_under_its_key_sends_nothing_twice(tuma: Tuma, redis: Redis) -> None:
+    numbers = "".join(f"+24399000{n:04}\n" for n in range(250))
+    again = (*LIST, "--stdin", "--message", "hello", "--idempotency-key", "campaign-7", "--json")
+    first, second = tuma(*again, stdin=numbers), tuma(*again, stdin=numbers)
+    assert [line["id"] for line in first.jsons] == [line["id"] for line in second.jsons]
+    assert [line["line"] for line in first.jsons] == list(range(1, 251))
+    assert redis.zcard("tuma:{lisoloo-main}:send:entries") == 250
+
+
+def test_a_long_list_is_read_as_it_is_sent_and_not_into_memory(tuma: Tuma, redis: Redis) -> None:
+    def lines() -> str:
+        return "to\n" + "".join(f"+2439900{n:05}\n" for n in range(1000)) + "nonsense\n" * 1000
+
+    ran = tuma(*LIST, "--csv", "-", "--message", "hello", stdin=lines())
+    assert ran.out == "accepted 1000, refused 1000\n"
+    assert redis.zcard("tuma:{lisoloo-main}:send:entries") == 1000

@@ -1,0 +1,79 @@
+"""Tests in this folder run on a real server, and none may leave a key behind that nobody will ever remove."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.support.producers import AnyProducer, Awaited, configure
+from tuma_producer import AsyncProducer, Producer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from redis import Redis
+
+ACCOUNT = "lisoloo-main"
+
+# The keys that may stand without an expiry, and why each may. {..}: an account; a queue's name follows it.
+PERMANENT = {
+    r"tuma:accounts": "one name per account",
+    r"tuma:\{[^}]+\}:profile": "one per account",
+    r"tuma:\{[^}]+\}:events": "a stream, trimmed at every entry",
+    r"tuma:\{[^}]+\}:intent:\w+": "an intent that has not ended; at its end it gets an expiry, which is checked below",
+    r"tuma:\{[^}]+\}:[\w-]+:(entries|groups|due|messages|sources:\d)": "waiting jobs; empty, hence gone, without them",
+    r"tuma:\{[^}]+\}:[\w-]+:(inflight|leases)": "claimed batches; every lease ends, and its batch with it",
+    r"tuma:\{[^}]+\}:[\w-]+:used": "a few numbers per limit",
+    r"tuma:\{[^}]+\}:[\w-]+:window:[\w.-]+": "about a thousand slots per limit at the most",
+    r"tuma:\{[^}]+\}:[\w-]+:state": "one per queue: pauses, halt, pacing",
+    r"tuma:\{[^}]+\}:[\w-]+:bell": "one token at the most",
+}
+_PERMANENT = re.compile("|".join(f"(?:{pattern})" for pattern in PERMANENT))
+
+
+@pytest.fixture(autouse=True)
+def _leaves_nothing_behind(redis: Redis) -> Iterator[None]:
+    """Fail a test after which a key stands that will never be removed."""
+    yield
+    leaked = sorted(key for raw in redis.scan_iter(count=1000) if _leaked(redis, key := raw.decode()))
+    assert not leaked, f"no expiry, and not on the list of permanent keys: {leaked}"
+
+
+def _leaked(redis: Redis, key: str) -> bool:
+    if redis.pttl(key) != -1:
+        return False
+    ended = ":intent:" in key and redis.hget(key, "open") == b"0"
+    return ended or not _PERMANENT.fullmatch(key)
+
+
+@pytest.fixture
+def account(redis: Redis) -> str:
+    """An account that a worker has made known."""
+    configure(redis, ACCOUNT)
+    return ACCOUNT
+
+
+@pytest.fixture(params=["sync", "async"])
+def producer_for(request: pytest.FixtureRequest, redis_url: str) -> Iterator[Callable[..., AnyProducer]]:
+    """Make producers of either kind: `producer_for("billing")`, or with another `url`. They are closed after the test."""
+    made: list[AnyProducer] = []
+    with asyncio.Runner() as loop:
+
+        def make(source: str = "billing", *, url: str = redis_url) -> AnyProducer:
+            is_sync = request.param == "sync"
+            made.append(
+                Producer.from_url(url, source=source) if is_sync else Awaited(AsyncProducer.from_url(url, source=source), loop)
+            )
+            return made[-1]
+
+        yield make
+        for producer in made:
+            producer.close()
+
+
+@pytest.fixture
+def producer(producer_for: Callable[..., AnyProducer]) -> AnyProducer:
+    """The producer of the service `billing`."""
+    return producer_for()

@@ -1,0 +1,249 @@
+"""Drives a queue as the producer and the workers do: enqueue, claim, begin, settle, through the same typed functions.
+
+`Driver` works in the server's own time. Inside `virtual_clock()` every script reads its time from a key instead, in microseconds,
+so that tests may live through hours, on the real scripts and a real server, without waiting.
+"""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+from redis import Redis
+
+from tuma_producer import Producer, Send
+from tuma_producer.contract import scripts as contract_scripts
+from tuma_producer.contract import wire
+from tuma_producer.contract.keys import AccountKeys
+from tuma_worker.core.answers import Accepted
+from tuma_worker.core.limits import Counted, Limit
+from tuma_worker.core.next_step import NextStep, Permit, Policy, Verdict, next_step
+from tuma_worker.core.states import RecipientState
+from tuma_worker.queue import scripts
+from tuma_worker.queue.config import QueueConfig
+from tuma_worker.queue.scripts import Claim, Release, Wait, claim, release
+from tuma_worker.store import accounts, attempts
+from tuma_worker.store.attempts import Attempts, Begun, Target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tuma_worker.core.answers import Answer
+
+ACCOUNT = "lisoloo-main"
+CLOCK = "tuma:test:clock"
+NEW_YEAR = 1_800_000_000_000  # Unix ms at which virtual time begins
+_REAL_CLOCK = contract_scripts._text("tuma_producer.contract", "clock")
+_VIRTUAL_CLOCK = f"local function clock()\n  return math.floor(redis.call('GET', '{CLOCK}') / 1000)\nend\n"
+
+
+def calls(count: float, window: float) -> Limit:
+    """So many calls in `window` seconds."""
+    return Limit(f"calls-{window:g}s", Counted.CALLS, count, window)
+
+
+def messages(count: float, window: float) -> Limit:
+    """So many messages in `window` seconds."""
+    return Limit(f"messages-{window:g}s", Counted.MESSAGES, count, window)
+
+
+def queue_of(*limits: Limit, **more: Any) -> QueueConfig:
+    """A queue with these limits that may use them at once, unless `more` says otherwise."""
+    return QueueConfig(**{"account": ACCOUNT, "operation": "send", "limits": limits, "cold_start": "burst", **more})
+
+
+def number(index: int) -> str:
+    """A phone number that nobody has."""
+    return f"+24399{index:07d}"
+
+
+def numbers(count: int, first: int = 0) -> list[str]:
+    """So many different numbers."""
+    return [number(first + index) for index in range(count)]
+
+
+def text(segments: int, name: str = "") -> str:
+    """A text of so many segments; another name makes it another text."""
+    return name.ljust(153 * segments, "x") if segments > 1 else f"text {name}"
+
+
+def target_of(subject: str) -> Target:
+    """The recipient of an intent that a job's subject names."""
+    intent, _, recipient = subject.partition(":")
+    return Target(intent, recipient)
+
+
+@dataclass
+class Driver:
+    """One queue, driven by hand."""
+
+    redis: Redis
+    queue: QueueConfig
+    _texts: int = field(default=0)
+
+    def __post_init__(self) -> None:
+        accounts.register(self.redis, self.queue.account, provider="lisoloo", environment="sandbox")
+
+    @cached_property
+    def attempts(self) -> Attempts:
+        return Attempts(self.redis, self.queue)
+
+    @cached_property
+    def account(self) -> AccountKeys:
+        return AccountKeys(self.queue.account)
+
+    # ------------------------------------------------------------------------------------------------ the producer's side
+
+    def enqueue(self, *to: str, source: str = "billing", **more: Any) -> str:
+        """Accept one send and return its short id. A text of its own, unless one is given."""
+        self._texts += 1
+        send = Send(**{"account": self.queue.account, "to": list(to) or [number(0)], "message": text(1, str(self._texts)), **more})
+        receipt = Producer(self.redis, source=source).enqueue(send)
+        return receipt.id.rpartition(".")[2]
+
+    def enqueue_singles(self, count: int, first: int = 0, **more: Any) -> list[str]:
+        """Accept so many sends to one recipient each, none of which may share a call."""
+        return [self.enqueue(number(first + index), **more) for index in range(count)]
+
+    # -------------------------------------------------------------------------------------------------- the worker's side
+
+    def claim(self, token: str | None = None, *, worker: str = "w1", last: bool = False) -> Claim | Wait:
+        return claim(self.redis, self.queue, token or secrets.token_hex(8), worker, last=last)
+
+    def taken(self, token: str | None = None, *, worker: str = "w1") -> Claim:
+        """A claim that must succeed."""
+        found = self.claim(token, worker=worker)
+        assert isinstance(found, Claim), found
+        return found
+
+    def refused(self, *, worker: str = "w1") -> Wait:
+        """A claim that must be refused."""
+        found = self.claim(worker=worker)
+        assert isinstance(found, Wait), found
+        return found
+
+    def begin(self, batch: Claim, token: str = "token") -> Begun | None:
+        targets = [target_of(job.subject) for job in batch.jobs]
+        return self.attempts.begin(batch.batch_id, token, targets, lane=batch.lane, source=batch.source, group=batch.group)
+
+    def settle(self, batch: Claim, answer: Answer | NextStep | None = None, policy: Policy | None = None) -> bool:
+        """Settle with what follows from an answer (accepted where none is given)."""
+        targets = [target_of(job.subject) for job in batch.jobs]
+        step = answer if isinstance(answer, NextStep) else self.step(answer, targets, policy)
+        return self.attempts.settle(batch.batch_id, targets, step, group=batch.group)
+
+    def step(self, answer: Answer | None, targets: Sequence[Target], policy: Policy | None = None) -> NextStep:
+        to = [target.number for target in targets]
+        return next_step(answer or Accepted("provider-1"), to, 1, policy or Policy(), lambda most: most)
+
+    def release(self, batch: Claim, how: Release = Release.BACK, delay: float = 0.0) -> bool:
+        return release(self.redis, self.queue, batch.batch_id, how, delay=delay)
+
+    def send(self, **more: Any) -> Claim:
+        """Claim, begin and settle one batch that the provider accepts."""
+        batch = self.taken(**more)
+        assert self.begin(batch) is not None
+        assert self.settle(batch)
+        return batch
+
+    # ------------------------------------------------------------------------------------------------------- looking behind
+
+    def state_of(self, intent: str, recipient: str) -> str:
+        """A recipient's state as it is written."""
+        packed = cast("bytes", self.redis.hget(self.account.intent(intent), recipient))
+        return packed.decode().partition("|")[0]
+
+    def events(self) -> list[dict[str, str]]:
+        """Every event so far."""
+        return [
+            {name.decode(): value.decode() for name, value in fields.items()}
+            for _, fields in cast("Any", self.redis.xrange(self.account.events))
+        ]
+
+    def waiting(self) -> list[str]:
+        """The subjects in the line, in the order of their keys."""
+        return [member.decode().rpartition("|")[2] for member in cast("Any", self.redis.zrange(self.queue.keys.entries, 0, -1))]
+
+    def groups(self) -> list[str]:
+        """The groups that have jobs in the line."""
+        return [member.decode().rpartition("|")[2] for member in cast("Any", self.redis.zrange(self.queue.keys.groups, 0, -1))]
+
+    def due(self) -> dict[str, float]:
+        """The subjects that wait for a time, with it."""
+        found = cast("Any", self.redis.zrange(self.queue.keys.due, 0, -1, withscores=True))
+        return {member.decode().rpartition("|")[2]: score for member, score in found}
+
+    def in_flight(self) -> list[str]:
+        """The subjects that workers hold."""
+        found = cast("dict[bytes, bytes]", self.redis.hgetall(self.queue.keys.inflight))
+        return [item.decode() for name, value in found.items() if name.endswith(b":items") for item in value.split()[1::2]]
+
+    def used(self, limit: Limit) -> float:
+        """What counts against a limit now, as last looked at by a claim."""
+        kept = cast("list[bytes | None]", self.redis.hmget(self.queue.keys.used, [f"{limit.name}|{lane}" for lane in range(3)]))
+        return sum(float(value or 0) for value in kept)
+
+    def snapshot(self) -> dict[bytes, Any]:
+        """Everything in the server, to show that something changed nothing."""
+        return {key: self.redis.dump(key) for key in sorted(cast("list[bytes]", self.redis.keys()))}
+
+    def server_ms(self) -> int:
+        """The server's time in Unix milliseconds."""
+        seconds, micros = cast("tuple[int, int]", self.redis.time())
+        return int(seconds) * 1000 + int(micros) // 1000
+
+    def until(self, milliseconds: float) -> None:
+        """Return when the server's clock has reached this time: the server itself says when, by ending a blocking read."""
+        while (left := milliseconds - self.server_ms()) > 0:
+            self.redis.blpop(["tuma:test:nobody-rings-here"], timeout=max(0.001, left / 1000))
+
+
+SUBMIT = NextStep("accepted", "", Permit.ENDED, Verdict(RecipientState.SUBMITTED))
+GIVEN_UP = NextStep("unknown", "timeout", Permit.GRACE, None, resolve=60.0)
+NEVER_LEFT = NextStep("refused", "not-connected", Permit.VOID, Verdict(RecipientState.QUEUED))
+
+
+@dataclass
+class VirtualClock:
+    """The time that the scripts see, in microseconds since the Unix epoch."""
+
+    redis: Redis
+    now: int = NEW_YEAR * 1000
+
+    def set(self, now: int) -> None:
+        self.now = now
+        self.redis.set(CLOCK, now)
+
+    def forward(self, seconds: float) -> None:
+        self.set(self.now + round(seconds * 1_000_000))
+
+    @property
+    def ms(self) -> int:
+        """What `clock()` in a script says now."""
+        return self.now // 1000
+
+
+@contextmanager
+def virtual_clock(redis: Redis) -> Iterator[VirtualClock]:
+    """Run all scripts on a clock that the test sets."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module, names in (
+            (scripts, ("_CLAIM", "_PUSH", "_RELEASE", "_RENEW")),
+            (attempts, ("_BEGIN", "_SETTLE", "_APPLY", "_RESEND")),
+            (wire.Enqueue, ("script",)),
+        ):
+            for name in names:
+                patch.setattr(module, name, _virtual(getattr(module, name)))
+        clock = VirtualClock(redis)
+        clock.set(clock.now)
+        yield clock
+        redis.delete(CLOCK)
+
+
+def _virtual(script: contract_scripts.Script) -> contract_scripts.Script:
+    assert _REAL_CLOCK in script.source
+    return contract_scripts.Script(script.source.replace(_REAL_CLOCK, _VIRTUAL_CLOCK))

@@ -1,0 +1,87 @@
+"""One set of tests for both producers: the asynchronous one in the clothes of the synchronous one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tuma_producer import AsyncProducer, Event, Producer, Receipt
+from tuma_producer.contract.keys import ACCOUNTS, AccountKeys
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator
+
+    from redis import Redis
+    from tuma_producer import Intent, Send
+
+Item = TypeVar("Item")
+
+
+class Awaited:
+    """An `AsyncProducer` whose methods are awaited for the caller, on a loop that it may share with others."""
+
+    def __init__(self, producer: AsyncProducer, loop: asyncio.Runner) -> None:
+        self._producer = producer
+        self._loop = loop
+
+    def close(self) -> None:
+        self._loop.run(self._producer.close())
+
+    def enqueue(self, send: Send) -> Receipt:
+        return self._loop.run(self._producer.enqueue(send))
+
+    def enqueue_many(self, sends: Iterable[Send], **options: Any) -> Iterator[Any]:  # noqa: ANN401 - as the overloads say
+        return self._each(self._producer.enqueue_many(sends, **options))
+
+    def accounts(self) -> tuple[str, ...]:
+        return self._loop.run(self._producer.accounts())
+
+    def get(self, intent_id: str) -> Intent:
+        return self._loop.run(self._producer.get(intent_id))
+
+    def outcomes(self, group: str, **options: Any) -> Iterator[Event]:  # noqa: ANN401 - as the real one's
+        return self._each(self._producer.outcomes(group, **options))
+
+    def _each(self, source: AsyncIterator[Item]) -> Iterator[Item]:
+        try:
+            while True:
+                try:
+                    yield self._loop.run(_awaited(anext(source)))
+                except StopAsyncIteration:
+                    return
+        finally:
+            self._loop.run(_awaited(source.aclose()))  # type: ignore[attr-defined] # both are generators
+
+
+async def _awaited(what: Awaitable[Item]) -> Item:
+    return await what
+
+
+AnyProducer = Producer | Awaited
+
+
+def configure(redis: Redis, *accounts: str) -> None:
+    """Make accounts known, as a worker does at its start."""
+    for account in accounts:
+        redis.hset(AccountKeys(account).profile, mapping={"provider": "invented", "environment": "test"})
+        redis.sadd(ACCOUNTS, account)
+
+
+def texts(hash_reply: dict[Any, Any]) -> dict[str, str]:
+    """A hash as text."""
+    return {name.decode(): value.decode() for name, value in hash_reply.items()}
+
+
+def events(redis: Redis, account: str) -> list[dict[str, str]]:
+    """All that an account's stream holds, oldest first."""
+    return [texts(fields) for _, fields in redis.xrange(AccountKeys(account).events)]
+
+
+def jobs(redis: Redis, account: str) -> list[str]:
+    """The jobs that a claim could find now, in the order of their names."""
+    return [member.decode() for member in redis.zrange(AccountKeys(account).queue("send").entries, 0, -1)]
+
+
+def intents(redis: Redis, account: str) -> list[dict[str, str]]:
+    """The records of an account."""
+    return [texts(redis.hgetall(key)) for key in redis.scan_iter(AccountKeys(account).intent("*"))]

@@ -1,0 +1,51 @@
+"""The command line `tuma`: thin entrances to what the other rooms do."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tuma_worker import __version__
+from tuma_worker.cli import accounts, look, output, run, watch
+from tuma_worker.cli.send import send
+
+app = typer.Typer(
+    cls=output.Commands,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # they show the values of variables: keys, numbers, texts
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001 - Typer calls it with the option's value
+    if wanted:
+        output.say(f"tuma {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def tuma(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Send SMS through providers, as fast as their limits allow and not one call faster.
+
+    Settings come from TUMA_ variables and the file that TUMA_CONFIG_FILE names; `tuma config` shows them.
+
+    Exit status: 0 done; 1 not as wished (not found, not delivered); 2 something has to be put right, said on stderr.
+    """
+    del version
+
+
+for command in (run.worker, run.gateway, run.sandbox, send, look.get, watch.watch, look.outcomes):
+    app.command()(command)
+app.add_typer(accounts.app, name="accounts")
+app.command()(look.config)
+
+
+def main() -> None:
+    """Run the command line: the console script `tuma`."""
+    app(prog_name="tuma")

@@ -1,0 +1,165 @@
+"""The commands that only look: get, outcomes, config."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from tuma_producer import TumaError
+from tuma_producer.intents import mask
+from tuma_worker.cli.output import Json, ShowNumbers, in_words, say, say_json, screen, table
+from tuma_worker.cli.reach import SOURCE, reach
+from tuma_worker.settings import load_settings, masked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tuma_producer import Intent
+    from tuma_producer.outcomes import Event
+
+_SHOWN = 100  # recipients in a table for people
+
+Start = Literal["beginning", "now"]
+
+
+def get(
+    intent_id: Annotated[str, typer.Argument(metavar="ID", help="The id that `tuma send` or `enqueue` returned.")],
+    *,
+    show_numbers: ShowNumbers = False,
+    json: Json = False,
+) -> None:
+    """Show where an intent stands, recipient by recipient.
+
+    Example: tuma get lisoloo-main.019d2a1b3c4d5e6f7a8b9c0d1e
+    """
+    with reach() as store:
+        intent = store.producer.get(intent_id)
+    if json:
+        say_json(_as_json(intent, show_numbers=show_numbers))
+    else:
+        _draw(intent, show_numbers=show_numbers)
+
+
+def _as_json(intent: Intent, *, show_numbers: bool) -> dict[str, Any]:
+    whole = asdict(intent)
+    for one in whole["recipients"]:
+        one["number"] = _number(one["number"], shown=show_numbers)
+    return whole
+
+
+def _number(number: str, *, shown: bool) -> str:
+    return number if shown else mask(number)
+
+
+def _draw(intent: Intent, *, show_numbers: bool) -> None:
+    console = screen()
+    say(f"{intent.id}: {intent.state}, {in_words(intent.counts)}")
+    for name, value in _facts(intent):
+        say(f"  {name}: {value}")
+    recipients = [
+        (_number(one.number, shown=show_numbers), one.state, one.since, one.evidence, one.reason, one.attempt)
+        for one in intent.recipients[:_SHOWN]
+    ]
+    console.print(table(["number", "state", "since (UTC)", "evidence", "reason", "attempt"], recipients))
+    if len(intent.recipients) > _SHOWN:
+        say(f"and {len(intent.recipients) - _SHOWN} more; --json has them all")
+    if intent.attempts:
+        attempts = [(one.id, one.phase, one.started, one.ended, one.code, one.provider_id) for one in intent.attempts]
+        console.print(table(["attempt", "phase", "started (UTC)", "ended (UTC)", "code", "provider's id"], attempts))
+
+
+def _facts(intent: Intent) -> Iterator[tuple[str, object]]:
+    yield "source", f"{intent.source} ({intent.priority})"
+    yield "accepted", intent.accepted.isoformat(timespec="seconds")
+    if intent.expires:
+        yield "expires", intent.expires.isoformat(timespec="seconds")
+    if intent.campaign_name:
+        yield "campaign", intent.campaign_name
+    yield from sorted(intent.metadata.items())
+    for hold in intent.holds:
+        yield "waits", hold
+
+
+def outcomes(
+    *,
+    group: Annotated[str, typer.Option(help="Consumers of one group share the events; each event is told to a group once.")],
+    account: Annotated[list[str] | None, typer.Option(help="Only this account's events (repeatable).")] = None,
+    source: Annotated[str | None, typer.Option(help="Only this source's events.", show_default=False)] = None,
+    start: Annotated[str, typer.Option("--from", metavar="beginning|now", help="Where a new group begins.")] = "beginning",
+    wait: Annotated[
+        float | None, typer.Option(min=0, help="End after so many seconds without an event.", show_default="never")
+    ] = None,
+    show_numbers: ShowNumbers = False,
+    json: Annotated[bool, typer.Option("--json/--lines", help="One CloudEvent in JSON a line, or lines for people.")] = True,
+) -> None:
+    """Tell what became of messages, event by event.
+
+    An event counts as told once it is written; where the reader goes away it is told again.
+
+    Example: tuma outcomes --group billing --wait 5
+    """
+    with reach(source or SOURCE) as store:
+        store.expect(account or [])
+        if not store.producer.accounts():
+            message = "no account is known yet; start a worker or gateway, or send something"
+            raise TumaError(message)
+        events = store.producer.outcomes(group, accounts=account, all_sources=source is None, start=_start(start), wait=wait)
+        for event in events:
+            if json:
+                say_json(_cloudevent(event, show_numbers=show_numbers))
+            else:
+                say(_line(event, show_numbers=show_numbers))
+
+
+def _start(given: str) -> Start:
+    match given:
+        case "beginning" | "now":
+            return given
+        case _:
+            message = "--from: must be beginning or now"
+            raise TumaError(message)
+
+
+def _cloudevent(event: Event, *, show_numbers: bool) -> dict[str, Any]:
+    whole = event.as_cloudevent()
+    if event.recipient is not None:
+        whole["data"]["recipient"] = _number(event.recipient, shown=show_numbers)
+    return whole
+
+
+def _line(event: Event, *, show_numbers: bool) -> str:
+    number = _number(event.recipient, shown=show_numbers) if event.recipient else None
+    told = (
+        event.time.isoformat(timespec="seconds"),
+        event.type,
+        event.intent or event.account,
+        number,
+        event.evidence,
+        event.reason,
+    )
+    return " ".join(part for part in told if part)
+
+
+def config(*, json: Json = False) -> None:
+    """Print the settings, as they were understood; of secrets only the length.
+
+    Example: tuma config --json
+    """
+    settings = masked(load_settings())
+    if json:
+        say_json(settings)
+        return
+    for name, value in _flat(settings, ()):
+        say(f"{name} = {value}")
+
+
+def _flat(value: object, path: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict) and value:
+        for name in value:
+            yield from _flat(value[name], (*path, str(name)))
+    elif isinstance(value, list):
+        yield ".".join(path), ", ".join(map(str, value))
+    else:
+        yield ".".join(path), "-" if value is None or value == {} else str(value)

@@ -1,0 +1,226 @@
+"""`tuma send`: one message, or a list of them."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from tuma_producer import Receipt, Send, TumaError
+from tuma_producer.contract.reading import CHUNK
+from tuma_worker.cli import rows
+from tuma_worker.cli.follow import Followed, changes
+from tuma_worker.cli.output import MISTAKE, NOT_AS_WISHED, Json, complain, say, say_json, screen
+from tuma_worker.cli.reach import SOURCE, Reach, reach
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+Result = tuple[int, Receipt | TumaError]
+
+
+@dataclass
+class _Task:
+    """What was asked for on the command line. `fields` are those of every `Send`, as far as they were given."""
+
+    fields: dict[str, Any]
+    as_json: bool
+    wait: bool
+    accepted: int = 0
+    refused: int = 0
+    ids: list[str] = field(default_factory=list)  # only where somebody waits for them: a list may be long
+
+
+def send(
+    *,
+    account: Annotated[str | None, typer.Option(help="The account to send through.", show_default=False)] = None,
+    to: Annotated[list[str] | None, typer.Option(help="A recipient's number, such as +243990000001 (repeatable).")] = None,
+    message: Annotated[str | None, typer.Option(help="The text.", show_default=False)] = None,
+    stdin: Annotated[bool, typer.Option("--stdin", help="Read numbers from standard input, one a line.")] = False,
+    csv: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help=f"Read rows from a CSV file, '-' for standard input; columns: {', '.join(rows.COLUMNS)}."
+        ),
+    ] = None,
+    sender_id: Annotated[str | None, typer.Option(help="What the handset shows as the sender.", show_default=False)] = None,
+    priority: Annotated[str | None, typer.Option(help="otp, transactional (the default) or bulk.", show_default=False)] = None,
+    source: Annotated[str, typer.Option(help="The service that asks; the allowance is shared fairly between sources.")] = SOURCE,
+    idempotency_key: Annotated[
+        str | None,
+        typer.Option(help="The same key is the same send, however often. Rows of a list get KEY/LINE.", show_default=False),
+    ] = None,
+    expires_in: Annotated[float | None, typer.Option(help="Seconds after which it must not be sent any more.")] = None,
+    on_unknown: Annotated[
+        str | None, typer.Option(help="When nobody can tell whether it was sent: hold (the default) or resend.", show_default=False)
+    ] = None,
+    campaign: Annotated[str | None, typer.Option(help="A label to find it by.", show_default=False)] = None,
+    wait: Annotated[bool, typer.Option(help="Follow it to its end. Status 1: not all were delivered in time.")] = False,
+    timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait at most.")] = 60,
+    json: Json = False,
+) -> None:
+    """Send a message, or a list of messages.
+
+    Returns once they are in Redis; workers send them from there. A list sends what is right in it and reports the rest by line.
+
+    Example: tuma send --account lisoloo-main --to +243990000001 --message "Your invoice is ready." --wait
+
+    Example: tuma send --account lisoloo-main --csv customers.csv --priority bulk
+    """
+    given = {
+        "account": account, "message": message, "sender_id": sender_id, "priority": priority, "idempotency_key": idempotency_key,
+        "expires_in": expires_in, "on_unknown": on_unknown, "campaign_name": campaign,
+    }  # fmt: skip
+    task = _Task({name: value for name, value in given.items() if value is not None}, json, wait)
+    _check_options(to=bool(to), stdin=stdin, csv=csv is not None)
+    with reach(source) as store:
+        store.register()
+        if to:
+            _send_one(store, task, to)
+        else:
+            with rows.sheet(csv) if csv is not None else nullcontext(rows.numbers()) as listing:
+                _send_list(store, task, listing)
+        if wait and task.ids:
+            _follow(store, task, timeout)
+    if task.refused:
+        raise typer.Exit(MISTAKE)
+
+
+def _check_options(*, to: bool, stdin: bool, csv: bool) -> None:
+    if to + stdin + csv != 1:
+        message = "give the recipients in one way: --to (as often as needed), --stdin, or --csv FILE"
+        raise TumaError(message)
+
+
+def _need(task: _Task, given: frozenset[str]) -> None:
+    for name in ("account", "message"):
+        if name not in task.fields and name not in given:
+            message = f"--{name} is missing"
+            raise TumaError(message)
+
+
+# ------------------------------------------------------------------------------------------------------------- one send
+
+
+def _send_one(store: Reach, task: _Task, to: list[str]) -> None:
+    _need(task, frozenset())
+    receipt = store.producer.enqueue(Send(to=to, **task.fields))
+    _accept(task, receipt)
+    if task.as_json:
+        say_json(asdict(receipt))
+    else:
+        say(_in_words(receipt))
+
+
+def _in_words(receipt: Receipt) -> str:
+    facts = [_count(receipt.recipients, "recipient"), _count(receipt.segments, "segment") + " each"]
+    facts += [f"{_count(receipt.dropped, 'duplicate number')} dropped"] if receipt.dropped else []
+    facts += ["accepted before under this key"] if receipt.duplicate else []
+    return f"{receipt.id}: {', '.join(facts)}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _accept(task: _Task, receipt: Receipt) -> None:
+    task.accepted += 1
+    if task.wait:
+        task.ids.append(receipt.id)
+
+
+# --------------------------------------------------------------------------------------------------------------- a list
+
+
+def _send_list(store: Reach, task: _Task, listing: rows.Listing) -> None:
+    _need(task, listing.columns)
+    if "account" in task.fields:
+        store.expect([task.fields["account"]])
+    try:
+        with _progress(task, listing) as advance:
+            for line, result in _results(store, task, listing.rows):
+                _tell(task, line, result)
+                advance()
+    finally:
+        # Also where Redis goes away half-way: what was accepted until then will be sent.
+        if task.as_json:
+            screen(stderr=True).print(_summary(task))
+        else:
+            say(_summary(task))
+
+
+def _summary(task: _Task) -> str:
+    return f"accepted {task.accepted}, refused {task.refused}"
+
+
+def _results(store: Reach, task: _Task, found: Iterator[rows.Row]) -> Iterator[Result]:
+    """What became of each row, in order. A pipeline's worth of rows is read at a time."""
+    while chunk := [(row.line, _offer(task, row)) for row in islice(found, CHUNK)]:
+        replies = store.producer.enqueue_many((offer for _, offer in chunk if isinstance(offer, Send)), return_errors=True)
+        for line, offer in chunk:
+            yield line, next(replies) if isinstance(offer, Send) else offer
+
+
+def _offer(task: _Task, row: rows.Row) -> Send | TumaError:
+    if isinstance(row.cells, TumaError):
+        return row.cells
+    fields = dict(task.fields)
+    if "idempotency_key" in fields:
+        fields["idempotency_key"] += f"/{row.line}"
+    try:
+        return Send(**(fields | row.cells))
+    except TumaError as error:
+        return error
+
+
+def _tell(task: _Task, line: int, result: Receipt | TumaError) -> None:
+    if isinstance(result, Receipt):
+        _accept(task, result)
+        if task.as_json:
+            say_json({"line": line, **asdict(result)})
+        return
+    task.refused += 1
+    if task.as_json:
+        say_json({"line": line, "error": str(result)})
+    else:
+        complain(f"line {line}: {result}")
+
+
+@contextmanager
+def _progress(task: _Task, listing: rows.Listing) -> Iterator[Callable[[], None]]:
+    """A bar on stderr, where that is a terminal, and a function that moves it."""
+    console = screen(stderr=True)
+    if not console.is_terminal:
+        yield lambda: None
+        return
+    bar = Progress(TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), console=console, redirect_stdout=False)
+    with bar:
+        shown = bar.add_task(_summary(task), total=listing.size)
+
+        def advance() -> None:
+            bar.update(shown, completed=listing.position(), description=_summary(task))
+
+        yield advance
+
+
+# ------------------------------------------------------------------------------------------------------------- its end
+
+
+def _follow(store: Reach, task: _Task, timeout: float) -> None:
+    followed = Followed(store, task.ids)
+    about = task.ids[0] if len(task.ids) == 1 else "all"
+    with changes(as_json=task.as_json, about=about) as show:
+        for together in followed.rounds(within=timeout):
+            show(together)
+            if halted := followed.halted():
+                account, why = halted
+                message = f"account {account} is halted: {why}; put it right, then: tuma accounts resume {account}"
+                raise TumaError(message)
+    if not together.done:
+        screen(stderr=True).print(f"not ended after {timeout:g} seconds; it goes on, see: tuma watch {about}")
+    if not together.delivered and not task.refused:
+        raise typer.Exit(NOT_AS_WISHED)
