@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -19,7 +21,6 @@ from tuma_worker.cli import app
 from tuma_worker.store import accounts
 
 if TYPE_CHECKING:
-    import signal
     from collections.abc import Iterator
 
 PATIENCE = 30.0
@@ -37,7 +38,7 @@ class Ran:
     err: str
 
     @property
-    def json(self) -> Any:
+    def json(self) -> Any:  # noqa: ANN401 - whatever the command writes
         """Its only line of output, as JSON."""
         return json.loads(self.out)
 
@@ -78,10 +79,11 @@ class Running:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tuma_worker.cli", *arguments],
             env=environment,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            start_new_session=True,
         )
         self.said: list[str] = []
         self._changed = threading.Condition()
@@ -114,17 +116,32 @@ class Running:
     def _line(self, words: str) -> str | None:
         return next((line for line in self.said if words in line), None)
 
+    def hear(self, text: str) -> None:
+        """Write to its standard input."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(text)
+        self.process.stdin.flush()
+
     def end(self, how: signal.Signals) -> int:
         """Send a signal and return the exit status."""
         self.process.send_signal(how)
-        status = self.process.wait(PATIENCE)
+        return self.ended()
+
+    def ended(self) -> int:
+        """Close its standard input and return the exit status."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
         self._reader.join(PATIENCE)
-        return status
+        return self.process.wait(PATIENCE)
 
     def kill(self) -> None:
-        """End it at once."""
-        self.process.kill()
+        """End it and its children at once."""
+        with contextlib.suppress(ProcessLookupError):  # it may have ended by itself
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # what it has not read any more
+            self.process.stdin.close()
         self._reader.join(PATIENCE)
 
 

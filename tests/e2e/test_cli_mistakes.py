@@ -19,16 +19,17 @@ NUMBER = "+243990000777"
 PASSWORD = "hidden-password"
 ACCOUNT = {"provider": "lisoloo", "api_key": "sk_test_Hidden00000000000000000000000000", "environment": "sandbox"}
 ONE = ("send", "--account", "lisoloo-main", "--to", NUMBER, "--message", TEXT)
+UNKNOWN = "account: 'nobody' is not configured"
 LIST = ("send", "--account", "lisoloo-main", "--message", TEXT)
 
 MISTAKES = {
-    "unknown account": (("send", "--account", "nobody", "--to", NUMBER, "--message", TEXT), "account: 'nobody' is not configured (known: lisoloo-main)"),
-    "unknown account for a list": (("send", "--account", "nobody", "--stdin", "--message", TEXT), "account: 'nobody' is not configured"),
+    "unknown account": ((*ONE, "--account", "nobody"), UNKNOWN + " (known: lisoloo-main)"),
+    "unknown account for a list": (("send", "--account", "nobody", "--stdin", "--message", TEXT), UNKNOWN),
     "no account": (("send", "--to", NUMBER, "--message", TEXT), "--account is missing"),
     "no message": (("send", "--account", "lisoloo-main", "--to", NUMBER), "--message is missing"),
     "no recipient": (LIST, "give the recipients in one way"),
     "recipients in two ways": ((*ONE, "--stdin"), "give the recipients in one way"),
-    "bad number": ((*LIST, "--to", "+2439900007"[:6] + "x00777"), "is not an international number"),
+    "bad number": ((*LIST, "--to", "+24399x000777"), "is not an international number"),
     "empty text": (("send", "--account", "lisoloo-main", "--to", NUMBER, "--message", " "), "message: is empty"),
     "text too long": (("send", "--account", "lisoloo-main", "--to", NUMBER, "--message", "x" * 1601), "1600 characters"),
     "bad priority": ((*ONE, "--priority", "urgent"), "priority: "),
@@ -36,9 +37,9 @@ MISTAKES = {
     "no CSV file": ((*LIST, "--csv", "/nonexistent.csv"), "cannot read /nonexistent.csv (No such file or directory)"),
     "a folder for a CSV file": ((*LIST, "--csv", "/"), "cannot read / (Is a directory)"),
     "an empty CSV file": ((*LIST, "--csv", "/dev/null"), "the first line must name the columns"),
-    "unknown account's outcomes": (("outcomes", "--group", "g", "--account", "nobody"), "account: 'nobody' is not configured"),
+    "unknown account's outcomes": (("outcomes", "--group", "g", "--account", "nobody"), UNKNOWN),
     "bad start of outcomes": (("outcomes", "--group", "g", "--from", "yesterday"), "--from: must be beginning or now"),
-    "resuming an unknown account": (("accounts", "resume", "nobody"), "account: 'nobody' is not configured"),
+    "resuming an unknown account": (("accounts", "resume", "nobody"), UNKNOWN),
     "worker without accounts": (("worker",), "no account is configured"),
     "sandbox with bad JSON": (("sandbox", "--config", "{"), "--config is not JSON (line 1, column 2)"),
     "sandbox with a missing file": (("sandbox", "--config", "/nonexistent"), "--config: cannot read /nonexistent"),
@@ -58,13 +59,23 @@ def test_a_mistake_is_one_line_with_its_reason_and_exit_status_2(tuma: Tuma, arg
 
 @pytest.mark.parametrize(
     "arguments",
-    [ONE, ("get", "lisoloo-main.1"), ("watch",), ("outcomes", "--group", "g"), ("accounts",), ("worker",), ("gateway", "--port", "0")],
+    [
+        ONE,
+        ("get", "lisoloo-main.1"),
+        ("watch",),
+        ("outcomes", "--group", "g"),
+        ("accounts",),
+        ("worker",),
+        ("gateway", "--port", "0"),
+    ],
     ids=" ".join,
 )
 def test_without_redis_every_command_says_so_in_one_line(tuma: Tuma, arguments: tuple[str, ...]) -> None:
     where = f"127.0.0.1:{servers.closed_port()}"
     url = f"redis://:{PASSWORD}@{where}/0"
-    ran = tuma(*arguments, TUMA_REDIS_URL=url, TUMA_ACCOUNTS=json.dumps({"lisoloo-main": ACCOUNT | {"base_url": "http://127.0.0.1:1"}}))
+    ran = tuma(
+        *arguments, TUMA_REDIS_URL=url, TUMA_ACCOUNTS=json.dumps({"lisoloo-main": ACCOUNT | {"base_url": "http://127.0.0.1:1"}})
+    )
     assert (ran.status, ran.out) == (2, "")
     lines = [line for line in ran.err.splitlines() if line.startswith("error: ")]
     assert lines == [f"error: no usable Redis at {where} (ConnectionError); is it running, and is TUMA_REDIS_URL right?"]
@@ -72,7 +83,9 @@ def test_without_redis_every_command_says_so_in_one_line(tuma: Tuma, arguments: 
 
 
 def test_each_problem_of_the_settings_is_a_line_of_its_own(tuma: Tuma) -> None:
-    ran = tuma("accounts", TUMA_ACCOUNTS=json.dumps({"a": {"provider": "lisoloo"}, "b": {"api_key": "hidden-key"}}), TUMA_GATEWAY_PORT="x")
+    ran = tuma(
+        "accounts", TUMA_ACCOUNTS=json.dumps({"a": {"provider": "lisoloo"}, "b": {"api_key": "hidden-key"}}), TUMA_GATEWAY_PORT="x"
+    )
     assert ran.status == 2
     assert len(ran.err.splitlines()) == 3
     assert all(line.startswith("error: TUMA_") for line in ran.err.splitlines())

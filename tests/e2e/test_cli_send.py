@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING
+
+from tests.support import servers
 
 from tuma_producer import Producer
 
@@ -18,8 +23,8 @@ LIST = ("send", "--account", "lisoloo-main")
 
 def test_a_message_to_two_numbers_is_one_intent_with_all_that_was_asked_for(tuma: Tuma, redis: Redis) -> None:
     ran = tuma(
-        *LIST, "--to", "+243990000001", "--to", "00243 99 000-00-02", "--message", "hello", "--sender-id", "KITOKO", "--priority", "otp",
-        "--source", "billing", "--expires-in", "60", "--campaign", "greetings", "--json",
+        *LIST, "--to", "+243990000001", "--to", "00243 99 000-00-02", "--message", "hello", "--sender-id", "KITOKO",
+        "--priority", "otp", "--source", "billing", "--expires-in", "60", "--campaign", "greetings", "--json",
     )  # fmt: skip
     assert ran.status == 0
     assert ran.json | {"id": ""} == {"id": "", "recipients": 2, "segments": 1, "dropped": 0, "duplicate": False}
@@ -112,10 +117,41 @@ def test_a_list_that_is_sent_again_under_its_key_sends_nothing_twice(tuma: Tuma,
     assert redis.zcard("tuma:{lisoloo-main}:send:entries") == 250
 
 
-def test_a_long_list_is_read_as_it_is_sent_and_not_into_memory(tuma: Tuma, redis: Redis) -> None:
-    def lines() -> str:
-        return "to\n" + "".join(f"+2439900{n:05}\n" for n in range(1000)) + "nonsense\n" * 1000
+def test_a_list_is_sent_while_it_is_read(tuma: Tuma) -> None:
+    running = tuma.start(*LIST, "--csv", "-", "--message", "hello", "--json")
+    try:
+        running.hear("to\n" + "".join(f"+243990000{n:03}\n" for n in range(100)))
+        running.until('"line": 101')  # the list has no end yet
+        running.hear("+243990000100\n")
+        assert running.ended() == 0
+        assert running.said[-1] == "accepted 101, refused 0"
+    finally:
+        running.kill()
 
-    ran = tuma(*LIST, "--csv", "-", "--message", "hello", stdin=lines())
-    assert ran.out == "accepted 1000, refused 1000\n"
-    assert redis.zcard("tuma:{lisoloo-main}:send:entries") == 1000
+
+def test_what_was_accepted_before_redis_went_away_is_told(tuma: Tuma) -> None:
+    server = servers.start()
+    tuma.environment["TUMA_REDIS_URL"] = server.url
+    configured = {"provider": "lisoloo", "api_key": "sk_test_Sandbox0000000000000000000000000", "environment": "sandbox"}
+    tuma.environment["TUMA_ACCOUNTS"] = json.dumps({"lisoloo-main": configured | {"base_url": "http://127.0.0.1:1"}})
+    running = tuma.start(*LIST, "--stdin", "--message", "hello", "--json")
+    try:
+        running.hear("".join(f"+243990000{n:03}\n" for n in range(100)))
+        running.until('"line": 100')
+        server.stop()
+        running.hear("+243990000100\n")
+        assert running.ended() == 2
+        assert running.said[-2] == "accepted 100, refused 0"
+        assert running.said[-1].startswith(f"error: no usable Redis at 127.0.0.1:{server.port} ")
+    finally:
+        running.kill()
+        server.stop()
+
+
+def test_a_reader_that_went_away_ends_the_command_quietly(tuma: Tuma) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "tuma_worker.cli", "accounts"]
+    ran = subprocess.run(command, env={**os.environ, **tuma.environment}, stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert (ran.returncode, ran.stderr) == (141, b"")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.support.producers import AnyProducer, Awaited, configure
+
 from tuma_producer import AsyncProducer, Producer
 
 if TYPE_CHECKING:
@@ -37,11 +38,12 @@ _PERMANENT = re.compile("|".join(f"(?:{pattern})" for pattern in PERMANENT))
 def _leaves_nothing_behind(redis: Redis) -> Iterator[None]:
     """Fail a test after which a key stands that will never be removed."""
     yield
-    leaked = sorted(key for raw in redis.scan_iter(count=1000) if _leaked(redis, key := raw.decode()))
-    assert not leaked, f"no expiry, and not on the list of permanent keys: {leaked}"
+    left = sorted(key for raw in redis.scan_iter(count=1000) if leaked(redis, key := raw.decode()))
+    assert not left, f"no expiry, and not on the list of permanent keys: {left}"
 
 
-def _leaked(redis: Redis, key: str) -> bool:
+def leaked(redis: Redis, key: str) -> bool:
+    """Whether the key would stand for ever without a good reason."""
     if redis.pttl(key) != -1:
         return False
     ended = ":intent:" in key and redis.hget(key, "open") == b"0"

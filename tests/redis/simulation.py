@@ -66,12 +66,17 @@ class Arrival:
 
 @dataclass(slots=True)
 class Permit:
-    """A permit as an observer without access to the limiter may reckon it: counted until `ends` and a window."""
+    """A permit as an observer without access to the limiter may reckon it: counted until `ends` and a window.
 
+    With a `grace` it is only a claim that finds it ended, which may be later.
+    """
+
+    lane: int
     messages: int
     lease: int
     begun: bool = False
     ends: int | None = None
+    grace: bool = False
     void: bool = False
 
 
@@ -100,7 +105,7 @@ class Simulation:
     waits: list[tuple[int, Wait]] = field(default_factory=list)
     permits: dict[str, Permit] = field(default_factory=dict)
     on_wait: Callable[[Wait], None] | None = None
-    on_claim: Callable[[Claim], None] | None = None
+    on_permit: Callable[[Claim], None] | None = None
 
     def __post_init__(self) -> None:
         self._heap: list[tuple[int, int, Callable[[], None]]] = []
@@ -127,6 +132,13 @@ class Simulation:
             self.clock.set(at)
             act()
             self._hear_the_bell()
+
+    def knock(self) -> None:
+        """Let a process that sleeps claim at this instant, as if somebody had rung for no reason."""
+        if self._sleepers:
+            process = self._sleepers.popleft()
+            self._wake(process)
+            self._claim_all(process)
 
     # -------------------------------------------------------------------------------------------------------------- claiming
 
@@ -182,15 +194,15 @@ class Simulation:
     def _work(self, process: Process, batch: Claim, fate: Fate) -> None:
         self._reckon()
         self.claims.append((self.clock.now, batch))
-        if self.on_claim is not None:
-            self.on_claim(batch)
         if batch.actor != "send":
             self.driver.release(batch, Release.DONE)
             self._free(process)
             return
         segments = int(batch.group.split(".")[1]) if self.driver.queue.count_segments else 1
         lease = self.clock.ms + round(self.driver.queue.lease * 1000)
-        self.permits[batch.batch_id] = Permit(segments * len(batch.jobs), lease * 1000)
+        self.permits[batch.batch_id] = Permit(batch.lane, segments * len(batch.jobs), lease * 1000)
+        if self.on_permit is not None:
+            self.on_permit(batch)
         if fate.end is End.DIED_BEFORE:
             self._free(process)
         elif fate.end is End.PUT_BACK:
@@ -251,22 +263,32 @@ class Simulation:
         assert settled == (permit.ends is None) or fate.end in (End.SILENT, End.NEVER_LEFT), "a kept lease is never lost"
         if settled:
             permit.void = step is NEVER_LEFT
-            permit.ends = self.clock.now + (round(self.driver.queue.grace * SECOND) if step is GIVEN_UP else 0)
+            permit.grace = step is GIVEN_UP
+            permit.ends = self.clock.now + (round(self.driver.queue.grace * SECOND) if permit.grace else 0)
         self._free(process)
 
     # ------------------------------------------------------------------------------------------------------------- reckoning
 
     def _reckon(self) -> None:
-        """A claim was answered: whose lease was over has been taken back by it."""
+        """A claim was answered: whose lease or grace was over has been taken back by it."""
         for permit in self.permits.values():
-            if permit.ends is None and not permit.void and permit.lease <= self.clock.ms * 1000:
-                permit.void = not permit.begun
+            if permit.grace and permit.ends is not None and permit.ends // 1000 <= self.clock.ms:
+                permit.ends, permit.grace = self.clock.now, False
+            elif permit.ends is None and not permit.void and permit.lease <= self.clock.ms * 1000:
+                permit.void, permit.grace = not permit.begun, permit.begun
                 permit.ends = self.clock.now + round(self.driver.queue.grace * SECOND)
 
-    def counted(self, limit: Limit, slack: float = 0.0) -> int:
-        """What counts against a limit now at the most, by the promise alone: permits from claim to end and a window, and `slack`."""
+    def counted(self, limit: Limit, slack: float = 0.0, below: int = -1) -> int:
+        """What counts against a limit now, by the promise alone: permits from claim to end, a window, and `slack`.
+
+        Only lanes below `below` are counted.
+        """
         window = round((limit.window + slack) * SECOND)
-        held = [one for one in self.permits.values() if not one.void and (one.ends is None or one.ends + window > self.clock.now)]
+        held = [
+            one
+            for one in self.permits.values()
+            if one.lane > below and not one.void and (one.ends is None or one.ends + window > self.clock.now)
+        ]
         return len(held) if limit.counted is Counted.CALLS else sum(one.messages for one in held)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.redis.conftest import ACCOUNT
 from tests.support.producers import events, intents, jobs
+
 from tuma_producer import AsyncProducer, Producer, Send
 from tuma_producer.contract.reading import CHUNK
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
 
     from redis import Redis
+
     from tuma_producer import Event
 
 pytestmark = pytest.mark.usefixtures("account")

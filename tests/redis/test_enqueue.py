@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.redis.conftest import ACCOUNT
+from tests.redis.conftest import ACCOUNT, leaked
 from tests.support.producers import events, intents, jobs
+
 from tuma_producer import Send
 from tuma_producer.contract import wire
 from tuma_producer.contract.keys import AccountKeys
@@ -166,6 +167,17 @@ def test_nobody_is_woken_while_a_claim_has_said_that_nothing_can_move(redis: Red
     assert redis.llen(QUEUE.bell) == 0
     run(redis, wire.encode(send(priority="otp"), "billing"))
     assert redis.llen(QUEUE.bell) == 1
+
+
+def test_a_key_that_would_stand_for_ever_is_noticed_by_the_check_after_each_test(redis: Redis) -> None:
+    ended, stray, waning = KEYS.intent("018f3a"), "tuma:{lisoloo-main}:stray", KEYS.batch("b-1")
+    redis.hset(ended, "open", 0)
+    redis.set(stray, 1)
+    redis.set(waning, 1, ex=60)
+    assert [leaked(redis, key) for key in (ended, stray, waning)] == [True, True, False]
+    redis.expire(ended, 60)
+    redis.delete(stray)
+    assert not leaked(redis, ended)
 
 
 def test_every_key_that_the_script_may_touch_lies_in_the_accounts_slot() -> None:

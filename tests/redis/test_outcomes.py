@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.redis.conftest import ACCOUNT
 from tests.support.producers import configure
+
 from tuma_producer import Send, aio, client
 from tuma_producer.contract.keys import AccountKeys
 from tuma_producer.contract.reading import group_of
@@ -183,10 +184,14 @@ def test_an_event_that_comes_while_it_waits_is_there_at_once(producer_for: Calla
 
 
 def _enqueue_once_somebody_waits(redis: Redis) -> None:
+    _until_somebody_waits(redis)
+    redis.xadd(STREAM, {"e": "resumed"})
+
+
+def _until_somebody_waits(redis: Redis) -> None:
     deadline = time.monotonic() + 20
     while redis.info("clients")["blocked_clients"] == 0 and time.monotonic() < deadline:
         continue  # each turn asks the server
-    redis.xadd(STREAM, {"e": "resumed"})
 
 
 def test_a_group_that_vanished_is_made_anew_and_nothing_after_that_is_missed(producer: AnyProducer, redis: Redis) -> None:
@@ -197,6 +202,20 @@ def test_a_group_that_vanished_is_made_anew_and_nothing_after_that_is_missed(pro
     after = producer.enqueue(send())
     assert next(events).intent == after.id
     events.close()  # type: ignore[attr-defined] # it is a generator
+
+
+def test_a_stream_that_vanishes_while_it_is_waited_on_is_waited_on_anew(producer: AnyProducer, redis: Redis) -> None:
+    losing = threading.Thread(target=_lose_the_stream_once_somebody_waits, args=(redis,))
+    losing.start()
+    event = next(producer.outcomes("watch", wait=20))
+    losing.join()
+    assert event.type == "tuma.account.resumed"
+
+
+def _lose_the_stream_once_somebody_waits(redis: Redis) -> None:
+    _until_somebody_waits(redis)
+    redis.delete(STREAM)
+    redis.xadd(STREAM, {"e": "resumed"})
 
 
 def test_an_event_as_cloudevent_has_what_the_specification_wants(producer: AnyProducer) -> None:

@@ -12,6 +12,7 @@ from tests.redis.conftest import ACCOUNT
 from tests.support import servers
 from tests.support.producers import configure, events, intents, jobs
 from tests.support.proxy import LossyProxy
+
 from tuma_producer import (
     IdempotencyConflict,
     InvalidSend,

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator
 
     from redis import Redis
+
     from tuma_producer import Intent, Send
 
 Item = TypeVar("Item")
@@ -74,12 +75,14 @@ def texts(hash_reply: dict[Any, Any]) -> dict[str, str]:
 
 def events(redis: Redis, account: str) -> list[dict[str, str]]:
     """All that an account's stream holds, oldest first."""
-    return [texts(fields) for _, fields in redis.xrange(AccountKeys(account).events)]
+    found: Any = redis.xrange(AccountKeys(account).events)
+    return [texts(fields) for _, fields in found]
 
 
 def jobs(redis: Redis, account: str) -> list[str]:
     """The jobs that a claim could find now, in the order of their names."""
-    return [member.decode() for member in redis.zrange(AccountKeys(account).queue("send").entries, 0, -1)]
+    found: Any = redis.zrange(AccountKeys(account).queue("send").entries, 0, -1)
+    return [member.decode() for member in found]
 
 
 def intents(redis: Redis, account: str) -> list[dict[str, str]]:

@@ -23,6 +23,7 @@ from tuma_producer.contract.reading import (
     by_account,
     entries,
     group_of,
+    group_vanished,
 )
 from tuma_producer.errors import TumaError, UnknownAccount
 from tuma_producer.intents import checked_source
@@ -187,7 +188,7 @@ class _Cursor:
             with translated(self._where):
                 return await self._read(streams, block)
         except ResponseError as error:
-            if "NOGROUP" not in str(error):
+            if not group_vanished(error):
                 raise
             self._joined.clear()
             return []

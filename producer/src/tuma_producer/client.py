@@ -23,6 +23,7 @@ from tuma_producer.contract.reading import (
     by_account,
     entries,
     group_of,
+    group_vanished,
 )
 from tuma_producer.errors import TumaError, UnknownAccount
 from tuma_producer.intents import checked_source
@@ -184,7 +185,7 @@ class _Cursor:
             with translated(self._where):
                 return self._read(streams, block)
         except ResponseError as error:
-            if "NOGROUP" not in str(error):
+            if not group_vanished(error):
                 raise
             # The server lost its data, or somebody removed the group: all that is in the streams now is new to us.
             self._joined.clear()

@@ -26,7 +26,10 @@ def declare(service: bootstrap.Service) -> None:
     def park(batch_id: str) -> None:
         service.sender.park(broker.held(batch_id))
 
-    for work in (send, resolve, park):
+    def overweight(batch_id: str) -> None:
+        service.sender.refuse(broker.held(batch_id))
+
+    for work in (send, resolve, park, overweight):
         dramatiq.actor(broker=broker, queue_name=home, max_retries=0)(work)
 
 

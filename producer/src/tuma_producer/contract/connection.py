@@ -29,11 +29,14 @@ if TYPE_CHECKING:
 DEFAULT_URL = "redis://127.0.0.1:6379/0"
 SCHEMES = ("redis", "rediss", "unix")
 ANSWER_WITHIN = 5.0  # seconds
-REPEATS = (
-    3  # of a command whose reply was lost, by the client library, which does none unless told to; every script of ours allows it
-)
+REPEATS = 3  # of a command without a reply; redis-py makes none by itself, and every script of ours allows them
 
-_DEFAULTS = {"socket_timeout": ANSWER_WITHIN, "socket_connect_timeout": ANSWER_WITHIN, "health_check_interval": 30}
+_DEFAULTS = {
+    "socket_timeout": ANSWER_WITHIN,
+    "socket_connect_timeout": ANSWER_WITHIN,
+    "health_check_interval": 30,
+    "retry_on_error": [ConnectionError, TimeoutError],  # older releases need it said
+}
 _BACK_OFF = FullJitterBackoff(cap=0.5, base=0.05)  # seconds
 
 Client = TypeVar("Client", Redis, AsyncRedis)

@@ -38,6 +38,11 @@ class QueueKeys:
         return f"{self._prefix}sources:{lane}"
 
     @cached_property
+    def spent(self) -> str:
+        """Hash: `lane|source` to the share that a source without work had used. Expires a day after the last change."""
+        return self._prefix + "spent"
+
+    @cached_property
     def due(self) -> str:
         """Sorted set: `lane|source|group|subject` of each job that waits for a time, by that time in milliseconds."""
         return self._prefix + "due"

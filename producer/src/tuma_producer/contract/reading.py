@@ -15,6 +15,8 @@ from tuma_producer.outcomes import Event, decode_event
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from redis.exceptions import ResponseError
+
     from tuma_producer.intents import Intent
 
 CHUNK = 100  # sends a pipeline carries
@@ -118,6 +120,11 @@ class Patience:
         """Seconds for which the next read may wait, more than none."""
         left = _BLOCK if self._wait is None else self._until - time.monotonic()
         return min(_BLOCK, max(0.001, left))
+
+
+def group_vanished(error: ResponseError) -> bool:
+    """Whether a read failed because its group, or the whole stream, is there no more: before the read, or while it waited."""
+    return str(error).startswith(("NOGROUP", "UNBLOCKED"))
 
 
 def group_of(group: str, source: str, *, all_sources: bool) -> str:

@@ -107,7 +107,7 @@ def _line(account: str) -> tuple[str, ...]:
     keys = account_keys(account)
     queue = keys.queue("send")
     lanes = [queue.sources(lane) for lane in range(len(LANES))]
-    return (queue.entries, queue.groups, *lanes, queue.due, queue.state, queue.bell, keys.events)
+    return (queue.entries, queue.groups, *lanes, queue.due, queue.spent, queue.state, queue.bell, keys.events)
 
 
 def _group(send: Send, short_id: str, segments: int) -> str:
@@ -144,7 +144,8 @@ def instant(milliseconds: str) -> datetime | None:
 
 def decode(intent_id: str, record: Mapping[str, str], attempts: Iterable[Attempt] = (), holds: Iterable[str] = ()) -> Intent:
     """A record as its users see it. Counts are counted, not kept: they cannot fail to add up."""
-    recipients = tuple(recipient(name, value) for name, value in record.items() if name.startswith("+"))
+    # Sorted: Redis gives a hash's fields in no order that lasts.
+    recipients = tuple(recipient(name, value) for name, value in sorted(record.items()) if name.startswith("+"))
     body = json.loads(record["body"])
     return Intent(
         id=intent_id,

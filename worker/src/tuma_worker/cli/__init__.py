@@ -8,6 +8,7 @@ import typer
 
 from tuma_worker import __version__
 from tuma_worker.cli import accounts, look, output, run, watch
+from tuma_worker.cli.demo import demo
 from tuma_worker.cli.send import send
 
 app = typer.Typer(
@@ -40,7 +41,7 @@ def tuma(
     del version
 
 
-for command in (run.worker, run.gateway, run.sandbox, send, look.get, watch.watch, look.outcomes):
+for command in (demo, run.worker, run.gateway, run.sandbox, send, look.get, watch.watch, look.outcomes):
     app.command()(command)
 app.add_typer(accounts.app, name="accounts")
 app.command()(look.config)

@@ -32,8 +32,8 @@ def as_row(standing: Standing) -> tuple[object, ...]:
 
 
 def as_json(standing: Standing) -> dict[str, Any]:
-    """A standing for programs: instants as text."""
-    return asdict(standing) | {"halted_at": _since(standing)}
+    """A standing for programs."""
+    return asdict(standing) | {"in_flight": standing.in_flight, "halted_at": _since(standing)}
 
 
 def _since(standing: Standing) -> datetime | None:

@@ -142,9 +142,11 @@ def _send_list(store: Reach, task: _Task, listing: rows.Listing) -> None:
         store.expect([task.fields["account"]])
     try:
         with _progress(task, listing) as advance:
-            for line, result in _results(store, task, listing.rows):
+            for done, (line, result) in enumerate(_results(store, task, listing.rows), start=1):
                 _tell(task, line, result)
-                advance()
+                if done % CHUNK == 0:  # drawing for each row would take as long as sending it
+                    advance()
+            advance()
     finally:
         # Also where Redis goes away half-way: what was accepted until then will be sent.
         if task.as_json:
@@ -221,6 +223,10 @@ def _follow(store: Reach, task: _Task, timeout: float) -> None:
                 message = f"account {account} is halted: {why}; put it right, then: tuma accounts resume {account}"
                 raise TumaError(message)
     if not together.done:
-        screen(stderr=True).print(f"not ended after {timeout:g} seconds; it goes on, see: tuma watch {about}")
+        screen(stderr=True).print(f"not ended after {timeout:g} seconds; it goes on, see: {_how_to_see(task)}")
     if not together.delivered and not task.refused:
         raise typer.Exit(NOT_AS_WISHED)
+
+
+def _how_to_see(task: _Task) -> str:
+    return f"tuma get {task.ids[0]}" if len(task.ids) == 1 else "tuma accounts"

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.live import Live
 
-from tuma_producer.contract.keys import AccountKeys
-from tuma_producer.contract.reading import by_account
 from tuma_worker.cli.accounts import COLUMNS, as_json, as_row, standings
 from tuma_worker.cli.follow import Followed, changes
 from tuma_worker.cli.output import Json, clock, in_words, say, say_json, screen, table
 from tuma_worker.cli.reach import Reach, reach
+from tuma_worker.store.tail import Tail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tuma_worker.store.accounts import Standing
+    from tuma_worker.store.tail import Seen
 
 _LOOK_EVERY = 0.5  # seconds
-_READ_AT_ONCE = 5000  # events
-_RECIPIENT = "tuma.recipient."
 
 
 def watch(
@@ -50,8 +47,7 @@ def watch(
 
 # ---------------------------------------------------------------------------------------------------------- all accounts
 
-Seen = Counter[str]  # how many recipients have come into each state since the watching began
-Picture = list[tuple["Standing", Seen]]
+Picture = list[tuple["Standing", "Seen"]]
 
 
 def _watch_accounts(store: Reach, *, json: bool) -> None:
@@ -69,44 +65,11 @@ def _watch_accounts(store: Reach, *, json: bool) -> None:
 
 def _pictures(store: Reach) -> Iterator[Picture]:
     """How all accounts stand and what has happened since the first picture, again and again."""
-    tail = _Tail(store)
+    tail = Tail(store.redis, store.producer.accounts())
     while True:
-        tail.read()
+        tail.read(store.producer.accounts())
         yield [(standing, tail.seen(standing.account)) for standing in standings(store)]
         time.sleep(_LOOK_EVERY)
-
-
-class _Tail:
-    """The ends of the accounts' event streams: counts what is appended, and takes nothing from any group of consumers."""
-
-    def __init__(self, store: Reach) -> None:
-        self._store = store
-        self._places = {name: self._end(name) for name in store.producer.accounts()}
-        self._seen: dict[str, Seen] = {}
-
-    def seen(self, account: str) -> Seen:
-        """The account's counts so far."""
-        return self._seen.setdefault(account, Counter())
-
-    def read(self) -> None:
-        """Count what was appended since the last time; an account that is new is read from its beginning."""
-        for name in self._store.producer.accounts():
-            while self._read_some(name) == _READ_AT_ONCE:
-                continue
-
-    def _read_some(self, account: str) -> int:
-        key = AccountKeys(account).events
-        reply = self._store.redis.xread({key: self._places.get(account, "0-0")}, count=_READ_AT_ONCE)
-        found = [entry for _, entries in by_account({key: account}, reply) for entry in entries]
-        for entry_id, event in found:
-            self._places[account] = entry_id
-            if event.type.startswith(_RECIPIENT):
-                self.seen(account)[event.type.removeprefix(_RECIPIENT)] += 1
-        return len(found)
-
-    def _end(self, account: str) -> str:
-        last: Any = self._store.redis.xrevrange(AccountKeys(account).events, count=1)
-        return last[0][0].decode() if last else "0-0"
 
 
 def _lines(*, json: bool) -> Callable[[Picture], None]:

@@ -27,8 +27,8 @@ class Limit:
     window: float
 
     def __post_init__(self) -> None:
-        if not self.count > 0 or not self.window > 0:
-            message = f"limit {self.name!r}: count and window must be greater than zero"
+        if not self.count >= 1 or not self.window > 0:
+            message = f"limit {self.name!r}: count must be at least 1 and window greater than 0; write 1/2s rather than 0.5/s"
             raise ValueError(message)
 
     @classmethod

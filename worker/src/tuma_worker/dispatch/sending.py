@@ -125,10 +125,18 @@ class Sender:
 
     def park(self, held: Held) -> None:
         """End a job that was there each time a worker died: it may be the cause, and the others must get on."""
-        lane = self.lanes[held.queue.account]
+        self._end(held, RecipientState.FAILED, "worker-died")
+
+    def refuse(self, held: Held) -> None:
+        """End jobs that are heavier than a whole window of a limit: no waiting would ever make room for them."""
+        self._end(held, RecipientState.REJECTED, "over-limit")
+
+    def _end(self, held: Held, state: RecipientState, reason: str) -> None:
         targets = [_target(job.subject) for job in held.claim.jobs]
-        lane.attempts.end(targets, RecipientState.FAILED, reason="worker-died")
-        _log.error(Event.DELIVERY_DEAD, account=held.queue.account, intents=_shown({target.intent for target in targets}))
+        self.lanes[held.queue.account].attempts.end(targets, state, reason=reason)
+        _log.error(
+            Event.DELIVERY_DEAD, account=held.queue.account, reason=reason, intents=_shown({target.intent for target in targets})
+        )
 
 
 def _target(subject: str) -> Target:

@@ -42,8 +42,6 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
     config = uvicorn.Config(
         app, lifespan="off", ws="none", access_log=False, log_config=None, server_header=False, timeout_graceful_shutdown=_DRAIN
     )
-    host, port = listener.getsockname()[:2]
-    _log.info(Event.GATEWAY_STARTED, host=host, port=port)
     try:
         await _Server(config).serve([listener])
     finally:
@@ -52,7 +50,14 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn that ends with status 0 when it was told to end, instead of raising the signal once more."""
+    """uvicorn that says where it listens, and ends with status 0 when it was told to end instead of raising the signal once more."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and say so: signals are handled by now."""
+        await super().startup(sockets)
+        for listener in sockets or []:
+            host, port = listener.getsockname()[:2]
+            _log.info(Event.GATEWAY_STARTED, host=host, port=port)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

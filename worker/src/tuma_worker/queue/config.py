@@ -55,7 +55,7 @@ class QueueConfig:
     def line_keys(self) -> list[str]:
         """The keys that scripts need to put jobs into the line."""
         keys = self.keys
-        return [keys.entries, keys.groups, keys.sources(0), keys.sources(1), keys.sources(2), keys.due]
+        return [keys.entries, keys.groups, keys.sources(0), keys.sources(1), keys.sources(2), keys.due, keys.spent]
 
     @cached_property
     def window_keys(self) -> list[str]:

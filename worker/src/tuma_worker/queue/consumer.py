@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 import dramatiq
+import structlog
 from dramatiq.errors import ConnectionClosed
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from tuma_worker.queue.config import QueueConfig
+
+_log = structlog.get_logger(__name__)
 
 _LOST = (RedisConnectionError, RedisTimeoutError)  # redis-py's timeout is no connection error; to a consumer it is one
 FOREIGN = "dramatiq"  # the group of Dramatiq messages of any actor: their body says which
@@ -141,7 +144,7 @@ class Consumer(dramatiq.Consumer):
             if not isinstance(found, Claim):
                 self._slots.give()
         if isinstance(found, Claim):
-            return self._message(found)
+            return self._message_or_nothing(found)
         self._rest(found.milliseconds / 1000)
         return None
 
@@ -155,6 +158,19 @@ class Consumer(dramatiq.Consumer):
             self._seat.token = new_token()
             self._leases.add(Held(self._queue, found, asked_at + self._queue.lease, self._leases.clock))
         return found
+
+    def _message_or_nothing(self, found: Claim) -> Proxy | None:
+        """The claim as a message; None where it names a message that is gone, which is then finished."""
+        try:
+            return self._message(found)
+        except LookupError as error:
+            _log.error("message.gone", queue=self._queue.name, error=str(error))
+            release(self._redis, self._queue, found.batch_id, Release.DONE)
+        except ConnectionClosed:
+            self._forget(found.batch_id)  # nobody will work on it: let its lease lapse
+            raise
+        self._forget(found.batch_id)
+        return None
 
     def _message(self, found: Claim) -> Proxy:
         if found.actor == FOREIGN:
@@ -196,8 +212,7 @@ class Consumer(dramatiq.Consumer):
         if held.claim.actor == FOREIGN:
             self._finish(message, Release.DONE)
         else:
-            self._leases.drop(held.claim.batch_id)
-            self._slots.give()
+            self._forget(held.claim.batch_id)
 
     def requeue(self, messages: Iterable[dramatiq.MessageProxy]) -> None:
         """Put batches back that no thread has started on."""
@@ -208,7 +223,10 @@ class Consumer(dramatiq.Consumer):
         held = self._leases.get(_batch_id(message))
         if not held.settled:
             self._release(held, how)
-        self._leases.drop(held.claim.batch_id)
+        self._forget(held.claim.batch_id)
+
+    def _forget(self, batch_id: str) -> None:
+        self._leases.drop(batch_id)
         self._slots.give()
 
     def _release(self, held: Held, how: Release) -> None:

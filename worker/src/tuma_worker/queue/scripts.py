@@ -101,7 +101,7 @@ def release(redis: Redis, queue: QueueConfig, batch_id: str, how: Release, *, de
     keys = queue.keys
     reply = _RELEASE.run(
         redis,
-        [*queue.line_keys, keys.inflight, keys.leases, keys.used, keys.state, keys.bell, *queue.window_keys],
+        [*queue.line_keys, keys.inflight, keys.leases, keys.used, keys.state, keys.bell],
         [batch_id, how.value, round(delay * 1000), json.dumps(queue.for_limits)],
     )
     return bool(reply == b"released")

@@ -94,7 +94,8 @@ class Attempts:
         """Write the attempt down and learn who is still to be sent to; None where the batch is no longer ours."""
         targets = sorted(targets)
         account = self._account
-        intents = _Intents(account, targets, before=3)
+        keys = [self.queue.keys.inflight, account.batch(batch_id), account.events]
+        intents = _Intents(account, targets, before=len(keys))
         header = {
             **_COMMON, "token": token, "lane": lane, "source": source, "group": group,
             "sending": _states(origins(RecipientState.SENDING)), "expired": _states({RecipientState.QUEUED}),
@@ -102,8 +103,7 @@ class Attempts:
         args: list[Argument] = [batch_id, json.dumps(header)]
         for target in targets:
             args += (intents.index(target), target.intent, target.number)
-        keys = [self.queue.keys.inflight, account.batch(batch_id), account.events, *intents.keys]
-        verdict, *found = _BEGIN.run(self.redis, keys, args)
+        verdict, *found = _BEGIN.run(self.redis, [*keys, *intents.keys], args)
         if verdict == b"lost":
             return None
         body, tried, *positions = found
@@ -196,19 +196,16 @@ class Attempts:
 
     def resend(self, batch_id: str, targets: Sequence[Target], evidence: Evidence, *, reason: str) -> int:
         """Put those of an attempt's recipients that are still without an answer back into the line. Returns how many."""
-        account, keys, targets = self._account, self.queue.keys, sorted(targets)
-        intents = _Intents(account, targets, before=10)
+        account, queue, targets = self._account, self.queue, sorted(targets)
+        keys = [*queue.line_keys, queue.keys.state, queue.keys.bell, account.batch(batch_id), account.events]
+        intents = _Intents(account, targets, before=len(keys))
         header = {
             **_COMMON, "allowed": _states({RecipientState.SENDING}), "evidence": evidence, "reason": reason, "phase": "resent",
         }  # fmt: skip
         args: list[Argument] = [batch_id, json.dumps(header)]
         for target in targets:
             args += (intents.index(target), target.intent, target.number)
-        reply = _RESEND.run(
-            self.redis,
-            [*self.queue.line_keys, keys.state, keys.bell, account.batch(batch_id), account.events, *intents.keys],
-            args,
-        )
+        reply = _RESEND.run(self.redis, [*keys, *intents.keys], args)
         return int(reply)
 
 
@@ -237,7 +234,8 @@ def apply_request(
 ) -> ScriptCall:
     """The call of the apply script that moves these recipients of this attempt."""
     targets = sorted(targets)
-    intents = _Intents(account, targets, before=2)
+    keys = [account.batch(batch_id), account.events]
+    intents = _Intents(account, targets, before=len(keys))
     header = {
         **_COMMON,
         "target": target,
@@ -253,7 +251,7 @@ def apply_request(
     args: list[Argument] = [batch_id, json.dumps(header)]
     for one in targets:
         args += (intents.index(one), one.intent, one.number)
-    return ScriptCall([account.batch(batch_id), account.events, *intents.keys], args)
+    return ScriptCall([*keys, *intents.keys], args)
 
 
 def narrowed(group: str, most: int) -> str:

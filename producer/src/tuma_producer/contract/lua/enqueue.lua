@@ -1,7 +1,7 @@
 -- Accept an intent: record, jobs and event appear together or not at all.
 --
--- KEYS  1 profile  2 intent  3 entries  4 groups  5-7 sources of each lane  8 due  9 state  10 bell  11 events
---       12 idempotency, only where the intent has such a key
+-- KEYS  1 profile  2 intent  3 entries  4 groups  5-7 sources of each lane  8 due  9 spent  10 state  11 bell  12 events
+--       13 idempotency, only where the intent has such a key
 -- ARGV  1 short id  2 source  3 lane  4 group  5 due in Unix ms, 0 for now  6 expiry in Unix ms, +ms from now, or empty
 --       7 body  8 digest of what the idempotency key stands for  9 its life in ms  10 length of the event stream
 --       11... numbers
@@ -21,13 +21,13 @@ if redis.call('EXISTS', KEYS[2]) == 1 then
   return {'accepted', id}
 end
 
-if KEYS[12] then
-  local first = redis.call('GET', KEYS[12])
+if KEYS[13] then
+  local first = redis.call('GET', KEYS[13])
   if first then
     local first_id, digest = string.match(first, '^(%S+) (%S+)$')
     return {digest == ARGV[8] and 'duplicate' or 'conflict', first_id}
   end
-  redis.call('SET', KEYS[12], id .. ' ' .. ARGV[8], 'PX', ARGV[9])
+  redis.call('SET', KEYS[13], id .. ' ' .. ARGV[8], 'PX', ARGV[9])
 end
 
 local expires = ARGV[6]
@@ -47,7 +47,8 @@ for from = 11, #ARGV, 1000 do
   redis.call('HSET', KEYS[2], unpack(fields))
 end
 
-local k = {entries = KEYS[3], groups = KEYS[4], sources = {KEYS[5], KEYS[6], KEYS[7]}, state = KEYS[9], bell = KEYS[10]}
+local k = {entries = KEYS[3], groups = KEYS[4], sources = {KEYS[5], KEYS[6], KEYS[7]}, spent = KEYS[9], state = KEYS[10],
+  bell = KEYS[11]}
 local due = tonumber(ARGV[5])
 if due > now then
   local prefix = lane .. '|' .. source .. '|' .. group .. '|' .. id .. ':'
@@ -67,5 +68,5 @@ else
   ready_ring(k, lane, now)
 end
 
-redis.call('XADD', KEYS[11], 'MAXLEN', '~', ARGV[10], '*', 'e', 'accepted', 'i', id, 's', source, 'q', 1, 'n', count)
+redis.call('XADD', KEYS[12], 'MAXLEN', '~', ARGV[10], '*', 'e', 'accepted', 'i', id, 's', source, 'q', 1, 'n', count)
 return {'accepted', id}

@@ -17,10 +17,14 @@ local function ready_time(ms)
   return string.format('%011x', ms)
 end
 
--- A source that comes back joins at the lane's present share: it gets no credit for having been away.
-local function ready_source(sources, state, lane, source)
+-- A source that comes back joins at the lane's present share, or at what it had used itself if that is more: it gets no credit for
+-- having been away, and is not forgiven what it has had.
+local function ready_source(k, lane, source)
+  local sources = k.sources[lane + 1]
   if not redis.call('ZSCORE', sources, source) then
-    redis.call('ZADD', sources, redis.call('HGET', state, 'share:' .. lane) or 0, source)
+    local share = tonumber(redis.call('HGET', k.state, 'share:' .. lane) or 0)
+    local spent = tonumber(redis.call('HGET', k.spent, lane .. '|' .. source) or 0)
+    redis.call('ZADD', sources, string.format('%.17g', math.max(share, spent)), source)
   end
 end
 
@@ -42,7 +46,7 @@ local function ready_push(k, lane, source, group, items)
       redis.call('ZREM', k.groups, place .. head .. '|' .. group)
     end
     redis.call('ZADD', k.groups, 0, place .. items[1] .. '|' .. group)
-    ready_source(k.sources[lane + 1], k.state, lane, source)
+    ready_source(k, lane, source)
   end
 end
 

@@ -65,6 +65,7 @@ class _Play:
         self._producer = Producer(redis, source="demo")
         self._story = Story(found.redis_url)
         self._events: Counter[str] = Counter()
+        self._finished: set[str | None] = set()
         self._enough = threading.Event()  # no further one-time passwords
         self._over = threading.Event()
         self._started = time.monotonic()
@@ -114,9 +115,11 @@ class _Play:
         return self._story.told.is_set() and not any(one.waiting + one.due_later + one.in_flight for one in accounts)
 
     def _done(self) -> bool:
-        return self._enough.is_set() and self._events["tuma.intent.done"] >= len(self._story.receipts)
+        return self._enough.is_set() and len(self._finished) >= len(self._story.receipts)
 
     def _count(self) -> None:
         while not self._over.is_set():
             for event in self._producer.outcomes("demo", all_sources=True, wait=0.2):
                 self._events[event.type] += 1
+                if event.type == "tuma.intent.done":
+                    self._finished.add(event.intent)

@@ -54,8 +54,7 @@ class Story:
 
 
 def _password(account: str, number: str, n: int) -> Send:
-    """A second copy of a one-time password harms nobody; one that never comes keeps somebody out."""
-    return Send(account=account, to=number, message=f"Your code is {n:06d}.", priority="otp", expires_in=60, on_unknown="resend")
+    return Send(account=account, to=number, message=f"Your code is {n:06d}.", priority="otp", expires_in=60)
 
 
 def _crowd() -> Iterator[Send]:

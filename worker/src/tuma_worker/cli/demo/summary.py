@@ -97,6 +97,8 @@ def add_up(
 
 def _problems(summary: Summary, counts: Counter[str], events: Counter[str], ledger: Mapping[str, Any]) -> Iterable[str]:
     """Everything that does not add up. A killed worker may leave calls whose outcome nobody can tell: said, they are not lost."""
+    for state in counts.keys() - {state.value for state in ENDS}:
+        yield f"{counts[state]} recipients are still {state}"
     for name in ("lost", "duplicates", "limit_violations", "rate_limited_responses"):
         if value := getattr(summary, name):
             yield f"{name} is {value}, and must be 0"

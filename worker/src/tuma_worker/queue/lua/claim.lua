@@ -1,7 +1,7 @@
 -- Take a batch together with the permit to send it, or learn how long nothing may move. The limiter is asked here and nowhere else.
 --
--- KEYS  1 entries  2 groups  3-5 sources of each lane  6 due  7 inflight  8 leases  9 used  10 state  11 crashes  12 bell
---       13... one list per limit, in the order of the configuration
+-- KEYS  1 entries  2 groups  3-5 sources of each lane  6 due  7 spent  8 inflight  9 leases  10 used  11 state  12 crashes  13 bell
+--       14... one list per limit, in the order of the configuration
 -- ARGV  1 batch id  2 worker  3 lease in ms  4 '1' if the worker will claim no further job after this one
 --       5 configuration, JSON: {limits: [{name, unit, count, window}], floors: [3], paced: [3], batch_max, segments, messages_per_call,
 --         cold_start, grace, idle, promote, crashes}; times in ms
@@ -18,8 +18,8 @@
 local batch, worker, lease, last = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1'
 local config = cjson.decode(ARGV[5])
 local now = clock()
-local k = {entries = KEYS[1], groups = KEYS[2], sources = {KEYS[3], KEYS[4], KEYS[5]}, due = KEYS[6], inflight = KEYS[7],
-  leases = KEYS[8], used = KEYS[9], state = KEYS[10], crashes = KEYS[11], bell = KEYS[12]}
+local k = {entries = KEYS[1], groups = KEYS[2], sources = {KEYS[3], KEYS[4], KEYS[5]}, due = KEYS[6], spent = KEYS[7], inflight = KEYS[8],
+  leases = KEYS[9], used = KEYS[10], state = KEYS[11], crashes = KEYS[12], bell = KEYS[13]}
 local limits = config.limits
 
 local function answer(held)
@@ -28,6 +28,7 @@ end
 
 local repeated = held_get(k, batch)
 if repeated then
+  redis.call('ZADD', k.leases, 'XX', 'GT', now + lease, batch)  -- the worker counts its lease from this request, not from the first
   return answer(repeated)
 end
 
@@ -46,7 +47,7 @@ for i, limit in ipairs(limits) do
   if change then
     limit.count, limit.window = change.count, change.window
   end
-  limit.key = KEYS[12 + i]
+  limit.key = KEYS[13 + i]
   local born = state['born:' .. limit.name]
   if not born then
     born = now
@@ -73,7 +74,11 @@ local function take_back(id)
       local at, subject = held.items[i], held.items[i + 1]
       if redis.call('HINCRBY', k.crashes, subject, 1) >= config.crashes then
         redis.call('HDEL', k.crashes, subject)
-        ready_push(k, held.lane, held.source, 'park.0.1.' .. subject, {at, subject})
+        if held.weight.calls > 0 then
+          ready_push(k, held.lane, held.source, 'park.0.1.' .. subject, {at, subject})
+        else  -- not a send, and nobody's to drop: it is put off, so that the workers get on meanwhile
+          redis.call('ZADD', k.due, now + 60000, table.concat({held.lane, held.source, held.group, subject}, '|'))
+        end
       else
         back[#back + 1] = at
         back[#back + 1] = subject
@@ -116,11 +121,11 @@ local function fits_at(lane, weight)
 end
 
 -- The messages that a lane may send now; a billion where nothing limits them.
-local function messages_left(lane)
+local function messages_left(lane, segments)
   local left = 1000000000
   for _, limit in ipairs(limits) do
     if limit.unit == 'messages' then
-      left = math.min(left, math.floor(room_left(limit, lane, config.floors, now, 1)))
+      left = math.min(left, math.floor(room_left(limit, lane, config.floors, now, segments)))
     end
   end
   return left
@@ -171,7 +176,8 @@ local function pick(prefix, most)
   return members, items
 end
 
-local function take(lane, source, group, at, segments, members, items)
+-- `as` is the group the batch goes by where that is not the one it was taken from.
+local function take(lane, source, group, at, segments, members, items, as)
   local prefix, place = lane .. '|' .. source .. '|' .. group .. '|', lane .. '|' .. source .. '|'
   for from = 1, #members, 1000 do
     redis.call('ZREM', k.entries, unpack(members, from, math.min(from + 999, #members)))
@@ -191,16 +197,17 @@ local function take(lane, source, group, at, segments, members, items)
     cost = math.max(cost, permits_weight(limit, weight) / limit.count)
   end
   redis.call('HSET', k.state, 'share:' .. lane, redis.call('ZSCORE', k.sources[lane + 1], source))
-  if next_group(lane, source) then
-    redis.call('ZINCRBY', k.sources[lane + 1], string.format('%.17g', cost), source)
-  else
+  local spent = redis.call('ZINCRBY', k.sources[lane + 1], string.format('%.17g', cost), source)
+  if not next_group(lane, source) then
     redis.call('ZREM', k.sources[lane + 1], source)
+    redis.call('HSET', k.spent, lane .. '|' .. source, spent)
+    redis.call('PEXPIRE', k.spent, 86400000)
   end
 
   -- Paced lanes: each call books its share of the window. What was missed by waking late may be caught up within a hundredth of it.
   if config.paced[lane + 1] and weight.calls > 0 then
     for _, limit in ipairs(limits) do
-      local rules = room_rules(limit, lane, config.floors)
+      local rules = room_rules(limit, lane, config.floors, permits_weight(limit, weight))
       local share = permits_weight(limit, weight) / rules[#rules][2] * limit.window
       local from = math.max(now - limit.window / 100, tonumber(state['pace:' .. lane .. ':' .. limit.name] or 0))
       redis.call('HSET', k.state, 'pace:' .. lane .. ':' .. limit.name, string.format('%.3f', from + share))
@@ -210,12 +217,34 @@ local function take(lane, source, group, at, segments, members, items)
   if state.probing then
     redis.call('HSET', k.state, 'probing', batch)
   end
-  local held = {id = batch, lane = lane, source = source, group = group, weight = weight, limits = held_names(limits),
+  local held = {id = batch, lane = lane, source = source, group = as or group, weight = weight, limits = held_names(limits),
     worker = worker, items = items}
   held_put(k, held, 'claimed')
   redis.call('HSET', k.inflight, batch .. ':items', table.concat(items, ' '))
   redis.call('ZADD', k.leases, now + lease, batch)
   return held
+end
+
+-- Whether a job of so many segments is heavier than a whole window: no waiting would ever make room for it.
+local function overweight(segments)
+  for _, limit in ipairs(limits) do
+    if permits_weight(limit, {calls = 1, messages = segments}) > limit.count then
+      return true
+    end
+  end
+  return false
+end
+
+-- The most messages that the limits can ever leave to a lane at once.
+local function messages_most(lane, segments)
+  local most = 1000000000
+  for _, limit in ipairs(limits) do
+    if limit.unit == 'messages' then
+      local rules = room_rules(limit, lane, config.floors, segments)
+      most = math.min(most, rules[#rules][2])
+    end
+  end
+  return most
 end
 
 -- From when a paced lane may go; the past where it is not paced or has fallen behind.
@@ -242,6 +271,10 @@ local function try(lane)
     local members, items = pick(prefix, most)
     return take(lane, source, group, at, segments, members, items)
   end
+  if overweight(segments) then
+    local members, items = pick(prefix, most)
+    return take(lane, source, group, at, 0, members, items, 'overweight.0.0.-')
+  end
 
   local paced = paced_until(lane)
   if paced > now then
@@ -251,12 +284,12 @@ local function try(lane)
   if free > now then
     return nil, free, 'limit'
   end
-  local room = math.max(1, math.floor(messages_left(lane) / segments))
-  local members, items = pick(prefix, math.min(most, math.max(room, 1)))
+  local room = math.max(1, math.floor(messages_left(lane, segments) / segments))
+  local members, items = pick(prefix, math.min(most, room))
   -- With few messages left in the window, small calls would use up the calls before the messages: below the ratio of the two
   -- limits wait for more room, if there are jobs to fill it. One-time passwords never wait for company.
   if lane > 0 and #members >= room then
-    local worth = math.min(most, math.ceil(config.messages_per_call / segments))
+    local worth = math.min(most, math.ceil(config.messages_per_call / segments), math.floor(messages_most(lane, segments) / segments))
     if room < worth then
       local more = pick(prefix, worth)
       if #more > #members then

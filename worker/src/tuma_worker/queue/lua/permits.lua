@@ -70,7 +70,8 @@ end
 local function permits_end(limits, lane, weight, at)
   for _, limit in ipairs(limits) do
     local length = math.max(1, math.floor(limit.window / 1000))
-    local slot = math.ceil(at / length) * length
+    -- The next slot's end, never this one's: `at` is rounded down to a millisecond, and the call ended after it.
+    local slot = (math.floor(at / length) + 1) * length
     local parts = {0, 0, 0}
     local last = redis.call('LINDEX', limit.key, -1)
     local ended, a, b, c = string.match(last or '', '^(%d+):([^:]+):([^:]+):([^:]+)$')

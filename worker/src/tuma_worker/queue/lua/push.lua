@@ -1,6 +1,6 @@
 -- Put one job into a queue: a Dramatiq message, or a name of work for one of our own actors.
 --
--- KEYS  1 entries  2 groups  3-5 sources of each lane  6 due  7 state  8 bell  9 messages
+-- KEYS  1 entries  2 groups  3-5 sources of each lane  6 due  7 spent  8 state  9 bell  10 messages
 -- ARGV  1 source  2 lane  3 group  4 subject  5 delay in ms  6 the message, or empty where the subject says it all
 --
 -- Repeatable: the same subject in the same group is the same job.
@@ -8,10 +8,11 @@
 -- include: ready
 
 local now = clock()
-local k = {entries = KEYS[1], groups = KEYS[2], sources = {KEYS[3], KEYS[4], KEYS[5]}, state = KEYS[7], bell = KEYS[8]}
+local k = {entries = KEYS[1], groups = KEYS[2], sources = {KEYS[3], KEYS[4], KEYS[5]}, spent = KEYS[7], state = KEYS[8],
+  bell = KEYS[9]}
 local source, lane, group, subject, delay = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], tonumber(ARGV[5])
 if ARGV[6] ~= '' then
-  redis.call('HSET', KEYS[9], subject, ARGV[6])
+  redis.call('HSET', KEYS[10], subject, ARGV[6])
 end
 if delay > 0 then
   redis.call('ZADD', KEYS[6], now + delay, table.concat({lane, source, group, subject}, '|'))

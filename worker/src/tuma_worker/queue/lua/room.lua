@@ -3,14 +3,14 @@
 -- A lane must leave the floors of the lanes above it alone: with every lane h above it, what the lanes below h use together stays
 -- within the limit less the floors of h and all above. Lane 0 is the highest.
 
--- The rules that bind a lane against one limit: {first lane counted, most they may use together}.
-local function room_rules(limit, lane, floors)
+-- The rules that bind a lane against one limit: {first lane counted, most they may use together}. However high the floors, `least` is
+-- left to a lane: a floor delays, it never closes.
+local function room_rules(limit, lane, floors, least)
   local rules, kept = {{0, limit.count}}, 0
   for above = 0, lane - 1 do
     kept = kept + floors[above + 1] * limit.count
     if kept > 0 then
-      -- A floor never closes a lane altogether: a limit of one call leaves that one to whoever comes.
-      rules[#rules + 1] = {above + 1, math.max(limit.count - kept, math.min(limit.count, 1))}
+      rules[#rules + 1] = {above + 1, math.max(limit.count - kept, math.min(limit.count, least))}
     end
   end
   return rules
@@ -36,7 +36,7 @@ end
 -- The weight that a lane may still use of one limit.
 local function room_left(limit, lane, floors, now, least)
   local left = room_cap(limit, now, least) - room_counted(limit.used, 0)
-  for _, rule in ipairs(room_rules(limit, lane, floors)) do
+  for _, rule in ipairs(room_rules(limit, lane, floors, least)) do
     left = math.min(left, rule[2] - room_counted(limit.used, rule[1]))
   end
   return left
@@ -68,7 +68,7 @@ end
 -- The earliest time at which `weight` may fit for this lane, `now` if it fits.
 local function room_at(limit, lane, floors, now, weight)
   local at = now
-  for _, rule in ipairs(room_rules(limit, lane, floors)) do
+  for _, rule in ipairs(room_rules(limit, lane, floors, weight)) do
     local over = room_counted(limit.used, rule[1]) + weight - rule[2]
     if over > 0 then
       at = math.max(at, room_freed(limit, rule[1], over, now))

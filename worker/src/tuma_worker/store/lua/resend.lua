@@ -1,6 +1,6 @@
 -- Put recipients whose call is proven, or decided, not to have been made back into the line.
 --
--- KEYS  1 entries  2 groups  3-5 sources of each lane  6 due  7 state  8 bell  9 batch  10 events  11... intents
+-- KEYS  1 entries  2 groups  3-5 sources of each lane  6 due  7 spent  8 state  9 bell  10 batch  11 events  12... intents
 -- ARGV  1 batch id  2 JSON: {maxlen, ends, retention, allowed, evidence, reason, phase}
 --       3... key index, short id, number for each recipient; those of one intent stand together
 -- Returns how many went back.
@@ -11,8 +11,9 @@
 -- include: move
 
 local batch, header, now = ARGV[1], cjson.decode(ARGV[2]), clock()
-local k = {entries = KEYS[1], groups = KEYS[2], sources = {KEYS[3], KEYS[4], KEYS[5]}, state = KEYS[7], bell = KEYS[8]}
-local record = redis.call('HMGET', KEYS[9], 'lane', 'source', 'group')
+local k = {entries = KEYS[1], groups = KEYS[2], sources = {KEYS[3], KEYS[4], KEYS[5]}, spent = KEYS[7], state = KEYS[8],
+  bell = KEYS[9]}
+local record = redis.call('HMGET', KEYS[10], 'lane', 'source', 'group')
 local items = {}
 for i = 3, #ARGV, 3 do
   local key = KEYS[tonumber(ARGV[i])]
@@ -22,7 +23,7 @@ for i = 3, #ARGV, 3 do
       evidence = header.evidence, reason = header.reason, batch = batch, provider_id = ''}
   end
 end
-local c = {now = now, events = KEYS[10], maxlen = header.maxlen, ends = header.ends, retention = header.retention}
+local c = {now = now, events = KEYS[11], maxlen = header.maxlen, ends = header.ends, retention = header.retention}
 local back, at = {}, ready_time(now)
 for i, result in ipairs(move_all(c, items)) do
   if result == 'moved' then
@@ -35,5 +36,5 @@ if #back > 0 then
   ready_push(k, lane, record[2], record[3], back)
   ready_ring(k, lane, now)
 end
-redis.call('HSET', KEYS[9], 'phase', header.phase)
+redis.call('HSET', KEYS[10], 'phase', header.phase)
 return #back / 2

@@ -1,6 +1,6 @@
 -- Write down what a call came to: states, events, permit and what follows, in one step.
 --
--- KEYS  1 entries  2 groups  3-5 sources of each lane  6 due  7 inflight  8 leases  9 used  10 state  11 bell  12 batch  13 events
+-- KEYS  1 entries  2 groups  3-5 sources of each lane  6 due  7 spent  8 inflight  9 leases  10 used  11 state  12 bell  13 batch  14 events
 --       then one list per limit, then one key per provider id, then the intents
 -- ARGV  1 batch id  2 JSON: {limits, grace, permit: 'ended'|'void'|'grace', maxlen, ends, retention, keep, phase, code,
 --         provider_id, verdicts: [{target, allowed, evidence, reason}], retry: ms, group: for those that go back, or null, resolve: ms, block: ms,
@@ -17,16 +17,16 @@
 -- include: tuma_worker.queue/held
 
 local batch, header, now = ARGV[1], cjson.decode(ARGV[2]), clock()
-local k = {entries = KEYS[1], groups = KEYS[2], sources = {KEYS[3], KEYS[4], KEYS[5]}, due = KEYS[6], inflight = KEYS[7],
-  leases = KEYS[8], used = KEYS[9], state = KEYS[10], bell = KEYS[11]}
+local k = {entries = KEYS[1], groups = KEYS[2], sources = {KEYS[3], KEYS[4], KEYS[5]}, due = KEYS[6], spent = KEYS[7], inflight = KEYS[8],
+  leases = KEYS[9], used = KEYS[10], state = KEYS[11], bell = KEYS[12]}
 local limits = header.limits
 for i, limit in ipairs(limits) do
-  limit.key = KEYS[13 + i]
+  limit.key = KEYS[14 + i]
 end
 
 local held = held_get(k, batch)
 if not held or held.phase ~= 'calling' then
-  return redis.call('HGET', KEYS[12], 'settled') == '1' and 'settled' or 'lost'
+  return redis.call('HGET', KEYS[13], 'settled') == '1' and 'settled' or 'lost'
 end
 
 local items = {}
@@ -35,7 +35,7 @@ for i = 3, #ARGV, 5 do
   items[#items + 1] = {key = KEYS[tonumber(ARGV[i])], id = ARGV[i + 1], number = ARGV[i + 2], target = verdict.target,
     allowed = verdict.allowed, evidence = verdict.evidence, reason = verdict.reason, batch = batch, provider_id = ARGV[i + 4]}
 end
-local c = {now = now, events = KEYS[13], maxlen = header.maxlen, ends = header.ends, retention = header.retention}
+local c = {now = now, events = KEYS[14], maxlen = header.maxlen, ends = header.ends, retention = header.retention}
 local put_off = header.resolve
 for i, result in ipairs(move_all(c, items)) do
   if result == 'moved' and items[i].target == 'queued' then
@@ -45,9 +45,9 @@ for i, result in ipairs(move_all(c, items)) do
   end
 end
 
-redis.call('HSET', KEYS[12], 'phase', header.phase, 'code', header.code, 'provider_id', header.provider_id, 'ended', now,
+redis.call('HSET', KEYS[13], 'phase', header.phase, 'code', header.code, 'provider_id', header.provider_id, 'ended', now,
   'settled', 1)
-for i = 14 + #limits, 13 + #limits + header.provider_ids do
+for i = 15 + #limits, 14 + #limits + header.provider_ids do
   redis.call('SET', KEYS[i], batch, 'PX', header.keep)
 end
 
@@ -67,7 +67,7 @@ end
 
 if header.halt then
   redis.call('HSET', k.state, 'halt', header.halt, 'halted_at', now)
-  redis.call('XADD', KEYS[13], 'MAXLEN', '~', header.maxlen, '*', 'e', 'halted', 'w', header.code)
+  redis.call('XADD', KEYS[14], 'MAXLEN', '~', header.maxlen, '*', 'e', 'halted', 'w', header.code)
 end
 if header.block then
   local until_ms = math.max(now + header.block, tonumber(redis.call('HGET', k.state, 'blocked_until') or 0))
