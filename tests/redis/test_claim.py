@@ -50,7 +50,10 @@ def test_sends_with_the_same_text_and_sender_share_a_call(redis: Redis) -> None:
     assert len(driver.taken().jobs) == 3
 
 
-@pytest.mark.parametrize("difference", [{"message": "Another text"}, {"sender_id": "KITOKO"}, {"coalesce": False}, {"source": "shop"}, {"priority": "otp"}])
+@pytest.mark.parametrize(
+    "difference",
+    [{"message": "Another text"}, {"sender_id": "KITOKO"}, {"coalesce": False}, {"source": "shop"}, {"priority": "otp"}],
+)
 def test_what_differs_does_not_share_a_call(redis: Redis, difference: dict[str, object]) -> None:
     driver = Driver(redis, queue_of(batch_max=10))
     driver.enqueue(number(1), message="A text")

@@ -101,7 +101,9 @@ def test_what_floors_keep_is_never_taken(
     redis.flushall()
     work = data.draw(
         st.lists(
-            st.tuples(st.integers(0, 4 * SECOND), st.sampled_from(LANES), st.integers(1, 4), st.integers(1, 3)), min_size=5, max_size=25
+            st.tuples(st.integers(0, 4 * SECOND), st.sampled_from(LANES), st.integers(1, 4), st.integers(1, 3)),
+            min_size=5,
+            max_size=25,
         ),
         label="sends: when, lane, recipients, segments",
     )

@@ -218,7 +218,13 @@ def test_a_waiting_one_time_password_is_refused_only_where_its_room_is_really_ta
     threads=st.integers(1, 4),
 )
 def test_a_consumer_that_wakes_when_it_was_told_to_is_refused_a_few_times_for_each_claim_and_everything_is_sent(
-    redis: Redis, data: st.DataObject, limits: tuple[Limit, ...], floors: dict[str, float], paced: bool, cold_start: str, threads: int
+    redis: Redis,
+    data: st.DataObject,
+    limits: tuple[Limit, ...],
+    floors: dict[str, float],
+    paced: bool,
+    cold_start: str,
+    threads: int,
 ) -> None:
     longest, shortest = max(limit.window for limit in limits), min(limit.window for limit in limits)
     queue = queue_of(*limits, floors=floors, paced=frozenset(LANES if paced else ()), cold_start=cold_start, batch_max=5, idle=longest * 10)  # fmt: skip

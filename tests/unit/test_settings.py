@@ -294,7 +294,7 @@ def test_an_unknown_key_in_the_file_is_refused(config: Callable[[str], str]) -> 
     [
         ({"limits": ["60/min", "50/minute"]}, "two limits for the same count and window"),
         ({"limits": []}, "at least one limit"),
-        ({"limits": ["0/min"]}, "greater than zero"),
+        ({"limits": ["0/min"]}, "count must be at least 1"),
         ({"floors": {"otp": 0.6, "transactional": 0.4}}, "less than 1"),
         ({"floors": {"otp": -0.1}}, "greater than or equal to 0"),
         ({"floors": {"vip": 0.1}}, "'otp', 'transactional' or 'bulk'"),

@@ -6,10 +6,19 @@ treated like the death of the worker, by what was written down before it. So non
 
 from __future__ import annotations
 
+import signal
+import threading
+from typing import TYPE_CHECKING
+
 import dramatiq
 
 from tuma_worker import bootstrap, logs
 from tuma_worker.settings import load_settings
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from tuma_worker.queue.broker import TumaBroker
 
 
 def declare(service: bootstrap.Service) -> None:
@@ -40,3 +49,17 @@ def setup() -> None:
     service = bootstrap.build_service(settings)
     declare(service)
     dramatiq.set_broker(service.broker)
+    _stop_claiming_at(signal.SIGTERM, service.broker)
+
+
+def _stop_claiming_at(signum: signal.Signals, broker: TumaBroker) -> None:
+    """Claim nothing from the signal on. Dramatiq's own handler, which this one calls, is looked at only once a second."""
+    handler = signal.getsignal(signum)
+
+    def stop(received: int, frame: FrameType | None) -> None:
+        # Not in the handler itself: it interrupts whatever the main thread does, perhaps with a lock in hand.
+        threading.Thread(target=broker.stop_claiming, name="tuma-stop", daemon=True).start()
+        if callable(handler):
+            handler(received, frame)
+
+    signal.signal(signum, stop)

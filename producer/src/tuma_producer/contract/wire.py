@@ -93,7 +93,7 @@ def encode(send: Send, source: str) -> Enqueue:
     body_digest = ""
     if send.idempotency_key is not None:
         keys.append(account.idempotency(digest(source, send.idempotency_key)))
-        body_digest = digest(body, deadline, " ".join(sorted(numbers)))
+        body_digest = digest(body, deadline, send.priority, str(send.coalesce), " ".join(sorted(numbers)))
     args: list[Argument] = [
         short_id, source, lane, _group(send, short_id, segments), 0, deadline, body, body_digest, RETENTION_MS, EVENTS_KEPT,
         *numbers,

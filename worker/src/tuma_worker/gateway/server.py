@@ -50,7 +50,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn that says where it listens, and ends with status 0 when it was told to end instead of raising the signal once more."""
+    """uvicorn that says where it listens, and ends with status 0 when told to end instead of raising the signal once more."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and say so: signals are handled by now."""

@@ -1,0 +1,234 @@
+"""Leases: a silent worker loses its batch, and whatever it says afterwards changes nothing."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.redis.driver import Driver, VirtualClock, calls, number, numbers, queue_of, virtual_clock
+from tuma_worker.queue.config import CRASHES_TOLERATED
+from tuma_worker.queue.leases import Held, Leases
+from tuma_worker.queue.scripts import Claim, Release, push, renew
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from redis import Redis
+
+LEASE = 15.0
+
+
+@pytest.fixture
+def clock(redis: Redis) -> Iterator[VirtualClock]:
+    with virtual_clock(redis) as clock:
+        yield clock
+
+
+@pytest.fixture
+def driver(redis: Redis, clock: VirtualClock) -> Driver:
+    del clock
+    return Driver(redis, queue_of(lease=LEASE, batch_max=3))
+
+
+def die(driver: Driver, clock: VirtualClock) -> Claim:
+    """Claim, and be heard of no more."""
+    batch = driver.taken(worker="the dead")
+    clock.forward(LEASE + 0.001)
+    return batch
+
+
+def test_a_renewed_lease_is_kept(driver: Driver, clock: VirtualClock) -> None:
+    driver.enqueue()
+    batch = driver.taken()
+    for _ in range(10):
+        clock.forward(LEASE - 1)
+        assert renew(driver.redis, driver.queue, [batch.batch_id]) == []
+        driver.refused()
+    assert driver.begin(batch) is not None
+    assert driver.settle(batch)
+
+
+def test_a_renewal_names_the_leases_that_are_lost_and_no_others(driver: Driver, clock: VirtualClock) -> None:
+    driver.enqueue_singles(2)
+    gone = die(driver, clock)
+    kept = driver.taken()
+    assert renew(driver.redis, driver.queue, [gone.batch_id, kept.batch_id, "never-was"]) == [gone.batch_id, "never-was"]
+
+
+def test_a_renewal_after_the_lease_was_lost_does_not_bring_it_back(driver: Driver, clock: VirtualClock) -> None:
+    driver.enqueue()
+    batch = driver.taken()
+    driver.begin(batch)
+    clock.forward(LEASE + 1)
+    driver.claim()
+    before = driver.redis.zrange(driver.queue.keys.leases, 0, -1, withscores=True)
+    assert renew(driver.redis, driver.queue, [batch.batch_id]) == [batch.batch_id]
+    assert driver.redis.zrange(driver.queue.keys.leases, 0, -1, withscores=True) == before
+
+
+def test_a_worker_that_dies_before_begin_leaves_its_jobs_in_their_place_in_the_line(driver: Driver, clock: VirtualClock) -> None:
+    first = driver.enqueue(*numbers(3))
+    clock.forward(1)
+    driver.enqueue(*numbers(3, 10))
+    dead = die(driver, clock)
+    again = driver.taken()
+    assert again.jobs == dead.jobs, "with their old time, before what came later"
+    assert again.batch_id != dead.batch_id
+    assert all(driver.state_of(first, recipient) == "queued" for recipient in numbers(3))
+
+
+def test_a_worker_that_dies_before_begin_gives_its_permit_back(redis: Redis, clock: VirtualClock) -> None:
+    driver = Driver(redis, queue_of(calls(1, 3600)))
+    driver.enqueue()
+    die(driver, clock)
+    driver.taken()
+
+
+def test_a_worker_that_dies_after_begin_leaves_a_job_to_resolve_and_nothing_to_send(driver: Driver, clock: VirtualClock) -> None:
+    intent = driver.enqueue(*numbers(2))
+    batch = driver.taken()
+    driver.begin(batch)
+    clock.forward(LEASE + 0.001)
+    found = driver.taken()
+    assert (found.actor, found.lane, found.source) == ("resolve", batch.lane, batch.source)
+    assert [job.subject for job in found.jobs] == [batch.batch_id]
+    driver.release(found, Release.DONE)
+    driver.refused()
+    attempt = driver.attempts.load(batch.batch_id)
+    assert attempt is not None
+    assert {target.number for target in attempt.targets} == set(numbers(2))
+    assert driver.state_of(intent, number(0)) == "sending"
+
+
+def test_whoever_lost_its_lease_before_begin_cannot_begin(driver: Driver, clock: VirtualClock) -> None:
+    driver.enqueue()
+    dead = die(driver, clock)
+    heir = driver.taken()
+    before = driver.snapshot()
+    assert driver.begin(dead) is None
+    assert driver.snapshot() == before
+    assert driver.begin(heir) is not None
+
+
+def test_whoever_lost_its_lease_in_the_call_can_neither_begin_again_nor_settle_nor_release(driver: Driver, clock: VirtualClock) -> None:
+    driver.enqueue()
+    batch = driver.taken()
+    driver.begin(batch)
+    clock.forward(LEASE + 0.001)
+    driver.claim()
+    before = driver.snapshot()
+    assert driver.begin(batch) is None
+    assert not driver.settle(batch)
+    assert not driver.release(batch)
+    assert driver.snapshot() == before
+
+
+def test_a_lease_that_is_over_but_was_not_taken_back_may_still_settle(driver: Driver, clock: VirtualClock) -> None:
+    intent = driver.enqueue(number(1))
+    batch = driver.taken()
+    driver.begin(batch)
+    clock.forward(LEASE * 2)
+    assert driver.settle(batch)
+    assert driver.state_of(intent, number(1)) == "submitted"
+    driver.refused()
+
+
+def test_a_call_that_has_begun_is_not_released_as_if_it_had_not(redis: Redis, clock: VirtualClock) -> None:
+    del clock
+    limit = calls(1, 60)
+    driver = Driver(redis, queue_of(limit))
+    driver.enqueue_singles(2)
+    batch = driver.taken()
+    driver.begin(batch)
+    driver.release(batch, Release.BACK)
+    driver.refused()
+    assert driver.used(limit) == 1
+
+
+def test_a_job_that_was_there_at_several_deaths_is_parked_and_the_others_get_on(driver: Driver, clock: VirtualClock) -> None:
+    poison = driver.enqueue(number(1))
+    for _ in range(CRASHES_TOLERATED):
+        assert die(driver, clock).jobs[0].subject.startswith(poison)
+    clock.forward(1)
+    innocent = driver.enqueue(number(2))
+    found = {batch.actor: batch for batch in (driver.taken(), driver.taken())}
+    assert [job.subject for job in found["park"].jobs] == [f"{poison}:{number(1)}"]
+    assert found["send"].jobs[0].subject.startswith(innocent)
+    driver.refused()
+
+
+def test_deaths_are_counted_for_each_job_and_not_for_a_batch(driver: Driver, clock: VirtualClock) -> None:
+    driver.enqueue(number(1), message="The same")
+    for _ in range(CRASHES_TOLERATED - 1):
+        die(driver, clock)
+    late = driver.enqueue(number(2), message="The same")
+    assert len(die(driver, clock).jobs) == 2
+    found = {batch.actor: batch for batch in (driver.taken(), driver.taken())}
+    assert [job.subject for job in found["send"].jobs] == [f"{late}:{number(2)}"]
+
+
+@pytest.mark.parametrize("subject", ["a-batch-to-resolve", "a-message"])
+def test_work_that_is_no_send_is_never_dropped_for_its_deaths(driver: Driver, clock: VirtualClock, subject: str) -> None:
+    push(driver.redis, driver.queue, "resolve.0.1.x", subject, lane=1, source="billing", delay=0, message=b"")
+    for _ in range(CRASHES_TOLERATED):
+        die(driver, clock)
+    driver.claim()
+    assert subject in [*driver.due(), *driver.waiting(), *driver.in_flight()]
+    assert not [group for group in driver.groups() if group.startswith("park")]
+
+
+def test_a_batch_that_is_not_back_yet_is_not_lost_where_the_answer_was(driver: Driver, clock: VirtualClock) -> None:
+    driver.enqueue()
+    die(driver, clock)
+    again = driver.taken("a token whose reply is lost")
+    assert driver.taken("a token whose reply is lost") == again
+
+
+def test_many_dead_workers_are_taken_back_in_bounded_steps(redis: Redis, clock: VirtualClock) -> None:
+    driver = Driver(redis, queue_of(lease=LEASE))
+    driver.enqueue_singles(50)
+    for _ in range(50):
+        driver.taken()
+    clock.forward(LEASE + 1)
+    assert len({driver.taken().jobs[0].subject for _ in range(50)}) == 50
+
+
+def test_the_process_keeps_the_leases_of_all_that_it_holds_and_drops_what_it_let_go(redis: Redis) -> None:
+    driver = Driver(redis, queue_of(lease=0.3))
+    driver.enqueue_singles(2)
+    kept, dropped = driver.taken(), driver.taken()
+    leases = Leases(redis, clock=lambda: driver.server_ms() / 1000)
+    try:
+        for batch in (kept, dropped):
+            leases.add(Held(driver.queue, batch, leases.clock() + 0.3, leases.clock))
+        leases.drop(dropped.batch_id)
+        driver.until(driver.server_ms() + 700)
+        assert leases.get(kept.batch_id).alive()
+        assert driver.taken().jobs == dropped.jobs
+        driver.refused()
+    finally:
+        leases.stop()
+
+
+def test_a_process_that_was_stopped_for_too_long_knows_that_its_lease_is_over(redis: Redis) -> None:
+    driver = Driver(redis, queue_of(lease=0.2))
+    driver.enqueue()
+    now = 100.0
+    held = Held(driver.queue, driver.taken(), now + 0.2, lambda: now)
+    assert held.alive()
+    now += 0.2
+    assert not held.alive()
+
+
+def test_a_lost_lease_is_known_to_its_holder_at_the_next_renewal(redis: Redis) -> None:
+    driver = Driver(redis, queue_of(lease=0.1))
+    driver.enqueue()
+    batch = driver.taken()
+    leases = Leases(redis, clock=lambda: 0.0, _keeper=threading.Thread())  # renewed by hand
+    held = Held(driver.queue, batch, 1000.0, leases.clock)
+    leases.add(held)
+    driver.until(driver.server_ms() + 150)
+    driver.taken()
+    leases.renew_all()
+    assert not held.alive()
