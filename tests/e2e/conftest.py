@@ -170,7 +170,7 @@ def redis(server: servers.Server) -> Iterator[Redis]:
 @pytest.fixture
 def tuma(redis: Redis, server: servers.Server) -> Tuma:
     """The command line on a machine that knows Redis alone; some worker has made `lisoloo-main` known."""
-    accounts.register(redis, "lisoloo-main", provider="lisoloo", environment="sandbox")
+    accounts.register(redis, "lisoloo-main", provider="lisoloo", environment="sandbox", queue="{}")
     return Tuma(TUMA_REDIS_URL=server.url)
 
 

@@ -111,7 +111,9 @@ def test_whoever_lost_its_lease_before_begin_cannot_begin(driver: Driver, clock:
     assert driver.begin(heir) is not None
 
 
-def test_whoever_lost_its_lease_in_the_call_can_neither_begin_again_nor_settle_nor_release(driver: Driver, clock: VirtualClock) -> None:
+def test_whoever_lost_its_lease_in_the_call_can_neither_begin_again_nor_settle_nor_release(
+    driver: Driver, clock: VirtualClock
+) -> None:
     driver.enqueue()
     batch = driver.taken()
     driver.begin(batch)

@@ -231,7 +231,9 @@ def test_evidence_about_another_attempt_is_left_alone(driver: Driver, clock: Vir
 def test_a_provider_id_leads_to_the_batch_and_is_forgotten_in_time(driver: Driver) -> None:
     driver.enqueue(*numbers(2))
     batch = begun(driver)
-    driver.settle(batch, Accepted("whole", {number(0): RecipientAnswer(provider_id="one"), number(1): RecipientAnswer(provider_id="two")}))
+    driver.settle(
+        batch, Accepted("whole", {number(0): RecipientAnswer(provider_id="one"), number(1): RecipientAnswer(provider_id="two")})
+    )
     for provider_id in ("whole", "one", "two"):
         key = driver.account.provider_id(provider_id)
         assert driver.redis.get(key) == batch.batch_id.encode()
@@ -260,10 +262,9 @@ def test_who_is_resolved_to_be_sent_again_is_in_the_line_again_once(driver: Driv
     batch = begun(driver)
     driver.settle(batch, GIVEN_UP)
     driver.attempts.apply(batch.batch_id, [target_of(f"{intent}:{number(0)}")], RecipientState.DELIVERED, Evidence.HANDSET)
-    attempt = driver.attempts.load(batch.batch_id)
-    assert attempt is not None
-    assert driver.attempts.resend(attempt, Evidence.ASSUMED, reason="unanswered") == 1
-    assert driver.attempts.resend(attempt, Evidence.ASSUMED, reason="unanswered") == 0
+    targets = [target_of(f"{intent}:{recipient}") for recipient in numbers(2)]
+    assert driver.attempts.resend(batch.batch_id, targets, Evidence.ASSUMED, reason="unanswered") == 1
+    assert driver.attempts.resend(batch.batch_id, targets, Evidence.ASSUMED, reason="unanswered") == 0
     assert driver.waiting() == [f"{intent}:{number(1)}"]
 
 

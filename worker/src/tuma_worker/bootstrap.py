@@ -48,7 +48,9 @@ def check_accounts(settings: Settings) -> None:
 def register_accounts(redis: Redis, settings: Settings) -> None:
     """Make all configured accounts known to producers."""
     for name, account in settings.accounts.items():
-        accounts.register(redis, name, provider=account.provider, environment=account.environment)
+        accounts.register(
+            redis, name, provider=account.provider, environment=account.environment, queue=queue_config(name, account).for_claim
+        )
 
 
 def queue_config(name: str, account: Account) -> QueueConfig:
@@ -60,6 +62,7 @@ def queue_config(name: str, account: Account) -> QueueConfig:
         operation=SEND,
         limits=limits,
         floors={str(lane): share for lane, share in account.floors.items()},
+        guard=account.guard,
         paced=frozenset(account.paced),
         batch_max=account.batch_max or defaults.batch_max,
         count_segments=defaults.count_segments,

@@ -8,9 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tuma_producer.errors import TumaError
 from tuma_worker.cli.output import Json, say, say_json, screen, table
+from tuma_worker.cli.queue import By, who
 from tuma_worker.cli.reach import Reach, reach
+from tuma_worker.core.limits import Limit
 from tuma_worker.store import accounts as store_accounts
+from tuma_worker.store.line import look
+from tuma_worker.store.steering import Steering
 
 if TYPE_CHECKING:
     from tuma_worker.store.accounts import Standing
@@ -58,6 +63,44 @@ def accounts(context: typer.Context, *, json: Json = False) -> None:
         screen().print(table(COLUMNS, [as_row(standing) for standing in found]))
     else:
         say("no account is known yet; start a worker or gateway that is configured with one")
+
+
+@app.command("set-limit")
+def set_limit(
+    name: Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account's name.")],
+    limit: Annotated[str, typer.Argument(help="The limit, such as '30/min', '1000/h' or '10000 messages/h'.")],
+    *,
+    replaces: Annotated[str | None, typer.Option(help="The name of the limit it replaces, as `tuma queue` shows it.")] = None,
+    unset: Annotated[bool, typer.Option("--unset", help="Go back to the configured limit instead.")] = False,
+    by: By = None,
+    json: Json = False,
+) -> None:
+    """Change a limit while the workers run. Holds from the next claim on, in every worker; calls made before still count.
+
+    A limit is known by what it counts and for how long: '30/min' changes calls-60s.
+
+    Example: tuma accounts set-limit lisoloo-main 30/min
+    """
+    try:
+        wanted = Limit.parse(limit, name=replaces)
+    except ValueError as error:
+        raise TumaError(str(error)) from None
+    with reach() as store:
+        store.expect([name])
+        known = [window.name for window in look(store.redis, name).windows]
+        if wanted.name not in known:
+            message = f"limit {wanted.name!r} is not one of {name} ({', '.join(known)}); name one with --replaces"
+            raise TumaError(message)
+        steering = Steering(store.redis, name, "send", who(by))
+        if unset:
+            steering.unset_limit(wanted.name)
+        else:
+            steering.set_limit(wanted)
+    state = "as configured" if unset else str(wanted)
+    if json:
+        say_json({"account": name, "limit": wanted.name, "state": state})
+    else:
+        say(f"account {name}, limit {wanted.name}: {state}")
 
 
 @app.command()

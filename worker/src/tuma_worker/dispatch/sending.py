@@ -87,8 +87,9 @@ class Sender:
         numbers = [target.number for target in begun.targets]
         step = next_step(reply.answer, numbers, begun.tried, lane.policy, self.choose)
         batch_id = held.claim.batch_id
+        left = {quota.limit: quota.remaining for quota in reply.quotas}
         log = _log.bind(account=held.queue.account, batch=batch_id)
-        if self._insist(lambda: lane.attempts.settle(batch_id, begun.targets, step, group=held.claim.group)):
+        if self._insist(lambda: lane.attempts.settle(batch_id, begun.targets, step, group=held.claim.group, left=left)):
             log.info(Event.DELIVERY_SETTLED, phase=step.phase, code=step.code)
         else:
             self._insist(lambda: self._offer(lane, batch_id, begun.targets, step))

@@ -14,7 +14,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from tuma_producer.contract.wire import LANES
-from tuma_worker.queue.consumer import FOREIGN, Bell, Consumer, Seat, Slots
+from tuma_worker.queue.consumer import FOREIGN, Bell, Consumer, Seat, Slots, new_token
 from tuma_worker.queue.leases import Clock, Held, Leases
 from tuma_worker.queue.scripts import push
 
@@ -87,11 +87,18 @@ class TumaBroker(dramatiq.Broker):
         """Put a message of any actor into its queue, `delay` milliseconds from now. It needs no permit."""
         queue = self._config(message.queue_name)
         self.emit_before("enqueue", message, delay)
+        subject = new_token()  # not the message's id: a retry has the same, and is queued before the first is acknowledged
         try:
             push(
-                self._redis, queue, f"{FOREIGN}.0.1.{message.message_id}", message.message_id,
-                lane=LANES.index("transactional"), source=message.actor_name, delay=(delay or 0) / 1000, message=message.encode(),
-            )  # fmt: skip
+                self._redis,
+                queue,
+                f"{FOREIGN}.0.1.{subject}",
+                subject,
+                lane=LANES.index("transactional"),
+                source=message.actor_name,
+                delay=(delay or 0) / 1000,
+                message=message.encode(),
+            )
         except (RedisConnectionError, RedisTimeoutError) as error:
             raise ConnectionClosed(error) from None
         self.emit_after("enqueue", message, delay)

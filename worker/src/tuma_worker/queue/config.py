@@ -22,17 +22,19 @@ CRASHES_TOLERATED = 3  # deaths of a worker that held a job before it is parked 
 class QueueConfig:
     """One queue of one account, `<account>.<operation>`.
 
-    `floors` maps a lane to the share of each window that lower lanes may not touch. `paced` names the lanes whose calls are spread
-    over the window. `count_segments` says whether a long text counts once per segment against limits in messages. `cold_start`
-    says whether the first window of a limiter without history is opened evenly (`paced`) or at once (`burst`, right only for a
-    key that nobody has used for a whole window). Times in seconds: `lease` is how long a silent worker keeps its batch, `grace` how
-    long a call that was given up may still reach the provider, `idle` the longest wait on the bell.
+    `floors` maps a lane to the share of each window that lower lanes may not touch. `guard` is the share of claims that goes to
+    the lowest waiting lane whatever waits above it (0: none). `paced` names the lanes whose calls are spread over the window.
+    `count_segments` says whether a long text counts once per segment against limits in messages. `cold_start` says whether the
+    first window of a limiter without history is opened evenly (`paced`) or at once (`burst`, right only for a key that nobody has
+    used for a whole window). Times in seconds: `lease` is how long a silent worker keeps its batch, `grace` how long a call that
+    was given up may still reach the provider, `idle` the longest wait on the bell.
     """
 
     account: str
     operation: str
     limits: tuple[Limit, ...] = ()
     floors: Mapping[str, float] = field(default_factory=dict)
+    guard: float = 0.01
     paced: frozenset[str] = frozenset()
     batch_max: int = 1
     count_segments: bool = True
@@ -86,6 +88,7 @@ class QueueConfig:
                 "idle": round(self.idle * 1000),
                 "promote": PROMOTED_AT_ONCE,
                 "crashes": CRASHES_TOLERATED,
+                "guard": round(1 / self.guard) if self.guard else 0,
             },
         )
 

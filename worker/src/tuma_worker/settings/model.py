@@ -19,6 +19,7 @@ from tuma_worker.settings.fields import (
     RedisAddress,
     Seconds,
     Secret,
+    Share,
     Text,
     TimeZone,
     WebAddress,
@@ -43,7 +44,8 @@ def _otp_floor() -> dict[Lane, float]:
 class Account(BaseModel):
     """One provider API key with its address, limits, sender and webhook credentials.
 
-    What is None is the provider's own default. `floors` are shares of each window that lower lanes may not touch; lanes in `paced`
+    What is None is the provider's own default. `floors` are shares of each window that lower lanes may not touch; `guard` is
+    the share of claims that goes to the lowest waiting lane whatever waits above it; lanes in `paced`
     are spread over the window instead of bursting; `cold_start` says how the first window goes when the limiter's state is new.
     Seconds: `timeout` of one call, `lease` of a job, `resolve_after` without answer or receipt before an attempt is looked into.
     """
@@ -58,6 +60,7 @@ class Account(BaseModel):
     sender_id: Text | None = None
     limits: Limits | None = None
     floors: Floors = Field(default_factory=_otp_floor)
+    guard: Share = 0.01
     paced: Lanes = ("bulk",)
     cold_start: Literal["paced", "burst"] = "paced"
     batch_max: Annotated[int, Field(ge=1)] | None = None

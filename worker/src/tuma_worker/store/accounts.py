@@ -15,9 +15,13 @@ if TYPE_CHECKING:
     from redis import Redis
 
 
-def register(redis: Redis, account: str, *, provider: str, environment: str) -> None:
-    """Make the account known to producers. Every process that is configured with it does so at its start, again and again."""
-    redis.hset(AccountKeys(account).profile, mapping={"provider": provider, "environment": environment})
+def register(redis: Redis, account: str, *, provider: str, environment: str, queue: str) -> None:
+    """Make the account known to producers.
+
+    Every process that is configured with it does so at its start, again and again.
+    `queue` is the configuration of its sends' queue as JSON, for those who look at it from outside.
+    """
+    redis.hset(AccountKeys(account).profile, mapping={"provider": provider, "environment": environment, "queue": queue})
     redis.sadd(ACCOUNTS, account)
 
 

@@ -12,7 +12,7 @@ from tuma_producer.contract.wire import EVENTS_KEPT, RETENTION_MS
 from tuma_worker.core.states import ENDS, Evidence, RecipientState, origins
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from redis import Redis
 
@@ -111,14 +111,20 @@ class Attempts:
         live = tuple(targets[position - 1] for position in positions)
         return Begun(fields.get("message", ""), fields.get("sender_id"), live, tried)
 
-    def settle(self, batch_id: str, targets: Sequence[Target], step: NextStep, *, group: str) -> bool:
-        """Write down what the call came to. False where the lease was lost: nothing is changed then."""
+    def settle(
+        self, batch_id: str, targets: Sequence[Target], step: NextStep, *, group: str, left: Mapping[str, int] | None = None
+    ) -> bool:
+        """Write down what the call came to; `left` is what the provider says is left of each limit, where it does.
+
+        False where the lease was lost: nothing is changed then.
+        """
         decided = [(target, verdict) for target in sorted(targets) if (verdict := step.verdict(target.number)) is not None]
         provider_ids = list(dict.fromkeys(filter(None, [step.provider_id, *(verdict.provider_id for _, verdict in decided)])))
         kinds = list(dict.fromkeys(_kind(verdict) for _, verdict in decided))
         keys = self._settle_keys(batch_id, provider_ids)
         intents = _Intents(self._account, [target for target, _ in decided], before=len(keys))
         header = self._settle_header(step, group) | {
+            "left": dict(left or {}),
             "provider_ids": len(provider_ids),
             "verdicts": [
                 {"target": state, "allowed": _states(origins(state)), "evidence": evidence, "reason": reason}

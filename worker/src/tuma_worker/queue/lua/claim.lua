@@ -4,7 +4,7 @@
 --       14... one list per limit, in the order of the configuration
 -- ARGV  1 batch id  2 worker  3 lease in ms  4 '1' if the worker will claim no further job after this one
 --       5 configuration, JSON: {limits: [{name, unit, count, window}], floors: [3], paced: [3], batch_max, segments, messages_per_call,
---         cold_start, grace, idle, promote, crashes}; times in ms
+--         cold_start, grace, idle, promote, crashes, guard}; times in ms
 -- Returns {'batch', lane, source, group, time, subject, time, subject, ...}
 --       · {'wait', ms, why, lowest lane held} where why is one of idle, due, limit, pace, blocked, probing, paused, halted
 --
@@ -21,6 +21,8 @@ local now = clock()
 local k = {entries = KEYS[1], groups = KEYS[2], sources = {KEYS[3], KEYS[4], KEYS[5]}, due = KEYS[6], spent = KEYS[7], inflight = KEYS[8],
   leases = KEYS[9], used = KEYS[10], state = KEYS[11], crashes = KEYS[12], bell = KEYS[13]}
 local limits = config.limits
+
+local SYSTEM = '~'  -- the source of resolving and parking; no service can have this name
 
 local function answer(held)
   return {'batch', held.lane, held.source, held.group, unpack(held.items)}
@@ -41,11 +43,10 @@ do
 end
 
 -- Limits as steered while running, and when each was first seen: a limit without history must not assume an empty window.
-local steered = state.limits and cjson.decode(state.limits) or {}
 for i, limit in ipairs(limits) do
-  local change = steered[limit.name]
-  if change then
-    limit.count, limit.window = change.count, change.window
+  local count, window = string.match(state['limit:' .. limit.name] or '', '^(%S+) (%S+)')
+  if count then
+    limit.count, limit.window = tonumber(count), tonumber(window)
   end
   limit.key = KEYS[13 + i]
   local born = state['born:' .. limit.name]
@@ -64,7 +65,7 @@ local function take_back(id)
   if not held then
     redis.call('ZREM', k.leases, id)
   elseif held.phase == 'calling' then
-    ready_push(k, held.lane, held.source, 'resolve.0.1.' .. id, {ready_time(now), id})
+    ready_push(k, 0, SYSTEM, 'resolve.0.1.' .. id, {ready_time(now), id})
     held_grace(k, held, now, config.grace)
   elseif held.phase == 'ended' then
     held_end(k, limits, held, tonumber(redis.call('ZSCORE', k.leases, id)))
@@ -75,7 +76,7 @@ local function take_back(id)
       if redis.call('HINCRBY', k.crashes, subject, 1) >= config.crashes then
         redis.call('HDEL', k.crashes, subject)
         if held.weight.calls > 0 then
-          ready_push(k, held.lane, held.source, 'park.0.1.' .. subject, {at, subject})
+          ready_push(k, 0, SYSTEM, 'park.0.1.' .. subject, {at, subject})
         else  -- not a send, and nobody's to drop: it is put off, so that the workers get on meanwhile
           redis.call('ZADD', k.due, now + 60000, table.concat({held.lane, held.source, held.group, subject}, '|'))
         end
@@ -131,8 +132,38 @@ local function messages_left(lane, segments)
   return left
 end
 
--- The waiting source that has used the least, passing over paused ones.
+-- Why no call may be made now, and until when that is known to last; nil where one may.
+local function closed()
+  if state.halt then
+    return 'halted'
+  elseif state.paused then
+    return 'paused'
+  elseif state.blocked_until then
+    if now < tonumber(state.blocked_until) then
+      return 'blocked', tonumber(state.blocked_until)
+    end
+    -- The block is over: one call goes first, and the others follow when it has been answered.
+    redis.call('HDEL', k.state, 'blocked_until')
+    redis.call('HSET', k.state, 'probing', 'next')
+    state.probing = 'next'
+  elseif state.probing and state.probing ~= 'next' then
+    if redis.call('HEXISTS', k.inflight, state.probing) == 1 then
+      return 'probing'
+    end
+    state.probing = 'next'  -- the probe's worker died
+  end
+end
+local closed_why, closed_until = closed()
+
+-- The waiting source that has used the least, passing over paused ones. The system's own jobs make no calls: they go first, and
+-- whatever is closed or paused.
 local function next_source(lane)
+  if lane == 0 and redis.call('ZSCORE', k.sources[1], SYSTEM) then
+    return SYSTEM
+  end
+  if closed_why or state['paused:lane:' .. lane] then
+    return nil
+  end
   for _, source in ipairs(redis.call('ZRANGE', k.sources[lane + 1], 0, 99)) do
     if not state['paused:source:' .. source] then
       return source
@@ -312,48 +343,46 @@ local function wait(at, why, held)
   return {'wait', math.min(math.max(1, ms), config.idle), why, held}
 end
 
-if state.halt then
-  return {'wait', config.idle, 'halted', 0}
-end
-if state.paused then
-  return {'wait', config.idle, 'paused', 0}
-end
-if state.blocked_until then
-  local until_ms = tonumber(state.blocked_until)
-  if now < until_ms then
-    return wait(until_ms, 'blocked', 0)
+-- Strict order; but when higher lanes have gone before waiting lower ones for so many times in a row, the lowest goes first for once.
+local guarded = config.guard > 0 and tonumber(state.passed or 0) >= config.guard
+
+local function lane_waits(from)
+  for lane = from, 2 do
+    if next_source(lane) then
+      return true
+    end
   end
-  -- The block is over: one call goes first, and the others follow when it has been answered.
-  redis.call('HDEL', k.state, 'blocked_until')
-  redis.call('HSET', k.state, 'probing', 'next')
-  state.probing = 'next'
+  return false
 end
-if state.probing and state.probing ~= 'next' then
-  if redis.call('HEXISTS', k.inflight, state.probing) == 1 then
-    return {'wait', config.idle, 'probing', 0}
+
+local function count_passed(lane)
+  if lane_waits(lane + 1) then
+    redis.call('HINCRBY', k.state, 'passed', 1)
+  elseif state.passed then
+    redis.call('HDEL', k.state, 'passed')
   end
-  state.probing = 'next'
 end
 
 local earliest, why, held = nil, nil, nil
-for lane = 0, 2 do
-  if not state['paused:lane:' .. lane] then
-    local taken, at, reason = try(lane)
-    if taken then
-      if last and (redis.call('ZCARD', k.groups) > 0 or redis.call('ZCARD', k.due) > 0) then
-        redis.call('HDEL', k.state, 'alarm_at', 'alarm_by')
-        if redis.call('LLEN', k.bell) == 0 then
-          redis.call('RPUSH', k.bell, 1)  -- this worker is full: the next one takes over the watch
-        end
+for _, lane in ipairs(guarded and {2, 1, 0} or {0, 1, 2}) do
+  local taken, at, reason = try(lane)
+  if taken then
+    if taken.source ~= SYSTEM then
+      count_passed(lane)
+    end
+    if last and (redis.call('ZCARD', k.groups) > 0 or redis.call('ZCARD', k.due) > 0) then
+      redis.call('HDEL', k.state, 'alarm_at', 'alarm_by')
+      if redis.call('LLEN', k.bell) == 0 then
+        redis.call('RPUSH', k.bell, 1)  -- this worker is full: the next one takes over the watch
       end
-      return answer(taken)
     end
-    if at and (not earliest or at < earliest) then
-      earliest, why, held = at, reason, held or lane
-    end
-    if reason == 'limit' then
-      break  -- a lower lane must not take what a higher one is waiting for
-    end
+    return answer(taken)
+  end
+  if at and (not earliest or at < earliest) then
+    earliest, why, held = at, reason, math.min(held or lane, lane)
+  end
+  if reason == 'limit' and not guarded then
+    break  -- a lower lane must not take what a higher one is waiting for
   end
 end
 
@@ -371,9 +400,12 @@ if earliest then
   redis.call('HSET', k.state, 'quiet_until', quiet, 'quiet_from', held)
 end
 
+if closed_why then
+  earliest, why, held = closed_until, closed_why, 0
+end
 local next_due = redis.call('ZRANGE', k.due, 0, 0, 'WITHSCORES')[2]
 if next_due and (not earliest or tonumber(next_due) < earliest) then
-  earliest, why, held = math.max(now + 1, tonumber(next_due)), 'due', 3
+  earliest, why, held = math.max(now + 1, tonumber(next_due)), why or 'due', held or 3
 end
 local next_lease = redis.call('ZRANGE', k.leases, 0, 0, 'WITHSCORES')[2]
 if next_lease and (not earliest or tonumber(next_lease) < earliest) then
@@ -382,4 +414,4 @@ end
 if earliest then
   return wait(earliest, why, held)
 end
-return {'wait', config.idle, 'idle', 3}
+return {'wait', config.idle, why or 'idle', held or 3}

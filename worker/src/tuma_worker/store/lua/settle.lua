@@ -4,7 +4,8 @@
 --       then one list per limit, then one key per provider id, then the intents
 -- ARGV  1 batch id  2 JSON: {limits, grace, permit: 'ended'|'void'|'grace', maxlen, ends, retention, keep, phase, code,
 --         provider_id, verdicts: [{target, allowed, evidence, reason}], retry: ms, group: for those that go back, or null, resolve: ms, block: ms,
---         halt: JSON or null, probe_ok}
+--         halt: JSON or null, probe_ok,
+--         left: {limit name: what the provider says is left of it}}
 --       3... key index, short id, number, verdict index, provider id for each recipient; those of one intent stand together
 -- Returns 'settled', or 'lost' where the lease is gone: then nothing is changed and the answer must be offered as evidence.
 --
@@ -36,6 +37,20 @@ for i = 3, #ARGV, 5 do
     allowed = verdict.allowed, evidence = verdict.evidence, reason = verdict.reason, batch = batch, provider_id = ARGV[i + 4]}
 end
 local c = {now = now, events = KEYS[14], maxlen = header.maxlen, ends = header.ends, retention = header.retention}
+-- The provider counts less left than we do: somebody else uses the key. What they used counts here from now on like calls of the lowest
+-- lane, so that floors stay whole. It never counts the other way: every call of ours counts here for at least as long as there.
+for _, limit in ipairs(limits) do
+  local left = header.left and header.left[limit.name]
+  if left then
+    local used = permits_used(k.used, limit, now)
+    local strange = math.min(limit.count, limit.count - used[1] - used[2] - used[3] - left)
+    if strange > 0 then
+      permits_count(k.used, {limit}, 2, {calls = strange, messages = strange}, 1)
+      permits_end({limit}, 2, {calls = strange, messages = strange}, now)
+    end
+  end
+end
+
 local put_off = header.resolve
 for i, result in ipairs(move_all(c, items)) do
   if result == 'moved' and items[i].target == 'queued' then
@@ -52,7 +67,7 @@ for i = 15 + #limits, 14 + #limits + header.provider_ids do
 end
 
 if header.resolve then
-  redis.call('ZADD', k.due, now + header.resolve, table.concat({held.lane, held.source, 'resolve.0.1.' .. batch, batch}, '|'))
+  redis.call('ZADD', k.due, now + header.resolve, table.concat({0, '~', 'resolve.0.1.' .. batch, batch}, '|'))
 end
 if put_off then
   held_wake(k)  -- it may be the next one due: whoever holds the alarm must look again

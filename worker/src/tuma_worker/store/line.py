@@ -1,0 +1,146 @@
+"""A queue as operators look at it: who waits in which lane, how full the windows are, and what stands in the way."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from tuma_producer.contract.holds import holds
+from tuma_producer.contract.keys import AccountKeys
+from tuma_producer.contract.reading import texts
+from tuma_producer.contract.wire import LANES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from redis import Redis
+
+    from tuma_producer.contract.keys import QueueKeys
+
+SYSTEM = "~"  # the source of the system's own jobs
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """One source in one lane: its ready jobs, the groups they are in, and since when the oldest (Unix ms) could have gone."""
+
+    lane: str
+    source: str
+    jobs: int
+    groups: int
+    oldest: int
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One limit: `used` of `count` per `seconds` count now; `set_by` says who changed it while running, None where nobody did."""
+
+    name: str
+    unit: str
+    count: float
+    seconds: float
+    used: float
+    set_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A queue at one moment. `later` jobs wait for a time, `backlog_seconds` is what the allowance needs for those that are ready.
+
+    `next_permit` is when the next call may start as far as the last claim knew (Unix ms); None where nothing holds one back.
+    """
+
+    queue: str
+    now: int
+    waiting: tuple[Waiting, ...]
+    later: int
+    in_flight: int
+    windows: tuple[Window, ...]
+    holds: tuple[str, ...]
+    next_permit: int | None
+    backlog_seconds: float
+
+
+def look(redis: Redis, account: str, operation: str = "send") -> Line:
+    """Look at a queue. Changes nothing."""
+    keys = AccountKeys(account)
+    queue = keys.queue(operation)
+    pipeline = redis.pipeline(transaction=False)
+    pipeline.time()
+    pipeline.hgetall(queue.state)
+    pipeline.hgetall(queue.used)
+    pipeline.hget(keys.profile, "queue")
+    pipeline.zcard(queue.due)
+    pipeline.zcard(queue.leases)
+    for lane in range(len(LANES)):
+        pipeline.zrange(queue.sources(lane), 0, -1)
+    (seconds, micros), raw_state, raw_used, profile, later, in_flight, *sources = pipeline.execute()
+    now = seconds * 1000 + micros // 1000
+    state, used = texts(raw_state), texts(raw_used)
+    config: dict[str, Any] = json.loads(profile) if profile else {"limits": [], "batch_max": 1}
+    waiting = tuple(_waiting(redis, queue, sources))
+    windows = tuple(_window(redis, queue, limit, state=state, used=used, now=now) for limit in config["limits"])
+    return Line(
+        queue=f"{account}.{operation}",
+        now=now,
+        waiting=waiting,
+        later=later,
+        in_flight=in_flight,
+        windows=windows,
+        holds=_holds(state, waiting, now),
+        next_permit=_next_permit(state, now),
+        backlog_seconds=_backlog(waiting, windows, config["batch_max"]),
+    )
+
+
+def _waiting(redis: Redis, queue: QueueKeys, sources: list[list[bytes]]) -> Iterator[Waiting]:
+    for lane, names in enumerate(sources):
+        for name in map(bytes.decode, names):
+            place = f"{lane}|{name}|"
+            span = (f"[{place}".encode(), b"[" + place.encode() + b"\xff")
+            pipeline = redis.pipeline(transaction=False)
+            pipeline.zlexcount(queue.entries, *span)
+            pipeline.zlexcount(queue.groups, *span)
+            pipeline.zrangebylex(queue.groups, *span, start=0, num=1)
+            jobs, groups, first = pipeline.execute()
+            if first:
+                yield Waiting(LANES[lane], name, jobs, groups, int(first[0].decode()[len(place) :].partition("|")[0], 16))
+
+
+def _window(
+    redis: Redis, queue: QueueKeys, limit: Mapping[str, Any], *, state: Mapping[str, str], used: Mapping[str, str], now: int
+) -> Window:
+    name = limit["name"]
+    count, window, set_by = float(limit["count"]), int(limit["window"]), None
+    if f"limit:{name}" in state:
+        changed_count, changed_window, _at, set_by = state[f"limit:{name}"].split(" ", 3)
+        count, window = float(changed_count), int(changed_window)
+    slots = cast("list[bytes]", redis.lrange(queue.window(name), 0, -1))
+    counted = sum(float(used.get(f"{name}|{lane}", 0)) for lane in range(len(LANES)))
+    return Window(name, limit["unit"], count, window / 1000, counted - _over(slots, now - window), set_by)
+
+
+def _over(slots: list[bytes], before: int) -> float:
+    """The weight of ended calls that have stopped counting, which the next claim will take off."""
+    parts = [slot.decode().split(":") for slot in slots]
+    return sum(sum(map(float, weights)) for ended, *weights in parts if int(ended) <= before)
+
+
+def _holds(state: Mapping[str, str], waiting: tuple[Waiting, ...], now: int) -> tuple[str, ...]:
+    places = [(LANES.index(one.lane), one.source) for one in waiting if one.source != SYSTEM] or [(0, "")]
+    found = [hold for lane, source in places for hold in holds(state, lane=lane, source=source, now_ms=now)]
+    return tuple(dict.fromkeys(found))
+
+
+def _next_permit(state: Mapping[str, str], now: int) -> int | None:
+    known = [int(float(state[name])) for name in ("blocked_until", "quiet_until") if name in state]
+    return max((at for at in known if at > now), default=None)
+
+
+def _backlog(waiting: tuple[Waiting, ...], windows: tuple[Window, ...], batch_max: int) -> float:
+    jobs = sum(one.jobs for one in waiting if one.source != SYSTEM)
+    groups = sum(one.groups for one in waiting if one.source != SYSTEM)
+    needed = {"messages": jobs, "calls": max(groups, math.ceil(jobs / max(1, batch_max)))}
+    return round(max((needed[one.unit] * one.seconds / one.count for one in windows), default=0.0), 1)

@@ -1,0 +1,88 @@
+"""What operators may put in a queue's way, or change about it, while it runs. Who did it and when is kept beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tuma_producer.contract.keys import AccountKeys
+from tuma_producer.contract.wire import EVENTS_KEPT, LANES
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+    from tuma_producer.contract.keys import QueueKeys
+    from tuma_worker.core.limits import Limit
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a pause covers: a whole queue, or one lane or one source of it."""
+
+    lane: str | None = None
+    source: str | None = None
+
+    @property
+    def field(self) -> str:
+        """Where the queue's state says so."""
+        if self.lane is not None:
+            return f"paused:lane:{LANES.index(self.lane)}"
+        return "paused" if self.source is None else f"paused:source:{self.source}"
+
+    def __str__(self) -> str:
+        return self.lane or self.source or "everything"
+
+
+@dataclass(frozen=True, slots=True)
+class Steering:
+    """The steering of one queue, in the name of `by`."""
+
+    redis: Redis
+    account: str
+    operation: str
+    by: str
+
+    def pause(self, scope: Scope) -> None:
+        """Let no further call of this scope start. Calls in flight end; jobs keep their places; pausing again changes who did."""
+        self._write(scope.field, self._signed("1"), "paused", str(scope))
+
+    def resume(self, scope: Scope) -> bool:
+        """Let the scope go again. False where it was not paused."""
+        if not self.redis.hexists(self._queue.state, scope.field):
+            return False
+        self._write(scope.field, None, "resumed", str(scope))
+        return True
+
+    def set_limit(self, limit: Limit) -> None:
+        """Use this count and window for the limit of that name, from the next claim on, in every worker."""
+        value = self._signed(f"{limit.count:.17g} {round(limit.window * 1000)}")
+        self._write(f"limit:{limit.name}", value, "limit-set", f"{limit.name} {limit}")
+
+    def unset_limit(self, name: str) -> bool:
+        """Go back to what the workers are configured with. False where the limit was not set here."""
+        if not self.redis.hexists(self._queue.state, f"limit:{name}"):
+            return False
+        self._write(f"limit:{name}", None, "limit-unset", name)
+        return True
+
+    @property
+    def _queue(self) -> QueueKeys:
+        return AccountKeys(self.account).queue(self.operation)
+
+    def _signed(self, value: str) -> str:
+        seconds, micros = self.redis.time()
+        return f"{value} {seconds * 1000 + micros // 1000} {self.by}"
+
+    def _write(self, field: str, value: str | None, event: str, what: str) -> None:
+        """Change the state and tell of it in one step, and wake a consumer: what its alarm was set by may no longer hold."""
+        pipeline = self.redis.pipeline(transaction=True)
+        if value is None:
+            pipeline.hdel(self._queue.state, field)
+        else:
+            pipeline.hset(self._queue.state, field, value)
+        pipeline.hdel(self._queue.state, "quiet_until", "quiet_from", "alarm_at", "alarm_by")
+        pipeline.rpush(self._queue.bell, 1)
+        pipeline.xadd(
+            AccountKeys(self.account).events, {"e": event, "w": what, "by": self.by}, maxlen=EVENTS_KEPT, approximate=True
+        )
+        pipeline.execute()
