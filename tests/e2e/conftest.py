@@ -1,148 +1,25 @@
-"""The command line as people use it: run within the test, or as a process of its own where it has to run on."""
+"""The command line as people use it, and houses to use it in."""
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import signal
-import subprocess
-import sys
-import threading
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from redis import Redis
 from tests.support import servers
-from typer.testing import CliRunner
+from tests.support.houses import House, open_house
+from tests.support.programs import Ran, Running, Tuma
+from tests.support.sandbox import QUICK
 
-from tuma_worker.cli import app
 from tuma_worker.store import accounts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PATIENCE = 30.0
+__all__ = ["QUICK", "House", "Ran", "Running", "Tuma", "account"]
+
 SANDBOX_KEY = "sk_test_Sandbox0000000000000000000000000"
 WRONG_KEY = "sk_test_Wrong000000000000000000000000000"
-QUICK = {"steps": {"queued": 0.0, "processing": 0.01, "sent": 0.02, "final": 0.02}}
-
-
-@dataclass(frozen=True)
-class Ran:
-    """What a command has said, and its exit status."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:  # noqa: ANN401 - whatever the command writes
-        """Its only line of output, as JSON."""
-        return json.loads(self.out)
-
-    @property
-    def jsons(self) -> list[dict[str, Any]]:
-        """Its lines of output, each as JSON."""
-        return [json.loads(line) for line in self.out.splitlines()]
-
-
-class Tuma:
-    """The command line with an environment."""
-
-    def __init__(self, **environment: str) -> None:
-        self.environment = environment
-
-    def __call__(self, *arguments: str, stdin: str | bytes | None = None, **environment: str) -> Ran:
-        """Run a command that ends by itself, within the test."""
-        result = CliRunner().invoke(app, list(arguments), input=stdin, env={**self.environment, **environment})
-        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-        return Ran(result.exit_code, result.stdout, result.stderr)
-
-    def send(self, *arguments: str) -> str:
-        """Send one message and return its id."""
-        ran = self("send", "--json", "--message", "hello", "--to", "+243990000001", *arguments)
-        assert ran.status == 0, ran.err
-        return str(ran.json["id"])
-
-    def start(self, *arguments: str, **environment: str) -> Running:
-        """Start a command as a process of its own."""
-        plain = {name: value for name, value in os.environ.items() if not name.startswith("TUMA_")}
-        return Running(arguments, {**plain, **self.environment, **environment})
-
-
-class Running:
-    """A command that runs. What it says, on either stream, is read as it comes."""
-
-    def __init__(self, arguments: tuple[str, ...], environment: dict[str, str]) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tuma_worker.cli", *arguments],
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        self.said: list[str] = []
-        self._changed = threading.Condition()
-        self._ended = False
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        with self.process.stdout as output:
-            for line in output:
-                self._note(line.rstrip("\n"))
-        with self._changed:
-            self._ended = True
-            self._changed.notify_all()
-
-    def _note(self, line: str) -> None:
-        with self._changed:
-            self.said.append(line)
-            self._changed.notify_all()
-
-    def until(self, words: str) -> str:
-        """The first line with these words, once it is there."""
-        with self._changed:
-            assert self._changed.wait_for(lambda: self._line(words) or self._ended, PATIENCE), self.said
-            found = self._line(words)
-        assert found is not None, self.said
-        return found
-
-    def _line(self, words: str) -> str | None:
-        return next((line for line in self.said if words in line), None)
-
-    def hear(self, text: str) -> None:
-        """Write to its standard input."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(text)
-        self.process.stdin.flush()
-
-    def end(self, how: signal.Signals) -> int:
-        """Send a signal and return the exit status."""
-        self.process.send_signal(how)
-        return self.ended()
-
-    def ended(self) -> int:
-        """Close its standard input and return the exit status."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self._reader.join(PATIENCE)
-        return self.process.wait(PATIENCE)
-
-    def kill(self) -> None:
-        """End it and its children at once."""
-        with contextlib.suppress(ProcessLookupError):  # it may have ended by itself
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-        assert self.process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # what it has not read any more
-            self.process.stdin.close()
-        self._reader.join(PATIENCE)
 
 
 def account(base_url: str, **more: object) -> dict[str, object]:
@@ -174,31 +51,10 @@ def tuma(redis: Redis, server: servers.Server) -> Tuma:
     return Tuma(TUMA_REDIS_URL=server.url)
 
 
-@dataclass(frozen=True)
-class House:
-    """All of Tuma, started from the command line: the sandbox, a gateway and a worker, and the command line beside them."""
-
-    tuma: Tuma
-    sandbox_url: str
-
-
 @pytest.fixture(scope="module")
 def house(server: servers.Server) -> Iterator[House]:
     """A house with the accounts `lisoloo-main` and `lisoloo-wrong`, whose key the provider does not know."""
-    sandbox = Tuma().start("sandbox", "--port", "0", "--config", json.dumps(QUICK))
-    running = [sandbox]
-    try:
-        url = sandbox.until("listening").split()[-1]
-        port = servers.closed_port()
-        tuma = Tuma(
-            TUMA_REDIS_URL=server.url,
-            TUMA_PUBLIC_URL=f"http://127.0.0.1:{port}",
-            TUMA_LOG_FORMAT="json",
-            TUMA_ACCOUNTS=json.dumps({"lisoloo-main": account(url), "lisoloo-wrong": account(url, api_key=WRONG_KEY)}),
-        )
-        running += [tuma.start("gateway", "--port", str(port)), tuma.start("worker", "--threads", "2")]
-        running[1].until("gateway.started")
-        yield House(tuma, url)
-    finally:
-        for one in running:
-            one.kill()
+    settings = {"lisoloo-main": {"provider": "lisoloo"}, "lisoloo-wrong": {"provider": "lisoloo", "api_key": WRONG_KEY}}
+    with open_house(server, settings) as found:
+        found.start("worker", "--threads", "2")
+        yield found

@@ -13,7 +13,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from redis import Redis
 
 from tuma_producer import Producer, Send
 from tuma_producer.contract import scripts as contract_scripts
@@ -30,12 +29,15 @@ from tuma_worker.store import accounts, attempts
 from tuma_worker.store.attempts import Attempts, Begun, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping
+
+    from redis import Redis
 
     from tuma_worker.core.answers import Answer
 
 ACCOUNT = "lisoloo-main"
 CLOCK = "tuma:test:clock"
+SECRET = "unguessable"  # of an attempt's callback
 NEW_YEAR = 1_800_000_000_000  # Unix ms at which virtual time begins
 _REAL_CLOCK = contract_scripts._text("tuma_producer.contract", "clock")
 _VIRTUAL_CLOCK = f"local function clock()\n  return math.floor(redis.call('GET', '{CLOCK}') / 1000)\nend\n"
@@ -51,7 +53,7 @@ def messages(count: float, window: float) -> Limit:
     return Limit(f"messages-{window:g}s", Counted.MESSAGES, count, window)
 
 
-def queue_of(*limits: Limit, **more: Any) -> QueueConfig:
+def queue_of(*limits: Limit, **more: Any) -> QueueConfig:  # noqa: ANN401 - fields of what is made
     """A queue with these limits that may use them at once, unless `more` says otherwise."""
     return QueueConfig(**{"account": ACCOUNT, "operation": "send", "limits": limits, "cold_start": "burst", **more})
 
@@ -98,14 +100,14 @@ class Driver:
 
     # ------------------------------------------------------------------------------------------------ the producer's side
 
-    def enqueue(self, *to: str, source: str = "billing", **more: Any) -> str:
+    def enqueue(self, *to: str, source: str = "billing", **more: Any) -> str:  # noqa: ANN401 - fields of what is made
         """Accept one send and return its short id. A text of its own, unless one is given."""
         self._texts += 1
         send = Send(**{"account": self.queue.account, "to": list(to) or [number(0)], "message": text(1, str(self._texts)), **more})
         receipt = Producer(self.redis, source=source).enqueue(send)
         return receipt.id.rpartition(".")[2]
 
-    def enqueue_singles(self, count: int, first: int = 0, **more: Any) -> list[str]:
+    def enqueue_singles(self, count: int, first: int = 0, **more: Any) -> list[str]:  # noqa: ANN401 - fields of what is made
         """Accept so many sends to one recipient each, none of which may share a call."""
         return [self.enqueue(number(first + index), **more) for index in range(count)]
 
@@ -126,24 +128,22 @@ class Driver:
         assert isinstance(found, Wait), found
         return found
 
-    def begin(self, batch: Claim, token: str = "token") -> Begun | None:
+    def begin(self, batch: Claim, token: str = SECRET) -> Begun | None:
         targets = [target_of(job.subject) for job in batch.jobs]
         return self.attempts.begin(batch.batch_id, token, targets, lane=batch.lane, source=batch.source, group=batch.group)
 
-    def settle(self, batch: Claim, answer: Answer | NextStep | None = None, policy: Policy | None = None) -> bool:
-        """Settle with what follows from an answer (accepted where none is given)."""
+    def settle(self, batch: Claim, answer: Answer | NextStep | None = None, left: Mapping[str, int] | None = None) -> bool:
+        """Settle with what follows from an answer (accepted where none is given); delays are the longest possible."""
         targets = [target_of(job.subject) for job in batch.jobs]
-        step = answer if isinstance(answer, NextStep) else self.step(answer, targets, policy)
-        return self.attempts.settle(batch.batch_id, targets, step, group=batch.group)
-
-    def step(self, answer: Answer | None, targets: Sequence[Target], policy: Policy | None = None) -> NextStep:
-        to = [target.number for target in targets]
-        return next_step(answer or Accepted("provider-1"), to, 1, policy or Policy(), lambda most: most)
+        if not isinstance(answer, NextStep):
+            to = [target.number for target in targets]
+            answer = next_step(answer or Accepted("provider-1"), to, 1, Policy(), lambda most: most)
+        return self.attempts.settle(batch.batch_id, targets, answer, group=batch.group, left=left)
 
     def release(self, batch: Claim, how: Release = Release.BACK, delay: float = 0.0) -> bool:
         return release(self.redis, self.queue, batch.batch_id, how, delay=delay)
 
-    def send(self, **more: Any) -> Claim:
+    def send(self, **more: Any) -> Claim:  # noqa: ANN401 - fields of what is made
         """Claim, begin and settle one batch that the provider accepts."""
         batch = self.taken(**more)
         assert self.begin(batch) is not None
@@ -193,7 +193,7 @@ class Driver:
 
     def server_ms(self) -> int:
         """The server's time in Unix milliseconds."""
-        seconds, micros = cast("tuple[int, int]", self.redis.time())
+        seconds, micros = self.redis.time()
         return int(seconds) * 1000 + int(micros) // 1000
 
     def until(self, milliseconds: float) -> None:
@@ -240,8 +240,10 @@ def virtual_clock(redis: Redis) -> Iterator[VirtualClock]:
                 patch.setattr(module, name, _virtual(getattr(module, name)))
         clock = VirtualClock(redis)
         clock.set(clock.now)
-        yield clock
-        redis.delete(CLOCK)
+        try:
+            yield clock
+        finally:
+            redis.delete(CLOCK)
 
 
 def _virtual(script: contract_scripts.Script) -> contract_scripts.Script:

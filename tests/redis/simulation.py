@@ -9,10 +9,12 @@ import heapq
 from collections import deque
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from itertools import count, cycle
 from typing import TYPE_CHECKING
 
 from tests.redis.driver import GIVEN_UP, NEVER_LEFT, SUBMIT
+
 from tuma_worker.core.limits import Counted
 from tuma_worker.queue.scripts import Claim, Release, Wait, Why, renew
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from tests.redis.driver import Driver, VirtualClock
+
     from tuma_worker.core.limits import Limit
 
 SECOND = 1_000_000  # microseconds
@@ -108,7 +111,7 @@ class Simulation:
     on_permit: Callable[[Claim], None] | None = None
 
     def __post_init__(self) -> None:
-        self._heap: list[tuple[int, int, Callable[[], None]]] = []
+        self._heap: list[tuple[int, int, Callable[[], object]]] = []
         self._order = count()
         self._dealt = cycle(self.fates)
         self._processes = [Process(f"process-{index}", free) for index, free in enumerate(self.threads)]
@@ -116,9 +119,9 @@ class Simulation:
         self.start = self.clock.now
         self.timer_refusals = 0
         for process in self._processes:
-            self.at(0, lambda process=process: self._claim_all(process))  # type: ignore[misc] # a default binds the loop's value
+            self.at(0, partial(self._claim_all, process))
 
-    def at(self, delay: int, act: Callable[[], None]) -> None:
+    def at(self, delay: int, act: Callable[[], object]) -> None:
         """Act `delay` microseconds from now."""
         heapq.heappush(self._heap, (self.clock.now + max(0, delay), next(self._order), act))
 

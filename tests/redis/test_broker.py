@@ -1,4 +1,4 @@
-"""The broker under a real `dramatiq.Worker`: our claims and ordinary actors run, an idle worker is quiet, and Redis may go and come."""
+"""The broker under a real `dramatiq.Worker`: our claims and ordinary actors run, an idle worker is quiet, and Redis may go."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from tests.redis.driver import Driver, calls, number, numbers, queue_of
 from tests.support import servers
+
 from tuma_producer.contract.connection import connect
 from tuma_worker.queue.broker import TumaBroker
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
     from tests.support.servers import Server
+
     from tuma_worker.queue.config import QueueConfig
     from tuma_worker.queue.leases import Held
 
@@ -310,7 +312,7 @@ def test_a_worker_that_stops_waits_for_what_has_started_and_claims_nothing_more(
         blocked(driver.redis)
         stopping = threading.Thread(target=worker.stop)
         stopping.start()
-        until(lambda: next(iter(broker._consumers.values()))._resting.is_set())
+        until(next(iter(broker._consumers.values()))._resting.is_set)
         later = driver.enqueue(number(1))
         assert driver.state_of(intent, number(0)) == "queued"
         go_on.set()
@@ -340,7 +342,7 @@ def test_an_idle_worker_stops_at_once(driver: Driver, broker: TumaBroker, *, rec
         assert time.monotonic() - began < LONG_IDLE / 12
 
 
-# -------------------------------------------------------------------------------------------------------------- Redis comes and goes
+# ------------------------------------------------------------------------------------------------------------- Redis comes and goes
 
 
 @dataclass

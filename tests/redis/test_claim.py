@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.redis.driver import Driver, VirtualClock, calls, number, numbers, queue_of, text, virtual_clock
+
 from tuma_worker.queue.scripts import Release, Why, push
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def test_sends_with_the_same_text_and_sender_share_a_call(redis: Redis) -> None:
     "difference",
     [{"message": "Another text"}, {"sender_id": "KITOKO"}, {"coalesce": False}, {"source": "shop"}, {"priority": "otp"}],
 )
-def test_what_differs_does_not_share_a_call(redis: Redis, difference: dict[str, object]) -> None:
+def test_what_differs_does_not_share_a_call(redis: Redis, difference: dict[str, Any]) -> None:
     driver = Driver(redis, queue_of(batch_max=10))
     driver.enqueue(number(1), message="A text")
     driver.enqueue(number(2), **{"message": "A text", **difference})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from tests.redis.driver import GIVEN_UP, NEVER_LEFT, SUBMIT, Driver, calls, messages, number, numbers, queue_of, text, virtual_clock
 from tests.redis.simulation import SECOND, Fate, Simulation
+
 from tuma_worker.core.answers import Rejected, TryLater
 from tuma_worker.core.limits import Counted
 from tuma_worker.queue.scripts import Claim, Release
@@ -18,11 +20,12 @@ from tuma_worker.queue.scripts import Claim, Release
 if TYPE_CHECKING:
     from redis import Redis
     from tests.redis.driver import VirtualClock
+
     from tuma_worker.core.limits import Limit
 
 LONG = bool(os.environ.get("TUMA_TEST_LONG"))
 property_settings = settings(
-    max_examples=1000 if LONG else 40,
+    max_examples=1000 if LONG else 60,
     deadline=None,
     derandomize=not LONG,
     phases=(Phase.explicit, Phase.generate, *((Phase.shrink,) if LONG else ())),  # explaining takes minutes, shrinking too
@@ -40,10 +43,18 @@ def sources_of(driver: Driver, count: int) -> str:
 
 
 def test_a_lower_lane_moves_only_when_every_higher_one_is_empty(redis: Redis) -> None:
-    driver = Driver(redis, queue_of())
+    driver = Driver(redis, queue_of(guard=0))
     for lane in reversed(LANES):
         driver.enqueue_singles(2, priority=lane)
     assert [driver.send().lane for _ in range(6)] == [0, 0, 1, 1, 2, 2]
+
+
+def test_the_lowest_waiting_lane_gets_its_guard_and_no_more(redis: Redis) -> None:
+    driver = Driver(redis, queue_of(guard=0.1))
+    driver.enqueue_singles(40, priority="otp")
+    driver.enqueue_singles(5, 50, priority="transactional")
+    driver.enqueue_singles(1, 60, priority="bulk")
+    assert [index for index in range(33) if driver.send().lane > 0] == [10, 21, 32]
 
 
 def test_a_lower_lane_does_not_take_what_a_higher_one_is_waiting_for(redis: Redis) -> None:
@@ -120,8 +131,8 @@ def test_what_floors_keep_is_never_taken(
 
         simulation.on_permit = within
         for index, (at, lane, recipients, segments) in enumerate(work):
-            simulation.at(at, lambda i=index, lane=lane, n=recipients, s=segments: driver.enqueue(  # type: ignore[misc] # the defaults bind the loop's values
-                *numbers(n, 10 * i), message=text(s, str(i % 3)), priority=lane))  # fmt: skip
+            to, message = numbers(recipients, 10 * index), text(segments, str(index % 3))
+            simulation.at(at, partial(driver.enqueue, *to, message=message, priority=lane))
         simulation.run(60)
     assert simulation.claims
 
@@ -217,10 +228,11 @@ class Line:
             self._check(found, before)
             self.held.append(found)
 
-    def _entries(self) -> list[tuple[str, str, str, str, str]]:
-        return [tuple(raw.decode().split("|")) for raw in self.driver.redis.zrange(self.driver.queue.keys.entries, 0, -1)]  # type: ignore[misc, union-attr] # a list of five parts each
+    def _entries(self) -> list[tuple[str, ...]]:
+        found = cast("list[bytes]", self.driver.redis.zrange(self.driver.queue.keys.entries, 0, -1))
+        return [tuple(member.decode().split("|")) for member in found]
 
-    def _check(self, batch: Claim, before: list[tuple[str, str, str, str, str]]) -> None:
+    def _check(self, batch: Claim, before: list[tuple[str, ...]]) -> None:
         assert not [entry for entry in before if int(entry[0]) < batch.lane], "a higher lane was waiting"
         _, segments, most, _ = batch.group.split(".", 3)
         subjects = [job.subject for job in batch.jobs]
@@ -286,7 +298,14 @@ class Line:
 
 WHAT = ("accepted", "accepted", "never left", "given up", "later", "bisected", "blamed", "put back", "die before", "die after")
 steps = st.one_of(
-    st.tuples(st.just("accept"), st.sampled_from(LANES), st.sampled_from("ab"), st.integers(1, 7), st.integers(0, 6), st.sampled_from("xy")),
+    st.tuples(
+        st.just("accept"),
+        st.sampled_from(LANES),
+        st.sampled_from("ab"),
+        st.integers(1, 7),
+        st.integers(0, 6),
+        st.sampled_from("xy"),
+    ),
     st.tuples(st.just("claim")),
     st.tuples(st.just("claim")),
     st.tuples(st.just("act"), st.integers(0, 9), st.sampled_from(WHAT)),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.redis.driver import Driver, VirtualClock, calls, number, numbers, queue_of, virtual_clock
+
 from tuma_worker.queue.config import CRASHES_TOLERATED
 from tuma_worker.queue.leases import Held, Leases
 from tuma_worker.queue.scripts import Claim, Release, push, renew
@@ -91,7 +92,7 @@ def test_a_worker_that_dies_after_begin_leaves_a_job_to_resolve_and_nothing_to_s
     driver.begin(batch)
     clock.forward(LEASE + 0.001)
     found = driver.taken()
-    assert (found.actor, found.lane, found.source) == ("resolve", batch.lane, batch.source)
+    assert found.actor == "resolve"
     assert [job.subject for job in found.jobs] == [batch.batch_id]
     driver.release(found, Release.DONE)
     driver.refused()

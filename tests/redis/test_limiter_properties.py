@@ -8,6 +8,7 @@ the provider may have read it.
 from __future__ import annotations
 
 import os
+from functools import partial
 from math import floor
 from typing import TYPE_CHECKING, Any
 
@@ -17,26 +18,33 @@ from hypothesis import strategies as st
 from pyrate_limiter import InMemoryBucket, Rate, RateItem
 from tests.redis.driver import Driver, calls, messages, number, queue_of, text, virtual_clock
 from tests.redis.simulation import SECOND, End, Fate, Simulation, most_in_a_fixed_window, most_in_a_window
+
 from tuma_worker.core.limits import Counted
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from redis import Redis
+
     from tuma_worker.core.limits import Limit
     from tuma_worker.queue.config import QueueConfig
     from tuma_worker.queue.scripts import Wait
 
-    from collections.abc import Callable
-
     OnWait = Callable[[Simulation, Wait], None]
 
 LONG = bool(os.environ.get("TUMA_TEST_LONG"))
-property_settings = settings(
-    max_examples=2000 if LONG else 60,
+_profile = settings(
     deadline=None,
     derandomize=not LONG,
     phases=(Phase.explicit, Phase.generate, *((Phase.shrink,) if LONG else ())),  # explaining takes minutes, shrinking too
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
+
+
+def examples(count: int) -> settings:
+    """So many examples, always the same; many more, and new ones, where TUMA_TEST_LONG is set."""
+    return settings(_profile, max_examples=20 * count if LONG else count)
+
 
 WINDOWS = (0.2, 1.0, 7.3, 60.0, 3600.0)
 OFFSETS = (0.0, 0.25, 0.5, 0.9)
@@ -106,7 +114,7 @@ def accept(driver: Driver, first: int, one: dict[str, Any]) -> None:
 
 
 def simulate(
-    redis: Redis, queue: QueueConfig, work: list[tuple[float, dict[str, Any]]], fated: list[Fate], threads: tuple[int, ...],
+    redis: Redis, queue: QueueConfig, work: list[tuple[float, dict[str, Any]]], fated: list[Fate], threads: tuple[int, ...], *,
     knocks: tuple[int, ...] = (), most_claims: int = 250, on_wait: OnWait | None = None,
     seconds: float | None = None,
 ) -> Simulation:  # fmt: skip
@@ -121,7 +129,7 @@ def simulate(
             simulation.at(knock, simulation.knock)
         longest = max((limit.window for limit in queue.limits), default=1.0)
         for first, (at, one) in enumerate(work):
-            simulation.at(round(at * longest * SECOND), lambda first=first, one=one: accept(driver, first, one))  # type: ignore[misc] # the defaults bind the loop's values
+            simulation.at(round(at * longest * SECOND), partial(accept, driver, first, one))
         simulation.run(6 * longest + 120 if seconds is None else seconds)
     return simulation
 
@@ -141,7 +149,7 @@ def somebody_elses_limiter_agrees(simulation: Simulation, limit: Limit) -> bool:
     return all(bucket.put(RateItem("call", one.at, weight=one.weight(limit))) for one in line)
 
 
-@property_settings
+@examples(100)
 @given(
     data=st.data(),
     limits=some_limits,
@@ -151,6 +159,7 @@ def somebody_elses_limiter_agrees(simulation: Simulation, limit: Limit) -> bool:
 )
 def test_no_window_of_any_limit_ever_sees_more_than_it_allows(
     redis: Redis,
+    *,
     data: st.DataObject,
     limits: tuple[Limit, ...],
     floors: dict[str, float],
@@ -170,7 +179,7 @@ def test_no_window_of_any_limit_ever_sees_more_than_it_allows(
     )
     work = data.draw(sends(), label="sends")
     fated = data.draw(fates(limits[0].window), label="fates")
-    assert_within(simulate(redis, queue, work, fated, threads, knocks), limits)
+    assert_within(simulate(redis, queue, work, fated, threads, knocks=knocks), limits)
 
 
 @pytest.mark.parametrize("window", WINDOWS)
@@ -191,7 +200,7 @@ def test_an_end_counts_to_the_last_microsecond_of_its_millisecond(redis: Redis, 
         driver.taken()
 
 
-@property_settings
+@examples(30)
 @given(data=st.data(), limits=some_limits, threads=st.sampled_from([(1,), (3,), (4, 4, 4)]))
 def test_a_waiting_one_time_password_is_refused_only_where_its_room_is_really_taken(
     redis: Redis, data: st.DataObject, limits: tuple[Limit, ...], threads: tuple[int, ...]
@@ -208,7 +217,7 @@ def test_a_waiting_one_time_password_is_refused_only_where_its_room_is_really_ta
     simulate(redis, queue, work, fated, threads, on_wait=has_a_reason)
 
 
-@property_settings
+@examples(15)
 @given(
     data=st.data(),
     limits=some_limits,
@@ -219,6 +228,7 @@ def test_a_waiting_one_time_password_is_refused_only_where_its_room_is_really_ta
 )
 def test_a_consumer_that_wakes_when_it_was_told_to_is_refused_a_few_times_for_each_claim_and_everything_is_sent(
     redis: Redis,
+    *,
     data: st.DataObject,
     limits: tuple[Limit, ...],
     floors: dict[str, float],
@@ -227,7 +237,8 @@ def test_a_consumer_that_wakes_when_it_was_told_to_is_refused_a_few_times_for_ea
     threads: int,
 ) -> None:
     longest, shortest = max(limit.window for limit in limits), min(limit.window for limit in limits)
-    queue = queue_of(*limits, floors=floors, paced=frozenset(LANES if paced else ()), cold_start=cold_start, batch_max=5, idle=longest * 10)  # fmt: skip
+    lanes = frozenset(LANES if paced else ())
+    queue = queue_of(*limits, floors=floors, paced=lanes, cold_start=cold_start, batch_max=5, idle=longest * 10)
     work = [(0.0, one) for _, one in data.draw(sends(most_segments=2), label="sends")]
     fated = data.draw(fates(shortest, healthy=True), label="fates")
     simulation = simulate(redis, queue, work, fated, (threads,), most_claims=2000, seconds=200 * longest + 3600)
@@ -237,7 +248,7 @@ def test_a_consumer_that_wakes_when_it_was_told_to_is_refused_a_few_times_for_ea
     assert redis.zcard(queue.keys.groups) == 0, f"something still waits: {simulation.waits[-1]}"
 
 
-@property_settings
+@examples(40)
 @given(
     count=st.integers(1, 10),
     window=windows,
@@ -246,7 +257,7 @@ def test_a_consumer_that_wakes_when_it_was_told_to_is_refused_a_few_times_for_ea
     lane=st.sampled_from(LANES),
 )
 def test_with_a_backlog_the_allowance_is_used(
-    redis: Redis, count: int, window: float, latency: float, threads: tuple[int, ...], lane: str
+    redis: Redis, *, count: int, window: float, latency: float, threads: tuple[int, ...], lane: str
 ) -> None:
     one = {"priority": lane, "source": "billing", "recipients": 1, "segments": 1, "name": "a", "coalesce": False}
     cycle = window + latency
@@ -257,7 +268,7 @@ def test_with_a_backlog_the_allowance_is_used(
     assert len(simulation.claims) >= floor(3.2) * count * 0.99
 
 
-@property_settings
+@examples(40)
 @given(data=st.data(), limits=some_limits, threads=st.sampled_from([(1,), (4, 4)]))
 def test_a_limiter_without_history_opens_its_first_window_evenly(
     redis: Redis, data: st.DataObject, limits: tuple[Limit, ...], threads: tuple[int, ...]

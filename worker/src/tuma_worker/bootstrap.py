@@ -10,6 +10,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
 from tuma_producer.contract.connection import connect
 from tuma_producer.errors import TumaError
 from tuma_worker import providers
@@ -90,7 +93,7 @@ def build_service(settings: Settings) -> Service:
     broker = TumaBroker(
         redis,
         queues,
-        connect=lambda: connect(settings.redis_url, socket_timeout=None, single_connection_client=True),
+        connect=lambda: _connect_to_wait(settings.redis_url),
         clock=time.monotonic,
         worker=f"{socket.gethostname()}:{os.getpid()}",
     )
@@ -100,6 +103,15 @@ def build_service(settings: Settings) -> Service:
         sender=Sender(lanes, choose=lambda most: dice.uniform(0, most), secret=lambda: secrets.token_urlsafe(18), pause=time.sleep),
         resolver=Resolver(redis, lanes, now=time.time),
     )
+
+
+def _connect_to_wait(url: str) -> Redis:
+    """A connection to block on.
+
+    It waits as long as it is told to, and repeats nothing: the server knows a waiting client by its connection, and a new one would
+    have to be made known before it could be unblocked.
+    """
+    return connect(url, socket_timeout=None, single_connection_client=True, retry=Retry(NoBackoff(), 0))
 
 
 def build_intake(redis: AsyncRedis, settings: Settings) -> Intake:

@@ -13,7 +13,6 @@ from dramatiq.errors import ConnectionClosed, QueueNotFound
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from tuma_producer.contract.wire import LANES
 from tuma_worker.queue.consumer import FOREIGN, Bell, Consumer, Seat, Slots, new_token
 from tuma_worker.queue.leases import Clock, Held, Leases
 from tuma_worker.queue.scripts import push
@@ -94,8 +93,6 @@ class TumaBroker(dramatiq.Broker):
                 queue,
                 f"{FOREIGN}.0.1.{subject}",
                 subject,
-                lane=LANES.index("transactional"),
-                source=message.actor_name,
                 delay=(delay or 0) / 1000,
                 message=message.encode(),
             )

@@ -96,11 +96,15 @@ class Bell:
     key: str
     _client_id: int | None = None
 
-    def wait(self, seconds: float) -> None:
-        """Block until somebody rings or the time is over."""
+    def wait(self, seconds: float) -> bool:
+        """Block until somebody rings or the time is over. Returns whether it rang: then nobody else has heard it."""
         if self._client_id is None:
             self._client_id = self.redis.client_id()
-        self.redis.blpop([self.key], timeout=seconds)
+        return self.redis.blpop([self.key], timeout=seconds) is not None
+
+    def pass_on(self) -> None:
+        """Ring for somebody else."""
+        self.redis.rpush(self.key, 1)
 
     def unblock(self, redis: Redis) -> None:
         """End a wait, if there is one, from another connection."""
@@ -125,6 +129,7 @@ class Consumer(dramatiq.Consumer):
         self._leases = leases
         self._seat = seat
         self._timeout = timeout
+        self._rung = False
         self._stopping = threading.Event()
         self._resting = threading.Event()
         self._closed = threading.Event()
@@ -135,7 +140,7 @@ class Consumer(dramatiq.Consumer):
             self._resting.set()
             self._closed.wait(0.05)  # Dramatiq asks on until it stops its consumers, which it does last
             return None
-        if not self._slots.take(self._timeout):
+        if not self._take_slot():
             return None
         found: Claim | Wait | None = None
         try:
@@ -147,6 +152,18 @@ class Consumer(dramatiq.Consumer):
             return self._message_or_nothing(found)
         self._rest(found.milliseconds / 1000)
         return None
+
+    def _take_slot(self) -> bool:
+        """Take a free thread. Where there is none, a bell that only we have heard is rung again: another process may have one."""
+        rung, self._rung = self._rung, False
+        if self._slots.take(0):
+            return True
+        if rung:
+            try:
+                self._bell.pass_on()
+            except _LOST as error:
+                raise ConnectionClosed(error) from None
+        return self._slots.take(self._timeout)
 
     def _claim(self) -> Claim | Wait:
         asked_at = self._leases.clock()
@@ -192,7 +209,7 @@ class Consumer(dramatiq.Consumer):
 
     def _rest(self, seconds: float) -> None:
         try:
-            self._bell.wait(seconds)
+            self._rung = self._bell.wait(seconds)
         except _LOST as error:
             if not self._stopping.is_set():
                 raise ConnectionClosed(error) from None

@@ -107,13 +107,14 @@ def release(redis: Redis, queue: QueueConfig, batch_id: str, how: Release, *, de
     return bool(reply == b"released")
 
 
-def push(
-    redis: Redis, queue: QueueConfig, group: str, subject: str, *, lane: int, source: str, delay: float, message: bytes
-) -> None:
-    """Put one job into the line, or `delay` seconds later. `message` is kept beside it where the subject does not say it all."""
+def push(redis: Redis, queue: QueueConfig, group: str, subject: str, *, delay: float, message: bytes) -> None:
+    """Put one job that needs no permit into the line, or `delay` seconds later.
+
+    `message` is kept beside it where the subject does not say it all.
+    """
     keys = queue.keys
     _PUSH.run(
         redis,
         [*queue.line_keys, keys.state, keys.bell, keys.messages],
-        [source, lane, group, subject, round(delay * 1000), message],
+        [group, subject, round(delay * 1000), message],
     )

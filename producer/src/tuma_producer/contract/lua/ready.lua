@@ -6,6 +6,10 @@
 --
 -- Both member forms sort as text in the order in which a claim wants them, so no script needs a key whose name it has to compute.
 
+-- The source of jobs that make no calls: resolving, parking, other people's Dramatiq messages. They wait in lane 0 and go first,
+-- whatever is closed, paused or used up. No service can have this name.
+local SYSTEM = '~'
+
 -- The oldest time in a group, or nil. prefix: lane|source|group|
 local function ready_head(entries, prefix)
   local first = redis.call('ZRANGE', entries, '[' .. prefix, '[' .. prefix .. '\255', 'BYLEX', 'LIMIT', 0, 1)[1]

@@ -22,8 +22,6 @@ local k = {entries = KEYS[1], groups = KEYS[2], sources = {KEYS[3], KEYS[4], KEY
   leases = KEYS[9], used = KEYS[10], state = KEYS[11], crashes = KEYS[12], bell = KEYS[13]}
 local limits = config.limits
 
-local SYSTEM = '~'  -- the source of resolving and parking; no service can have this name
-
 local function answer(held)
   return {'batch', held.lane, held.source, held.group, unpack(held.items)}
 end
@@ -43,11 +41,8 @@ do
 end
 
 -- Limits as steered while running, and when each was first seen: a limit without history must not assume an empty window.
+permits_steer(limits, k.state)
 for i, limit in ipairs(limits) do
-  local count, window = string.match(state['limit:' .. limit.name] or '', '^(%S+) (%S+)')
-  if count then
-    limit.count, limit.window = tonumber(count), tonumber(window)
-  end
   limit.key = KEYS[13 + i]
   local born = state['born:' .. limit.name]
   if not born then
@@ -207,6 +202,26 @@ local function pick(prefix, most)
   return members, items
 end
 
+-- Sources share by what they use of the scarcest limit. The system's own jobs go out of turn and leave the shares alone.
+local function share(lane, source, weight, jobs)
+  local sources, more = k.sources[lane + 1], next_group(lane, source)
+  if source ~= SYSTEM then
+    local cost = #limits == 0 and jobs or 0
+    for _, limit in ipairs(limits) do
+      cost = math.max(cost, permits_weight(limit, weight) / limit.count)
+    end
+    redis.call('HSET', k.state, 'share:' .. lane, redis.call('ZSCORE', sources, source))
+    local spent = redis.call('ZINCRBY', sources, string.format('%.17g', cost), source)
+    if not more then
+      redis.call('HSET', k.spent, lane .. '|' .. source, spent)
+      redis.call('PEXPIRE', k.spent, 86400000)
+    end
+  end
+  if not more then
+    redis.call('ZREM', sources, source)
+  end
+end
+
 -- `as` is the group the batch goes by where that is not the one it was taken from.
 local function take(lane, source, group, at, segments, members, items, as)
   local prefix, place = lane .. '|' .. source .. '|' .. group .. '|', lane .. '|' .. source .. '|'
@@ -222,18 +237,7 @@ local function take(lane, source, group, at, segments, members, items, as)
   local weight = {calls = segments > 0 and 1 or 0, messages = segments * #members}
   permits_count(k.used, limits, lane, weight, 1)
 
-  -- Sources share by what they use of the scarcest limit.
-  local cost = #limits == 0 and #members or 0
-  for _, limit in ipairs(limits) do
-    cost = math.max(cost, permits_weight(limit, weight) / limit.count)
-  end
-  redis.call('HSET', k.state, 'share:' .. lane, redis.call('ZSCORE', k.sources[lane + 1], source))
-  local spent = redis.call('ZINCRBY', k.sources[lane + 1], string.format('%.17g', cost), source)
-  if not next_group(lane, source) then
-    redis.call('ZREM', k.sources[lane + 1], source)
-    redis.call('HSET', k.spent, lane .. '|' .. source, spent)
-    redis.call('PEXPIRE', k.spent, 86400000)
-  end
+  share(lane, source, weight, #members)
 
   -- Paced lanes: each call books its share of the window. What was missed by waking late may be caught up within a hundredth of it.
   if config.paced[lane + 1] and weight.calls > 0 then
@@ -245,7 +249,7 @@ local function take(lane, source, group, at, segments, members, items, as)
     end
   end
 
-  if state.probing then
+  if state.probing and weight.calls > 0 then
     redis.call('HSET', k.state, 'probing', batch)
   end
   local held = {id = batch, lane = lane, source = source, group = as or group, weight = weight, limits = held_names(limits),

@@ -24,6 +24,16 @@
 
 local LANES = 3
 
+-- Operators may change a limit while the workers run: the queue's state then says `count window ...` for it.
+local function permits_steer(limits, state)
+  for _, limit in ipairs(limits) do
+    local count, window = string.match(redis.call('HGET', state, 'limit:' .. limit.name) or '', '^(%S+) (%S+)')
+    if count then
+      limit.count, limit.window = tonumber(count), tonumber(window)
+    end
+  end
+end
+
 local function permits_weight(limit, weight)
   return limit.unit == 'calls' and weight.calls or weight.messages
 end

@@ -2,7 +2,7 @@
 --
 -- KEYS  1 entries  2 groups  3-5 sources of each lane  6 due  7 spent  8 inflight  9 leases  10 used  11 state  12 bell
 -- ARGV  1 batch id  2 'done', 'back' or 'later'  3 for 'later': delay in ms  4 limits, JSON as in claim
--- Returns 'released', or 'lost' where the lease is gone: then it is somebody else's, and nothing is changed.
+-- Returns 'released', or 'lost' where the lease is gone or an attempt has begun: then nothing is changed.
 --
 -- Repeatable: a repeat finds nothing held.
 -- include: clock
@@ -14,7 +14,7 @@ local now = clock()
 local k = {entries = KEYS[1], groups = KEYS[2], sources = {KEYS[3], KEYS[4], KEYS[5]}, due = KEYS[6], spent = KEYS[7], inflight = KEYS[8],
   leases = KEYS[9], used = KEYS[10], state = KEYS[11], bell = KEYS[12]}
 local held = held_get(k, ARGV[1])
-if not held or held.phase == 'ended' then
+if not held or held.phase ~= 'claimed' then
   return 'lost'
 end
 if ARGV[2] == 'back' then

@@ -21,6 +21,7 @@ local batch, header, now = ARGV[1], cjson.decode(ARGV[2]), clock()
 local k = {entries = KEYS[1], groups = KEYS[2], sources = {KEYS[3], KEYS[4], KEYS[5]}, due = KEYS[6], spent = KEYS[7], inflight = KEYS[8],
   leases = KEYS[9], used = KEYS[10], state = KEYS[11], bell = KEYS[12]}
 local limits = header.limits
+permits_steer(limits, k.state)
 for i, limit in ipairs(limits) do
   limit.key = KEYS[14 + i]
 end
@@ -67,7 +68,7 @@ for i = 15 + #limits, 14 + #limits + header.provider_ids do
 end
 
 if header.resolve then
-  redis.call('ZADD', k.due, now + header.resolve, table.concat({0, '~', 'resolve.0.1.' .. batch, batch}, '|'))
+  redis.call('ZADD', k.due, now + header.resolve, table.concat({0, SYSTEM, 'resolve.0.1.' .. batch, batch}, '|'))
 end
 if put_off then
   held_wake(k)  -- it may be the next one due: whoever holds the alarm must look again
@@ -80,8 +81,8 @@ else
   held_end(k, limits, held, now)
 end
 
-if header.halt then
-  redis.call('HSET', k.state, 'halt', header.halt, 'halted_at', now)
+if header.halt and redis.call('HSETNX', k.state, 'halt', header.halt) == 1 then  -- once, however many calls were in flight
+  redis.call('HSET', k.state, 'halted_at', now)
   redis.call('XADD', KEYS[14], 'MAXLEN', '~', header.maxlen, '*', 'e', 'halted', 'w', header.code)
 end
 if header.block then

@@ -1,0 +1,1 @@
+"""Measurements of the whole, from outside: `python -m tests.bench.NAME --json`. README.md says what each one measures."""

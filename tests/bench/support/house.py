@@ -1,0 +1,112 @@
+"""Tuma as it is measured: a server, one account, and `tuma worker` processes as an operator starts them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from redis import Redis
+from tests.bench.support.processes import end_all
+from tests.support import servers
+
+from tuma_producer import Producer
+from tuma_producer.contract.keys import AccountKeys
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tests.bench.support.audit import Limit
+    from tests.bench.support.processes import Program, Programs
+
+ACCOUNT = "bench"
+SENDER = "BENCH"
+THREADS = 8
+OTP_FLOOR = 0.05  # of each window, by default: what the lower lanes leave alone
+
+_BASE_PATHS = {"lisoloo": "", "lineserve": "/v1"}
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """A server of its own for one system, and how many commands it has seen."""
+
+    url: str
+    redis: Redis
+
+    def commands(self) -> dict[str, int]:
+        """How often each command has run since the server's start, those inside scripts included."""
+        stats: Any = self.redis.info("commandstats")
+        return {name.removeprefix("cmdstat_"): int(fields["calls"]) for name, fields in stats.items()}
+
+    def commands_in_all(self) -> int:
+        """All commands since the server's start, those inside scripts included."""
+        return sum(self.commands().values())
+
+
+@contextmanager
+def store() -> Iterator[Store]:
+    """A server that holds nothing and keeps nothing."""
+    server = servers.start()
+    client = Redis.from_url(server.url)
+    try:
+        yield Store(server.url, client)
+    finally:
+        client.close()
+        server.stop()
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """Tuma with one account at a provider."""
+
+    store: Store
+    settings: dict[str, Any]
+    programs: Programs
+
+    def start_workers(self, count: int) -> list[Program]:
+        """Start so many `tuma worker`, each with one process, and return once all of them take jobs."""
+        environment = {
+            "TUMA_REDIS_URL": self.store.url,
+            "TUMA_ACCOUNTS": json.dumps({ACCOUNT: self.settings}),
+            "TUMA_LOG_FORMAT": "json",
+        }
+        command = [sys.executable, "-m", "tuma_worker.cli", "worker", "--processes", "1", "--threads", str(THREADS)]
+        workers = [self.programs.start(f"tuma-{number}", command, **environment) for number in range(count)]
+        for worker in workers:
+            worker.until("ready for action")
+        return workers
+
+    def introduce(self) -> None:
+        """Make the account known to producers, as any worker does, and leave nobody at work."""
+        end_all(self.start_workers(1))
+
+    def producer(self, source: str = "bench") -> Producer:
+        """A producer for a service of this name."""
+        return Producer.from_url(self.store.url, source=source)
+
+    def attempts(self) -> int:
+        """How many calls have been written down as about to be made."""
+        return sum(1 for _ in self.store.redis.scan_iter(AccountKeys(ACCOUNT).batch("*"), count=1000))
+
+
+def build_house(programs: Programs, the_store: Store, provider: str, url: str, limits: Sequence[Limit], **more: object) -> House:
+    """A house; `more` goes into the account's settings. Producers know the account once a worker has started."""
+    settings = {
+        "provider": provider,
+        "base_url": url + _BASE_PATHS[provider],
+        "api_key": "sk_test_bench",
+        "environment": "sandbox",
+        "sender_id": SENDER,
+        "limits": [str(limit) for limit in limits],
+        "cold_start": "burst",
+        **more,
+    }
+    return House(the_store, settings, programs)
+
+
+def number(place: int) -> str:
+    """An obviously invented number, another for every place."""
+    return f"+24399{place:07d}"

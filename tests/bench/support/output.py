@@ -1,0 +1,63 @@
+"""How a measurement says what it found: a table for people, and with --json one object as the last line for programs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+def options(description: str, *, seconds: float) -> argparse.ArgumentParser:
+    """The options that all measurements understand; a measurement may add its own."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--json", action="store_true", help="write the figures as one JSON object, the last line")
+    parser.add_argument("--seconds", type=float, default=seconds, help="how long each part is measured (%(default)s)")
+    parser.add_argument("--no-peers", action="store_true", help="measure Tuma alone")
+    return parser
+
+
+def say(text: str) -> None:
+    """A line for people, at once."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def notice(text: str) -> None:
+    """A line about what is missing, apart from the figures."""
+    sys.stderr.write(f"notice: {text}\n")
+    sys.stderr.flush()
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Rows with the same columns, aligned."""
+    columns = list(rows[0])
+    lines = [columns, *([_cell(row.get(column)) for column in columns] for row in rows)]
+    widths = [max(len(line[place]) for line in lines) for place in range(len(columns))]
+    for line in lines:
+        say("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on. `load_before` is the machine's own load average as the measurement begins."""
+    return {
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "load_before": round(os.getloadavg()[0], 2),
+    }
+
+
+def finish(figures: Mapping[str, Any], *, as_json: bool) -> None:
+    """The last line."""
+    if as_json:
+        say(json.dumps(figures))
+
+
+def _cell(value: object) -> str:
+    return "-" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
