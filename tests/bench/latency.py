@@ -16,6 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tests.bench.support import house, output, peers, processes
+from tests.bench.support.audit import Limit
 from tests.bench.support.bare import QUEUE
 from tests.bench.support.figures import milliseconds, percentile, ratio, rounded
 from tests.bench.support.provider import StrictProvider, start_provider
@@ -32,10 +33,8 @@ if TYPE_CHECKING:
 GAP = (0.3, 1.5)  # seconds between two sends
 WARM_UP = 2  # sends that open connections and load scripts; they are not measured
 IDLE_SECONDS = 10.0
-WORKERS = 1
-
-# Two peers with one process each, so that idle commands compare; the stock settings of both.
-PEER_WORKERS = 1
+WORKERS = 1  # of each system, so that idle commands compare; peers have their stock settings
+AMPLE = Limit(1000, "calls", 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +50,7 @@ class Lane:
         return len(self.provider.calls()) >= sends
 
     def waits(self) -> list[float]:
-        """Seconds from enqueue to first byte, for each call but those of the warm-up. A call's key is when it was enqueued, in ns."""
+        """Seconds from enqueue to first byte, for each call but the warm-up's. A call's key is its time of enqueueing in ns."""
         calls = sorted(self.provider.calls(), key=lambda call: call.arrived)
         return [call.arrived - int(call.key) / 1e9 for call in calls][WARM_UP:]
 
@@ -74,7 +73,7 @@ class Dripped(Lane):
 def _tuma(programs: Programs) -> Iterator[Sent]:
     with house.store() as store:
         provider = start_provider(programs)
-        built = house.build_house(programs, store, "lisoloo", provider.url, [], limits=["1000 calls/s"])
+        built = house.build_house(programs, store, "lisoloo", provider.url, [AMPLE])
         built.start_workers(WORKERS)
         producer = built.producer()
 
@@ -103,7 +102,7 @@ def _peer(programs: Programs, peer: peers.Peer) -> Iterator[Dripped]:
     with house.store() as store:
         provider = start_provider(programs)
         setting = peers.Setting(store.url, provider.url, starts=programs.home / f"{peer.name}-starts")
-        peers.start_workers(programs, peer, setting, PEER_WORKERS)
+        peers.start_workers(programs, peer, setting, WORKERS)
         peers.fill(programs, peer, setting, 1)
         processes.wait_until(provider.any_call, f"{peer.name}'s first call")
         yield Dripped(peer.name, provider, store, drip=lambda jobs: peers.drip(programs, peer, setting, jobs, GAP))

@@ -99,7 +99,7 @@ def test_a_repeated_claim_keeps_its_lease_from_the_repeat_on(redis: Redis, clock
 
 def test_a_job_for_later_goes_at_its_time_and_not_before(redis: Redis, clock: VirtualClock) -> None:
     driver = Driver(redis, queue_of(idle=600))
-    push(redis, driver.queue, "work.0.1.x", "a-job", lane=1, source="billing", delay=30, message=b"")
+    push(redis, driver.queue, "work.0.1.x", "a-job", delay=30, message=b"")
     wait = driver.refused()
     assert (wait.why, wait.milliseconds) == (Why.DUE, 30_000)
     clock.forward(29.9)
@@ -183,7 +183,7 @@ def test_work_without_a_call_does_not_wait_for_the_limiter(redis: Redis) -> None
     driver.send()
     driver.refused()
     redis.delete(driver.queue.keys.bell)
-    push(redis, driver.queue, "work.0.1.x", "a-job", lane=1, source="clerk", delay=0, message=b"")
+    push(redis, driver.queue, "work.0.1.x", "a-job", delay=0, message=b"")
     assert redis.llen(driver.queue.keys.bell) == 1, "nobody is told"
     assert driver.taken().actor == "work"
 

@@ -173,7 +173,7 @@ def test_deaths_are_counted_for_each_job_and_not_for_a_batch(driver: Driver, clo
 
 @pytest.mark.parametrize("subject", ["a-batch-to-resolve", "a-message"])
 def test_work_that_is_no_send_is_never_dropped_for_its_deaths(driver: Driver, clock: VirtualClock, subject: str) -> None:
-    push(driver.redis, driver.queue, "resolve.0.1.x", subject, lane=1, source="billing", delay=0, message=b"")
+    push(driver.redis, driver.queue, "resolve.0.1.x", subject, delay=0, message=b"")
     for _ in range(CRASHES_TOLERATED):
         die(driver, clock)
     driver.claim()

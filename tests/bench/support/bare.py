@@ -1,6 +1,6 @@
-"""The least that any queue on Redis can be: a blocking pop and the same POST that our worker makes. No limits, no records, no retries.
+"""The least that any queue on Redis can be: a blocking pop and the same POST that our worker makes.
 
-Run as a program: `python -m tests.bench.support.bare REDIS_URL PROVIDER_URL`. A job is its own key.
+It knows no limits, no records and no retries. Run as a program: `python -m tests.bench.support.bare REDIS_URL PROVIDER_URL`. A job is its own key.
 """
 
 from __future__ import annotations

@@ -82,3 +82,20 @@ def may_move(origin: RecipientState, target: RecipientState) -> bool:
 def origins(target: RecipientState) -> frozenset[RecipientState]:
     """The states from which a recipient may move to `target`."""
     return frozenset(origin for origin, targets in _MOVES.items() if target in targets)
+
+
+def diagram() -> str:
+    """The table as a Mermaid state diagram, for the documentation."""
+    arrows = [
+        f"    {origin} --> {target}"
+        for origin in RecipientState
+        for target in RecipientState
+        if may_move(origin, target) and origin not in ENDS
+    ]
+    ends = [f"    {end} --> [*]" for end in RecipientState if end in ENDS]
+    return "\n".join(["stateDiagram-v2", "    [*] --> accepted", *arrows, *ends])
+
+
+def corrections() -> dict[RecipientState, list[RecipientState]]:
+    """Which ends better evidence may still correct, and into what."""
+    return {end: [target for target in RecipientState if may_move(end, target)] for end in RecipientState if end in ENDS}
