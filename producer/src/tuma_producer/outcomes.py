@@ -70,8 +70,14 @@ def decode_event(account: str, entry_id: str, fields: Mapping[str, str]) -> Even
         reason=fields.get("w") or None,
         attempt=fields.get("b") or None,
         correction=fields.get("c") == "1",
-        data={"recipients": int(fields["n"])} if "n" in fields else {},
+        data=_data(fields),
     )
+
+
+def _data(fields: Mapping[str, str]) -> dict[str, Any]:
+    """What only some kinds of events carry: how many recipients an intent has, and which operator steered."""
+    recipients = {"recipients": int(fields["n"])} if "n" in fields else {}
+    return recipients | ({"by": fields["by"]} if "by" in fields else {})
 
 
 def _type(state: str, fields: Mapping[str, str]) -> str:

@@ -1,0 +1,35 @@
+"""Dramatiq as its guide shows it: the stock Redis broker, and its window limiter around the call.
+
+The back-off after a refusal is a quarter to two seconds; the default begins at fifteen and leaves more of the limit unused.
+"""
+
+from __future__ import annotations
+
+import dramatiq
+import work
+from dramatiq.brokers.redis import RedisBroker
+from dramatiq.errors import Retry
+from dramatiq.rate_limits import WindowRateLimiter
+from dramatiq.rate_limits.backends import RedisBackend
+
+broker = RedisBroker(url=work.URL)
+dramatiq.set_broker(broker)
+limiter = WindowRateLimiter(RedisBackend(url=work.URL), "provider", limit=work.LIMIT or 1, window=max(1, round(work.WINDOW)))
+
+
+def _call(key: str) -> None:
+    wait = work.post(key)
+    if wait is not None:
+        reason = "refused"
+        raise Retry(reason, delay=round(wait * 1000))
+
+
+@dramatiq.actor(max_retries=None, min_backoff=250, max_backoff=2000)
+def send(key: str) -> None:
+    """One call, within the limit where there is one."""
+    work.started()
+    if not work.LIMIT:
+        _call(key)
+        return
+    with limiter.acquire():
+        _call(key)

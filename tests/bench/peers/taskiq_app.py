@@ -1,0 +1,37 @@
+"""taskiq with its stream broker, which acknowledges, and pyrate-limiter around the call: it cannot put a job back, so jobs wait inside."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import cache
+
+import work
+from pyrate_limiter import Limiter, Rate, RedisBucket
+from redis.asyncio import Redis
+from taskiq_redis import RedisStreamBroker
+
+broker = RedisStreamBroker(work.URL)
+
+
+@cache
+def _limiter() -> asyncio.Future[Limiter]:
+    return asyncio.ensure_future(_make_limiter())
+
+
+async def _make_limiter() -> Limiter:
+    return Limiter(await RedisBucket.init([Rate(work.LIMIT, round(work.WINDOW * 1000))], Redis.from_url(work.URL), "provider"))
+
+
+async def _permitted() -> None:
+    if work.LIMIT:
+        await (await _limiter()).try_acquire_async("provider")
+
+
+@broker.task(task_name="send")
+async def send(key: str) -> None:
+    """One call, within the limit where there is one, tried until it is accepted."""
+    work.started()
+    await _permitted()
+    while (wait := await work.post_async(key)) is not None:
+        await asyncio.sleep(wait)
+        await _permitted()
