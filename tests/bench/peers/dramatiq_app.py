@@ -6,11 +6,11 @@ The back-off after a refusal is a quarter to two seconds; the default begins at 
 from __future__ import annotations
 
 import dramatiq
-import work
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.errors import Retry
 from dramatiq.rate_limits import WindowRateLimiter
 from dramatiq.rate_limits.backends import RedisBackend
+from tests.bench.peers import work
 
 broker = RedisBroker(url=work.URL)
 dramatiq.set_broker(broker)

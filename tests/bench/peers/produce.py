@@ -1,4 +1,4 @@
-"""Puts jobs into a Python peer's queue: `produce.py PEER fill COUNT`, or `produce.py PEER drip COUNT LEAST MOST` with pauses in seconds."""
+"""Puts jobs into a Python peer's queue: `PEER fill COUNT`, or `PEER drip COUNT LEAST MOST` with pauses in seconds."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 async def _dramatiq(key: str) -> None:
-    importlib.import_module("dramatiq_app").send.send(key)
+    importlib.import_module("tests.bench.peers.dramatiq_app").send.send(key)
 
 
 async def _taskiq(key: str) -> None:
-    await importlib.import_module("taskiq_app").send.kiq(key)
+    await importlib.import_module("tests.bench.peers.taskiq_app").send.kiq(key)
 
 
 PEERS: dict[str, Callable[[str], Awaitable[None]]] = {"dramatiq": _dramatiq, "taskiq": _taskiq}
@@ -26,7 +26,7 @@ PEERS: dict[str, Callable[[str], Awaitable[None]]] = {"dramatiq": _dramatiq, "ta
 
 async def main(peer: str, mode: str, count: int, least: float = 0.0, most: float = 0.0) -> None:
     """Enqueue as many as are wanted. A job's key is when it was enqueued, in nanoseconds."""
-    app = importlib.import_module(f"{peer}_app")
+    app = importlib.import_module(f"tests.bench.peers.{peer}_app")
     if peer == "taskiq":
         await app.broker.startup()
     for _ in range(count):

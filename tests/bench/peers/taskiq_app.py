@@ -1,14 +1,17 @@
-"""taskiq with its stream broker, which acknowledges, and pyrate-limiter around the call: it cannot put a job back, so jobs wait inside."""
+"""taskiq with its stream broker, which acknowledges, and pyrate-limiter around the call.
+
+It cannot put a job back, so jobs wait inside.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from functools import cache
 
-import work
 from pyrate_limiter import Limiter, Rate, RedisBucket
 from redis.asyncio import Redis
-from taskiq_redis import RedisStreamBroker
+from taskiq_redis import RedisStreamBroker  # type: ignore[import-not-found] # only in the peers' environment
+from tests.bench.peers import work
 
 broker = RedisStreamBroker(work.URL)
 
@@ -27,7 +30,7 @@ async def _permitted() -> None:
         await (await _limiter()).try_acquire_async("provider")
 
 
-@broker.task(task_name="send")
+@broker.task(task_name="send")  # type: ignore[untyped-decorator] # as above
 async def send(key: str) -> None:
     """One call, within the limit where there is one, tried until it is accepted."""
     work.started()

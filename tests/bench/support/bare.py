@@ -1,6 +1,8 @@
 """The least that any queue on Redis can be: a blocking pop and the same POST that our worker makes.
 
-It knows no limits, no records and no retries. Run as a program: `python -m tests.bench.support.bare REDIS_URL PROVIDER_URL`. A job is its own key.
+It knows no limits, no records and no retries.
+
+Run as a program: `python -m tests.bench.support.bare REDIS_URL PROVIDER_URL`. A job is its own key.
 """
 
 from __future__ import annotations
@@ -40,6 +42,7 @@ def main() -> None:
     """Pop and call until ended."""
     redis = Redis.from_url(sys.argv[1], socket_timeout=None)
     call = _caller(sys.argv[2])
+    redis.ping()
     sys.stdout.write("waiting\n")
     sys.stdout.flush()
     while True:

@@ -61,7 +61,7 @@ class Setting:
             "BENCH_URL": self.redis_url,
             "BENCH_HTTP": self.provider_url,
             "BENCH_STARTS": str(self.starts),
-            "PYTHONPATH": str(APPS),
+            "PYTHONPATH": str(ROOT),
             "BENCH_NODE_HOME": str(_NODE_HOME),
         }
         limit = {} if self.limit is None else {"LIMIT": str(self.limit.count), "WINDOW": f"{self.limit.window:g}"}
@@ -110,11 +110,13 @@ def _install(command: Sequence[str]) -> None:
 
 
 def _dramatiq(count: int) -> list[list[str]]:
-    return [[str(_PYTHON), "-m", "dramatiq", "dramatiq_app", "--processes", str(count), "--threads", str(_THREADS)]]
+    return [
+        [str(_PYTHON), "-m", "dramatiq", "tests.bench.peers.dramatiq_app", "--processes", str(count), "--threads", str(_THREADS)]
+    ]
 
 
 def _taskiq(count: int) -> list[list[str]]:
-    command = [str(_PYTHON), "-m", "taskiq", "worker", "taskiq_app:broker"]
+    command = [str(_PYTHON), "-m", "taskiq", "worker", "tests.bench.peers.taskiq_app:broker"]
     return [[*command, "--workers", str(count), "--max-async-tasks", str(_THREADS), "--log-level", "WARNING"]]
 
 
@@ -122,8 +124,8 @@ def _bullmq(count: int) -> list[list[str]]:
     return [["node", str(APPS / "bullmq.mjs"), "work"] for _ in range(count)]
 
 
-DRAMATIQ = Peer("dramatiq", _dramatiq, (str(_PYTHON), "-m", "produce", "dramatiq"), install_python)
-TASKIQ = Peer("taskiq", _taskiq, (str(_PYTHON), "-m", "produce", "taskiq"), install_python)
+DRAMATIQ = Peer("dramatiq", _dramatiq, (str(_PYTHON), "-m", "tests.bench.peers.produce", "dramatiq"), install_python)
+TASKIQ = Peer("taskiq", _taskiq, (str(_PYTHON), "-m", "tests.bench.peers.produce", "taskiq"), install_python)
 BULLMQ = Peer("bullmq", _bullmq, ("node", str(APPS / "bullmq.mjs")), install_node)
 
 LIMITED = (DRAMATIQ, TASKIQ, BULLMQ)

@@ -14,6 +14,8 @@
 -- include: tuma_worker.queue/permits
 -- include: tuma_worker.queue/held
 -- include: tuma_worker.queue/room
+-- include: tuma_worker.queue/recover
+-- include: tuma_worker.queue/line
 
 local batch, worker, lease, last = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1'
 local config = cjson.decode(ARGV[5])
@@ -52,54 +54,8 @@ for i, limit in ipairs(limits) do
   limit.born = config.cold_start == 'paced' and tonumber(born) or nil
 end
 
--- A worker that died. Before `begin` no call was made: its jobs go back to their places and its permit is void. After it, the call
--- may have been made: somebody must look for evidence, and the permit counts until a grace after the lease, as the bytes may
--- still be under way. A job that was there at several deaths is parked, because it may be the cause.
-local function take_back(id)
-  local held = held_get(k, id)
-  if not held then
-    redis.call('ZREM', k.leases, id)
-  elseif held.phase == 'calling' then
-    ready_push(k, 0, SYSTEM, 'resolve.0.1.' .. id, {ready_time(now), id})
-    held_grace(k, held, now, config.grace)
-  elseif held.phase == 'ended' then
-    held_end(k, limits, held, tonumber(redis.call('ZSCORE', k.leases, id)))
-  else
-    local back = {}
-    for i = 1, #held.items, 2 do
-      local at, subject = held.items[i], held.items[i + 1]
-      if redis.call('HINCRBY', k.crashes, subject, 1) >= config.crashes then
-        redis.call('HDEL', k.crashes, subject)
-        if held.weight.calls > 0 then
-          ready_push(k, 0, SYSTEM, 'park.0.1.' .. subject, {at, subject})
-        else  -- not a send, and nobody's to drop: it is put off, so that the workers get on meanwhile
-          redis.call('ZADD', k.due, now + 60000, table.concat({held.lane, held.source, held.group, subject}, '|'))
-        end
-      else
-        back[#back + 1] = at
-        back[#back + 1] = subject
-      end
-    end
-    redis.call('PEXPIRE', k.crashes, 86400000)
-    if #back > 0 then
-      ready_push(k, held.lane, held.source, held.group, back)
-    end
-    held_void(k, limits, held)
-  end
-end
-
-for _, id in ipairs(redis.call('ZRANGE', k.leases, '-inf', now, 'BYSCORE', 'LIMIT', 0, 20)) do
-  take_back(id)
-end
-
--- What has come due joins the line. Bounded: the rest is promoted by the next claim, which follows at once.
-local due = redis.call('ZRANGE', k.due, '-inf', now, 'BYSCORE', 'LIMIT', 0, config.promote, 'WITHSCORES')
-for i = 1, #due, 2 do
-  local lane, source, group, subject = string.match(due[i], '^(%d)|([^|]*)|([^|]*)|(.*)$')
-  ready_push(k, tonumber(lane), source, group, {ready_time(tonumber(due[i + 1])), subject})
-  redis.call('ZREM', k.due, due[i])
-end
-
+recover_dead(k, limits, config, now)
+recover_due(k, config.promote, now)
 for _, limit in ipairs(limits) do
   limit.used = permits_used(k.used, limit, now)
 end
@@ -166,45 +122,9 @@ local function next_source(lane)
   end
 end
 
--- The oldest group of a source: its time and name.
-local function next_group(lane, source)
-  local prefix = lane .. '|' .. source .. '|'
-  local first = redis.call('ZRANGE', k.groups, '[' .. prefix, '[' .. prefix .. '\255', 'BYLEX', 'LIMIT', 0, 1)[1]
-  if first then
-    return string.match(string.sub(first, #prefix + 1), '^(%x+)|(.*)$')
-  end
-end
-
--- A group's name says what a job of it is: actor.segments.most jobs in a call (0: as the provider allows).digest
--- A job of segments 0 makes no call.
-local function group_kind(group)
-  local segments, most = string.match(group, '^[^.]+%.(%d+)%.(%d+)%.')
-  segments, most = tonumber(segments), tonumber(most)
-  if not config.segments then
-    segments = math.min(segments, 1)  -- this provider counts a long text once
-  end
-  return segments, most > 0 and most or config.batch_max
-end
-
--- The oldest jobs of a group, at most `most`, no number twice: a provider would merge the two.
-local function pick(prefix, most)
-  local members, items, seen = {}, {}, {}
-  for _, member in ipairs(redis.call('ZRANGE', k.entries, '[' .. prefix, '[' .. prefix .. '\255', 'BYLEX', 'LIMIT', 0, most)) do
-    local at, subject = string.match(string.sub(member, #prefix + 1), '^(%x+)|(.*)$')
-    local number = string.match(subject, ':(.*)$') or subject
-    if not seen[number] then
-      seen[number] = true
-      members[#members + 1] = member
-      items[#items + 1] = at
-      items[#items + 1] = subject
-    end
-  end
-  return members, items
-end
-
 -- Sources share by what they use of the scarcest limit. The system's own jobs go out of turn and leave the shares alone.
-local function share(lane, source, weight, jobs)
-  local sources, more = k.sources[lane + 1], next_group(lane, source)
+local function charge(lane, source, weight, jobs)
+  local sources, more = k.sources[lane + 1], line_group(k, lane, source)
   if source ~= SYSTEM then
     local cost = #limits == 0 and jobs or 0
     for _, limit in ipairs(limits) do
@@ -222,33 +142,28 @@ local function share(lane, source, weight, jobs)
   end
 end
 
+-- Paced lanes: each call books its share of the window. What was missed by waking late may be caught up within a hundredth of it.
+local function book(lane, weight)
+  if not config.paced[lane + 1] or weight.calls == 0 then
+    return
+  end
+  for _, limit in ipairs(limits) do
+    local rules = room_rules(limit, lane, config.floors, permits_weight(limit, weight))
+    local span = permits_weight(limit, weight) / rules[#rules][2] * limit.window
+    local field = 'pace:' .. lane .. ':' .. limit.name
+    local from = math.max(now - limit.window / 100, tonumber(state[field] or 0))
+    redis.call('HSET', k.state, field, string.format('%.3f', from + span))
+  end
+end
+
 -- `as` is the group the batch goes by where that is not the one it was taken from.
 local function take(lane, source, group, at, segments, members, items, as)
-  local prefix, place = lane .. '|' .. source .. '|' .. group .. '|', lane .. '|' .. source .. '|'
-  for from = 1, #members, 1000 do
-    redis.call('ZREM', k.entries, unpack(members, from, math.min(from + 999, #members)))
-  end
-  redis.call('ZREM', k.groups, place .. at .. '|' .. group)
-  local head = ready_head(k.entries, prefix)
-  if head then
-    redis.call('ZADD', k.groups, 0, place .. head .. '|' .. group)
-  end
-
+  line_take(k, lane .. '|' .. source .. '|', at, group, members)
   local weight = {calls = segments > 0 and 1 or 0, messages = segments * #members}
   permits_count(k.used, limits, lane, weight, 1)
 
-  share(lane, source, weight, #members)
-
-  -- Paced lanes: each call books its share of the window. What was missed by waking late may be caught up within a hundredth of it.
-  if config.paced[lane + 1] and weight.calls > 0 then
-    for _, limit in ipairs(limits) do
-      local rules = room_rules(limit, lane, config.floors, permits_weight(limit, weight))
-      local share = permits_weight(limit, weight) / rules[#rules][2] * limit.window
-      local from = math.max(now - limit.window / 100, tonumber(state['pace:' .. lane .. ':' .. limit.name] or 0))
-      redis.call('HSET', k.state, 'pace:' .. lane .. ':' .. limit.name, string.format('%.3f', from + share))
-    end
-  end
-
+  charge(lane, source, weight, #members)
+  book(lane, weight)
   if state.probing and weight.calls > 0 then
     redis.call('HSET', k.state, 'probing', batch)
   end
@@ -299,15 +214,15 @@ local function try(lane)
   if not source then
     return nil
   end
-  local at, group = next_group(lane, source)
-  local segments, most = group_kind(group)
+  local at, group = line_group(k, lane, source)
+  local segments, most = line_kind(config, group)
   local prefix = lane .. '|' .. source .. '|' .. group .. '|'
   if segments == 0 then
-    local members, items = pick(prefix, most)
+    local members, items = line_pick(k, prefix, most)
     return take(lane, source, group, at, segments, members, items)
   end
   if overweight(segments) then
-    local members, items = pick(prefix, most)
+    local members, items = line_pick(k, prefix, most)
     return take(lane, source, group, at, 0, members, items, 'overweight.0.0.-')
   end
 
@@ -320,13 +235,13 @@ local function try(lane)
     return nil, free, 'limit'
   end
   local room = math.max(1, math.floor(messages_left(lane, segments) / segments))
-  local members, items = pick(prefix, math.min(most, room))
+  local members, items = line_pick(k, prefix, math.min(most, room))
   -- With few messages left in the window, small calls would use up the calls before the messages: below the ratio of the two
   -- limits wait for more room, if there are jobs to fill it. One-time passwords never wait for company.
   if lane > 0 and #members >= room then
     local worth = math.min(most, math.ceil(config.messages_per_call / segments), math.floor(messages_most(lane, segments) / segments))
     if room < worth then
-      local more = pick(prefix, worth)
+      local more = line_pick(k, prefix, worth)
       if #more > #members then
         return nil, fits_at(lane, {calls = 1, messages = #more * segments}), 'limit'
       end
