@@ -54,10 +54,9 @@ class Waiting:
 
     def body(self, event: str = "sms.delivered", number: str = STUCK) -> dict[str, object]:
         """A receipt in Lisoloo's words."""
-        told = {"recipient_phone": number, "carrier": "airtel", "delivered_at": "2026-01-05T10:00:00Z"}
-        return {
-            "event_id": "e-1", "event_type": event, "timestamp": "2026-01-05T10:00:00Z", "message_id": self.provider_id, "data": told,
-        }  # fmt: skip
+        at = "2026-01-05T10:00:00Z"
+        told = {"recipient_phone": number, "carrier": "airtel", "delivered_at": at}
+        return {"event_id": "e-1", "event_type": event, "timestamp": at, "message_id": self.provider_id, "data": told}
 
     def events(self) -> int:
         """How many events its account has in all."""
@@ -98,7 +97,7 @@ def test_a_token_that_is_wrong_in_one_letter_is_nobodys(waiting: Waiting) -> Non
     before = waiting.events()
     head, last = waiting.address[:-1], waiting.address[-1]
     assert post(head + ("a" if last != "a" else "b"), waiting.body(), (USER, PASSWORD)) == 404
-    assert post(waiting.address.partition(".1")[0].rpartition("/")[0] + "/unknown.token", waiting.body()) == 404
+    assert post(f"{waiting.house.gateway_url}/receipts/main/no-such-batch.token", waiting.body()) == 404
     assert (waiting.intent.counts, waiting.events()) == ({"sent": 1}, before)
 
 

@@ -149,7 +149,7 @@ def somebody_elses_limiter_agrees(simulation: Simulation, limit: Limit) -> bool:
     return all(bucket.put(RateItem("call", one.at, weight=one.weight(limit))) for one in line)
 
 
-@examples(100)
+@examples(80)
 @given(
     data=st.data(),
     limits=some_limits,
@@ -248,7 +248,7 @@ def test_a_consumer_that_wakes_when_it_was_told_to_is_refused_a_few_times_for_ea
     assert redis.zcard(queue.keys.groups) == 0, f"something still waits: {simulation.waits[-1]}"
 
 
-@examples(40)
+@examples(30)
 @given(
     count=st.integers(1, 10),
     window=windows,
@@ -268,7 +268,7 @@ def test_with_a_backlog_the_allowance_is_used(
     assert len(simulation.claims) >= floor(3.2) * count * 0.99
 
 
-@examples(40)
+@examples(30)
 @given(data=st.data(), limits=some_limits, threads=st.sampled_from([(1,), (4, 4)]))
 def test_a_limiter_without_history_opens_its_first_window_evenly(
     redis: Redis, data: st.DataObject, limits: tuple[Limit, ...], threads: tuple[int, ...]

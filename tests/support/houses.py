@@ -64,6 +64,10 @@ class House:
         started.until("ready for action")
         return started
 
+    def last_words(self) -> list[str]:
+        """What the processes said last, for the message of a test that fails."""
+        return [line for one in self.running for line in one.said[-5:]]
+
     def send(self, account: str, *to: str, **more: Any) -> str:  # noqa: ANN401 - the fields of Send
         """Send a text that nobody else sends, unless one is given, and return the intent's id."""
         text = f"text {next(self._texts)}"
@@ -77,7 +81,7 @@ class House:
                 found.append(event)
                 if event.type == f"tuma.{kind}":
                     return found
-        raise AssertionError([event.type for event in found])
+        raise AssertionError(([event.type for event in found], self.last_words()))
 
     def account_events(self, account: str) -> Iterator[Event]:
         """Every event of an account from its first, for as long as more come."""
@@ -106,7 +110,7 @@ class House:
                 waiting.remove(event.intent)
                 if not waiting:
                     return
-        raise AssertionError(waiting)
+        raise AssertionError((waiting, self.last_words()))
 
     def story(self, intent_id: str) -> list[str]:
         """The last word of each of the intent's events until it was done. That none of them is missing or doubled is held here."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, cast, overload
 from redis.exceptions import NoScriptError, ResponseError
 
 from tuma_producer.contract import wire
-from tuma_producer.contract.connection import connect, server_of, translated, undecoded, url_from_environment
+from tuma_producer.contract.connection import connect, is_cluster, server_of, translated, undecoded, url_from_environment
 from tuma_producer.contract.keys import ACCOUNTS, account_keys
 from tuma_producer.contract.reading import (
     CHUNK,
@@ -24,6 +24,7 @@ from tuma_producer.contract.reading import (
     entries,
     group_of,
     group_vanished,
+    turns,
 )
 from tuma_producer.errors import TumaError, UnknownAccount
 from tuma_producer.intents import checked_source
@@ -90,7 +91,7 @@ class Producer:
         with translated(self._where):
             pipeline = self._redis.pipeline(transaction=False)
             for request in chunk:
-                pipeline.evalsha(request.script.sha, len(request.keys), *request.keys, *request.args)
+                request.script.stage(pipeline, request.keys, request.args)
             replies = pipeline.execute(raise_on_error=False)
         return [self._result(request, reply) for request, reply in zip(chunk, replies, strict=True)]
 
@@ -174,6 +175,7 @@ class _Cursor:
         self._start = "0" if start == "beginning" else "$"
         self._consumer = secrets.token_hex(8)
         self._joined: set[str] = set()
+        self._last: str | None = None
 
     def read(self, accounts: Iterable[str], block: float) -> list[tuple[str, list[tuple[str, Event]]]]:
         """The next events, first those that another consumer left behind. Waits for them at most `block` seconds."""
@@ -198,8 +200,26 @@ class _Cursor:
         stalled = [(account, found) for key, account in streams.items() if (found := self._stalled(key, account))]
         if stalled:
             return stalled
+        if is_cluster(self._redis):
+            return self._read_in_turn(streams, block)
+        return self._read_news(streams, round(block * 1000))
+
+    def _read_in_turn(self, streams: dict[str, str], block: float) -> list[tuple[str, list[tuple[str, Event]]]]:
+        """No command may name the streams of two accounts. What is read last is asked first the next time, and waited for."""
+        for key, milliseconds in turns(self._order(streams), block):
+            self._last = key
+            if found := self._read_news({key: streams[key]}, milliseconds):
+                return found
+        return []
+
+    def _order(self, streams: dict[str, str]) -> list[str]:
+        keys = list(streams)
+        place = (keys.index(self._last) + 1) % len(keys) if self._last in streams else 0
+        return keys[place:] + keys[:place]
+
+    def _read_news(self, streams: dict[str, str], milliseconds: int | None) -> list[tuple[str, list[tuple[str, Event]]]]:
         reply = self._redis.xreadgroup(
-            self._group, self._consumer, dict.fromkeys(streams, ">"), count=READ_AT_ONCE, block=round(block * 1000)
+            self._group, self._consumer, dict.fromkeys(streams, ">"), count=READ_AT_ONCE, block=milliseconds
         )
         return [batch for batch in by_account(streams, reply) if batch[1]]
 

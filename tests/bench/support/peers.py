@@ -78,6 +78,7 @@ def install_python() -> None:
     wanted = (APPS / "requirements.txt").read_text(encoding="utf-8")
     if done.exists() and done.read_text(encoding="utf-8") == wanted:
         return
+    _make_home()
     _install([sys.executable, "-m", "venv", str(ENVIRONMENT)])
     _install([str(_PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", str(APPS / "requirements.txt")])
     done.write_text(wanted, encoding="utf-8")
@@ -89,7 +90,8 @@ def install_node() -> None:
     if shutil.which("node") is None or npm is None:
         message = "there is no Node here"
         raise MissingError(message)
-    _NODE_HOME.mkdir(parents=True, exist_ok=True)
+    _make_home()
+    _NODE_HOME.mkdir(exist_ok=True)
     wanted, there = APPS / "package.json", _NODE_HOME / "package.json"
     if there.exists() and there.read_bytes() == wanted.read_bytes():
         return
@@ -101,6 +103,12 @@ def install_node() -> None:
         raise
 
 
+def _make_home() -> None:
+    """Make the folder, and keep git and the tools that follow git out of it."""
+    ENVIRONMENT.mkdir(exist_ok=True)
+    (ENVIRONMENT / ".gitignore").write_text("*\n", encoding="utf-8")
+
+
 def _install(command: Sequence[str]) -> None:
     try:
         subprocess.run(list(command), check=True, timeout=_INSTALL_WITHIN, capture_output=True)
@@ -110,9 +118,8 @@ def _install(command: Sequence[str]) -> None:
 
 
 def _dramatiq(count: int) -> list[list[str]]:
-    return [
-        [str(_PYTHON), "-m", "dramatiq", "tests.bench.peers.dramatiq_app", "--processes", str(count), "--threads", str(_THREADS)]
-    ]
+    command = [str(_PYTHON), "-m", "dramatiq", "tests.bench.peers.dramatiq_app"]
+    return [[*command, "--processes", str(count), "--threads", str(_THREADS)]]
 
 
 def _taskiq(count: int) -> list[list[str]]:

@@ -40,6 +40,11 @@ class Program:
                 start_new_session=True,
             )  # fmt: skip
 
+    @property
+    def pid(self) -> int:
+        """Its process id, which is also the id of the session of all that it starts."""
+        return self._process.pid
+
     def said(self) -> str:
         """All that it has said so far."""
         return self.log.read_text(encoding="utf-8", errors="replace")
@@ -120,14 +125,14 @@ def end_tidily_when_terminated() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
 
 
-def wait_until(ready: Callable[[], bool], what: str, within: float = PATIENCE) -> None:
-    """Return once it is so. Raises `NotStartedError` after `within` seconds."""
+def wait_until(ready: Callable[[], bool], what: str, within: float = PATIENCE, *, every: float = _POLL) -> None:
+    """Return once it is so, asking `every` so many seconds. Raises `NotStartedError` after `within` seconds."""
     deadline = time.monotonic() + within
     while not ready():
         if time.monotonic() > deadline:
             message = f"not within {within:g} s: {what}"
             raise NotStartedError(message)
-        time.sleep(_POLL)
+        time.sleep(every)
 
 
 def _clean_environment() -> dict[str, str]:

@@ -10,10 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-
-from tuma_producer.contract.connection import connect
+from tuma_producer.contract.connection import connect, connect_to_wait
 from tuma_producer.errors import TumaError
 from tuma_worker import providers
 from tuma_worker.core.limits import Limit
@@ -90,10 +87,11 @@ def build_service(settings: Settings) -> Service:
     register_accounts(redis, settings)
     queues = [queue_config(name, account) for name, account in settings.accounts.items()]
     lanes = _lanes(redis, settings, queues)
+    longest_wait = max((queue.idle for queue in queues), default=0.0)
     broker = TumaBroker(
         redis,
         queues,
-        connect=lambda: _connect_to_wait(settings.redis_url),
+        connect=lambda: connect_to_wait(settings.redis_url, longest_wait),
         clock=time.monotonic,
         worker=f"{socket.gethostname()}:{os.getpid()}",
     )
@@ -103,15 +101,6 @@ def build_service(settings: Settings) -> Service:
         sender=Sender(lanes, choose=lambda most: dice.uniform(0, most), secret=lambda: secrets.token_urlsafe(18), pause=time.sleep),
         resolver=Resolver(redis, lanes, now=time.time),
     )
-
-
-def _connect_to_wait(url: str) -> Redis:
-    """A connection to block on.
-
-    It waits as long as it is told to, and repeats nothing: the server knows a waiting client by its connection, and a new one would
-    have to be made known before it could be unblocked.
-    """
-    return connect(url, socket_timeout=None, single_connection_client=True, retry=Retry(NoBackoff(), 0))
 
 
 def build_intake(redis: AsyncRedis, settings: Settings) -> Intake:

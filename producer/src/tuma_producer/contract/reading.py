@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 CHUNK = 100  # sends a pipeline carries
 READ_AT_ONCE = 500  # events
 STALLED_MS = 60_000  # an event that a consumer took and did not acknowledge for so long is given to another
+TURN = 0.1  # seconds that a read of one stream may keep the others waiting, where they cannot be read together
 _BLOCK = 2.0  # seconds that one read waits at most; then it looks for stalled events and new accounts
 
 
@@ -96,6 +97,21 @@ def by_account(streams: Mapping[str, str], reply: Any) -> Iterator[tuple[str, li
         # With the newer protocol redis-py wraps the list of entries once more.
         flat = found[0] if found and isinstance(found[0], list) else found
         yield account, list(entries(account, flat))
+
+
+def turns(streams: Sequence[str], block: float) -> Iterator[tuple[str, int | None]]:
+    """How to read streams that cannot be read together: all of them at once, then each in turn a little while, for `block` seconds.
+
+    Gives a stream and for how many milliseconds to wait there, None for not at all. Whoever finds something stops.
+    """
+    until = time.monotonic() + block
+    while True:
+        for key in streams:
+            yield key, None
+        left = until - time.monotonic()
+        if left <= 0:
+            return
+        yield streams[0], max(1, round(min(left, TURN if len(streams) > 1 else left) * 1000))
 
 
 class Patience:

@@ -9,6 +9,7 @@ from hashlib import sha1
 from importlib import resources
 from typing import TYPE_CHECKING, Any, cast
 
+from redis.cluster import ClusterPipeline
 from redis.exceptions import NoScriptError
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
     from redis import Redis
     from redis.asyncio import Redis as AsyncRedis
+    from redis.asyncio.client import Pipeline as AsyncPipeline
+    from redis.client import Pipeline
 
 _SHARED = "tuma_producer.contract"
 _INCLUDE = re.compile(r"^-- include: (?:([\w.]+)/)?(\w+)$", re.MULTILINE)
@@ -47,6 +50,12 @@ class Script:
             return await cast("Any", redis.evalsha(self.sha, len(keys), *keys, *args))
         except NoScriptError:
             return await cast("Any", redis.eval(self.source, len(keys), *keys, *args))
+
+    def stage(self, pipeline: Pipeline | AsyncPipeline, keys: Sequence[str], args: Sequence[Argument]) -> None:
+        """Put a run into a pipeline. A server that does not know the script answers with `NoScriptError`."""
+        # Where it is not told the node, a cluster's pipeline asks a server for the keys of every single command.
+        target = {"target_nodes": pipeline.get_node_from_key(keys[0])} if isinstance(pipeline, ClusterPipeline) else {}
+        cast("Any", pipeline).execute_command("EVALSHA", self.sha, len(keys), *keys, *args, **target)
 
 
 @cache

@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from redis.exceptions import RedisError
 from rich.console import Console
 from rich.table import Table
 from typer.core import TyperGroup
 
+from tuma_producer.contract.connection import FAILURES
 from tuma_producer.errors import TumaError, UnknownIntent
 from tuma_worker.core.states import RecipientState
 from tuma_worker.logs import redact
@@ -56,7 +56,7 @@ def ending() -> Iterator[None]:
     except (TumaError, SettingsError) as error:
         complain(error)
         raise typer.Exit(MISTAKE) from None
-    except RedisError as error:
+    except FAILURES as error:
         # Redis quotes parts of a command in its errors; they may hold a number.
         complain(f"Redis refuses: {redact(None, '', {'event': str(error)})['event']}")
         raise typer.Exit(MISTAKE) from None

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 import structlog
-from redis.exceptions import ConnectionError, TimeoutError  # noqa: A004 - the names are redis-py's
 
+from tuma_producer.contract.connection import FAILURES, unavailable
 from tuma_worker.core.answers import Reply, TryLater
 from tuma_worker.core.next_step import Chooser, NextStep, Policy, next_step
 from tuma_worker.core.states import RecipientState
@@ -106,7 +106,9 @@ class Sender:
         while True:
             try:
                 return write()
-            except (ConnectionError, TimeoutError) as error:
+            except FAILURES as error:
+                if not unavailable(error):
+                    raise
                 _log.warning(Event.DELIVERY_DEFERRED, reason="no usable Redis", error=type(error).__name__)
                 self.pause(_PATIENCE)
 

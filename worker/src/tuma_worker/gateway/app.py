@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import structlog
-from redis.exceptions import RedisError
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from tuma_producer.contract.connection import FAILURES
 from tuma_worker.logs import Event
 from tuma_worker.receipts.intake import Verdict
 
@@ -42,7 +42,7 @@ def build_app(intake: Intake, redis: Redis) -> Starlette:
             return _problem(413, f"a receipt has at most {MAX_BODY} bytes")
         try:
             verdict = await _take(intake, request, body)
-        except RedisError as error:
+        except FAILURES as error:
             _log.error(Event.RECEIPT_REFUSED, reason="no usable Redis", error=type(error).__name__)
             return _problem(503, "not now; try again")
         return Response(status_code=200) if verdict is Verdict.TAKEN else _problem(_STATUS[verdict], verdict)
@@ -53,7 +53,7 @@ def build_app(intake: Intake, redis: Redis) -> Starlette:
     async def ready(_request: Request) -> Response:
         try:
             await redis.ping()
-        except RedisError:
+        except FAILURES:
             return _problem(503, "no usable Redis")
         return JSONResponse({"status": "ready"})
 

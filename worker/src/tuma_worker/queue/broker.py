@@ -9,11 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import dramatiq
-from dramatiq.errors import ConnectionClosed, QueueNotFound
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from dramatiq.errors import QueueNotFound
 
-from tuma_worker.queue.consumer import FOREIGN, Bell, Consumer, Seat, Slots, new_token
+from tuma_worker.queue.consumer import FOREIGN, Bell, Consumer, Seat, Slots, new_token, reachable
 from tuma_worker.queue.leases import Clock, Held, Leases
 from tuma_worker.queue.scripts import push
 
@@ -74,7 +72,8 @@ class TumaBroker(dramatiq.Broker):
         """A consumer of this queue. `timeout` in milliseconds."""
         del prefetch  # nothing is fetched ahead: a permit must not wait in a worker's memory
         queue = self._config(queue_name)
-        bell = Bell(self._connect(), queue.keys.bell)
+        with reachable():
+            bell = Bell(self._connect(), queue.keys.bell)
         consumer = Consumer(
             self._redis, queue, bell=bell, slots=self._slots, leases=self._leases, seat=self._seats[queue_name],
             timeout=timeout / 1000,
@@ -87,7 +86,7 @@ class TumaBroker(dramatiq.Broker):
         queue = self._config(message.queue_name)
         self.emit_before("enqueue", message, delay)
         subject = new_token()  # not the message's id: a retry has the same, and is queued before the first is acknowledged
-        try:
+        with reachable():
             push(
                 self._redis,
                 queue,
@@ -96,8 +95,6 @@ class TumaBroker(dramatiq.Broker):
                 delay=(delay or 0) / 1000,
                 message=message.encode(),
             )
-        except (RedisConnectionError, RedisTimeoutError) as error:
-            raise ConnectionClosed(error) from None
         self.emit_after("enqueue", message, delay)
         return message
 

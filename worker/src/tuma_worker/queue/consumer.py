@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import secrets
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 import dramatiq
 import structlog
 from dramatiq.errors import ConnectionClosed
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from tuma_producer.contract.connection import FAILURES, on_one_connection, server_for, unavailable
+from tuma_producer.errors import StoreUnavailable
 from tuma_worker.queue.leases import Held, Leases
 from tuma_worker.queue.scripts import Claim, Release, Wait, claim, release
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from redis import Redis
 
@@ -26,8 +26,18 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 
-_LOST = (RedisConnectionError, RedisTimeoutError)  # redis-py's timeout is no connection error; to a consumer it is one
 FOREIGN = "dramatiq"  # the group of Dramatiq messages of any actor: their body says which
+
+
+@contextmanager
+def reachable() -> Iterator[None]:
+    """Tell Dramatiq in its own word that Redis is away, whichever of its many ways redis-py has to say so."""
+    try:
+        yield
+    except (StoreUnavailable, *FAILURES) as error:
+        if isinstance(error, StoreUnavailable) or unavailable(error):
+            raise ConnectionClosed(error) from None
+        raise
 
 
 class Slots:
@@ -90,29 +100,36 @@ class Proxy(dramatiq.MessageProxy):
 
 @dataclass
 class Bell:
-    """Where a consumer waits. `stop` may be called from another thread."""
+    """Where a consumer waits, on a connection of its own to the server that holds `key`. `unblock` is for another thread.
+
+    Where the key moves to another server, waiting raises as if the connection were lost, and the next bell is hung there.
+    """
 
     redis: Redis
     key: str
+    _line: Redis | None = None
     _client_id: int | None = None
 
     def wait(self, seconds: float) -> bool:
         """Block until somebody rings or the time is over. Returns whether it rang: then nobody else has heard it."""
-        if self._client_id is None:
-            self._client_id = self.redis.client_id()
-        return self.redis.blpop([self.key], timeout=seconds) is not None
+        if self._line is None:
+            self._line = on_one_connection(self.redis, self.key)
+            self._client_id = self._line.client_id()
+        return self._line.blpop([self.key], timeout=seconds) is not None
 
     def pass_on(self) -> None:
         """Ring for somebody else."""
         self.redis.rpush(self.key, 1)
 
     def unblock(self, redis: Redis) -> None:
-        """End a wait, if there is one, from another connection."""
+        """End a wait, if there is one, from another connection to the same server."""
         if self._client_id is not None:
-            redis.client_unblock(self._client_id)
+            server_for(redis, self.key).client_unblock(self._client_id)
 
     def close(self) -> None:
         """Close the connection it waits on."""
+        if self._line is not None:
+            self._line.close()
         self.redis.close()
 
 
@@ -159,18 +176,14 @@ class Consumer(dramatiq.Consumer):
         if self._slots.take(0):
             return True
         if rung:
-            try:
+            with reachable():
                 self._bell.pass_on()
-            except _LOST as error:
-                raise ConnectionClosed(error) from None
         return self._slots.take(self._timeout)
 
     def _claim(self) -> Claim | Wait:
         asked_at = self._leases.clock()
-        try:
+        with reachable():
             found = claim(self._redis, self._queue, self._seat.token, self._seat.worker, last=not self._slots.any_left)
-        except _LOST as error:
-            raise ConnectionClosed(error) from None
         if isinstance(found, Claim):
             self._seat.token = new_token()
             self._leases.add(Held(self._queue, found, asked_at + self._queue.lease, self._leases.clock))
@@ -178,16 +191,19 @@ class Consumer(dramatiq.Consumer):
 
     def _message_or_nothing(self, found: Claim) -> Proxy | None:
         """The claim as a message; None where it names a message that is gone, which is then finished."""
+        ours = False
         try:
-            return self._message(found)
+            message = self._message(found)
         except LookupError as error:
             _log.error("message.gone", queue=self._queue.name, error=str(error))
-            release(self._redis, self._queue, found.batch_id, Release.DONE)
-        except ConnectionClosed:
-            self._forget(found.batch_id)  # nobody will work on it: let its lease lapse
-            raise
-        self._forget(found.batch_id)
-        return None
+            self._release(self._leases.get(found.batch_id), Release.DONE)
+            return None
+        else:
+            ours = True
+            return message
+        finally:
+            if not ours:
+                self._forget(found.batch_id)  # nobody will work on it: where it could not be released, its lease lapses
 
     def _message(self, found: Claim) -> Proxy:
         if found.actor == FOREIGN:
@@ -198,10 +214,8 @@ class Consumer(dramatiq.Consumer):
         return Proxy(message, found.batch_id)
 
     def _foreign(self, found: Claim) -> dramatiq.Message[None]:
-        try:
+        with reachable():
             body = self._redis.hget(self._queue.keys.messages, found.jobs[0].subject)
-        except _LOST as error:
-            raise ConnectionClosed(error) from None
         if body is None:
             message = f"the message of job {found.jobs[0].subject} is gone from queue {self._queue.name}"
             raise LookupError(message)
@@ -209,10 +223,11 @@ class Consumer(dramatiq.Consumer):
 
     def _rest(self, seconds: float) -> None:
         try:
-            self._rung = self._bell.wait(seconds)
-        except _LOST as error:
+            with reachable():
+                self._rung = self._bell.wait(seconds)
+        except ConnectionClosed:
             if not self._stopping.is_set():
-                raise ConnectionClosed(error) from None
+                raise
 
     def ack(self, message: dramatiq.MessageProxy) -> None:
         """The work is done: let go of whatever its own settling has not let go of yet."""
@@ -247,12 +262,10 @@ class Consumer(dramatiq.Consumer):
         self._slots.give()
 
     def _release(self, held: Held, how: Release) -> None:
-        try:
+        with reachable():
             release(self._redis, self._queue, held.claim.batch_id, how)
             if held.claim.actor == FOREIGN and how is Release.DONE:
                 self._redis.hdel(self._queue.keys.messages, held.claim.jobs[0].subject)
-        except _LOST as error:
-            raise ConnectionClosed(error) from None
         held.settled = True
 
     def stop_claiming(self) -> None:
@@ -261,7 +274,7 @@ class Consumer(dramatiq.Consumer):
         for _ in range(50):
             try:
                 self._bell.unblock(self._redis)
-            except RedisError:
+            except FAILURES:
                 return  # nobody can claim without Redis, and the wait ends by itself
             if self._resting.wait(0.02):
                 return

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import structlog
-from redis.exceptions import RedisError
 
+from tuma_producer.contract.connection import FAILURES
 from tuma_worker.queue.scripts import Claim, renew
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class Leases:
         asked_at, queue = self.clock(), held_here[0].queue
         try:
             lost = set(renew(self.redis, queue, [held.claim.batch_id for held in held_here]))
-        except RedisError as error:
+        except FAILURES as error:
             # The leases run on meanwhile; a call that has not begun by then will not begin.
             _log.warning("lease.not_renewed", queue=queue.name, error=type(error).__name__)
             return

@@ -12,9 +12,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints
 
+from tuma_producer.contract import address
 from tuma_worker.core.limits import Limit
-
-_REDIS_SCHEME = re.compile(r"^(redis|rediss|unix)(\+[a-z]+)?://")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +81,11 @@ def _web_address(value: str) -> str:
 
 
 def _redis_address(value: str) -> str:
-    if not _REDIS_SCHEME.match(value):
-        message = "must begin with redis://, rediss:// or unix://; correct it"
-        raise ValueError(message)
+    try:
+        address.parse(value)
+    except ValueError as error:
+        message = f"{error}; correct it"
+        raise ValueError(message) from None
     return value
 
 

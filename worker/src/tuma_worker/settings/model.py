@@ -34,7 +34,7 @@ from tuma_worker.settings.sources import (
     with_secret_files,
 )
 
-_REDIS_PASSWORD = re.compile(r"(?<=://).*(?=@)|(?<=[?&]password=)[^&#]+")
+_REDIS_PASSWORD = re.compile(r"(?<=://).*(?=@)|(?<=password=)[^&#]+")
 
 
 def _otp_floor() -> dict[Lane, float]:
