@@ -1,7 +1,8 @@
 """Singles with one text become few calls: sixty thousand of them on Lisoloo's limit, with time running ten times as fast.
 
-`waiting` cases find the whole backlog in the line, as after a pause or in the shadow of a limit; `arriving` ones are enqueued while
-the workers run, so that the first calls carry what is there by then. A thousand recipients fit a call, so sixty calls are the least.
+The first cases find the whole backlog in the line, as after a pause or in the shadow of a limit. The `arriving` ones are enqueued
+while the workers run, so that the first calls carry what is there by then; and the producer, whose time runs no faster, takes
+most of a window for it. A thousand recipients fit a call, so sixty calls are the least.
 The provider is the strict one: it counts every window in every alignment and refuses what any of them refuses.
 """
 

@@ -1,4 +1,4 @@
-"""How fast a backlog goes out where nothing limits it: two worker processes with eight threads each, and a provider that costs nothing.
+"""How fast a backlog goes out where nothing limits it: two worker processes of eight threads, a provider that costs nothing.
 
 `batched` has one text, so that a call carries a hundred recipients; `calls` has one recipient a call, each with limiter, record and
 events; `both` is produced by one process while the workers drain it. Beside them, in the same round and so on the same machine in
@@ -131,7 +131,8 @@ def _check(site: Site, accepted: int) -> None:
     queue = keys.queue(SEND)
     processes.wait_until(lambda: not site.store.redis.hlen(queue.inflight), "the last settlement")
     seen = site.provider.seen()["recipients"]
-    events = sum(fields[b"e"] == b"submitted" for _, fields in site.store.redis.xrange(keys.events))
+    told: Any = site.store.redis.xrange(keys.events)
+    events = sum(fields[b"e"] == b"submitted" for _, fields in told)
     if (seen, events) != (accepted, accepted):
         message = f"{accepted} accepted, {seen} called for, {events} handed over"
         raise RuntimeError(message)

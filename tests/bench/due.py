@@ -1,8 +1,8 @@
 """Sends for later: what a million of them weigh, whether a claim feels them, and how punctually a thousand of one second start.
 
-The jobs are put in by the enqueue script with a time, as schedules will be. They belong to intents of a hundred recipients; the size
-of a job in the due set does not depend on that. `claim_us_*` are medians of claims that find one ready job, taken in turn on a server
-with all the jobs and on one with a thousand.
+The jobs are put in by the enqueue script with a time, as schedules will be. They belong to intents of a hundred recipients; the
+size of a job in the due set does not depend on that. `claim_us_*` are medians of claims that find one ready job, taken in turn on a
+server with all the jobs and on one with a thousand.
 """
 
 from __future__ import annotations
@@ -90,11 +90,20 @@ def _used(store: Store) -> int:
     return int(memory["used_memory"])
 
 
+def _freed(store: Store) -> bool:
+    """Whether the server has given back what was deleted: it does so beside its other work."""
+    memory: Any = store.redis.info("memory")
+    return int(memory["lazyfree_pending_objects"]) == 0
+
+
 def _fill(built: House, jobs: int) -> float:
     """Put them in beside a worker that waits. Returns by how many megabytes the worker has grown."""
     worker = built.start_workers(1)[0]
     _put(built.store, _later(FEW))  # the worker has seen that there is something
     before = _rss(worker)
+    if not before:
+        message = "the worker's memory is not to be seen here"
+        raise processes.NotStartedError(message)
     _put(built.store, _later(jobs - FEW))
     time.sleep(2.0)  # a worker that took jobs into its memory would do so now
     grown = _rss(worker) - before
@@ -137,6 +146,7 @@ def _weight(store: Store, jobs: int) -> dict[str, Any]:
     own: Any = store.redis.memory_usage(_DUE, samples=0)
     before = _used(store)
     store.redis.delete(_DUE)
+    processes.wait_until(lambda: _freed(store), "the due set's memory")
     return {"due_set_bytes_per_job": round(own / jobs, 1), "bytes_per_job_beyond_record": round((before - _used(store)) / jobs, 1)}
 
 

@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from tests.bench.support import house, output, peers, processes
+from tests.bench.support import house, output, processes
 from tests.bench.support.audit import Limit
 from tests.bench.support.bare_writes import BareQueue
 from tests.bench.support.costs import Cost, measured
+from tests.bench.support.enqueue_peers import NODE_HOME, PEERS, EnqueuePeer
 from tests.bench.support.figures import rounded
 from tests.bench.support.house import House, Store, build_house
+from tests.bench.support.peers import MissingError
 
 from tuma_producer import Producer, Send
 
@@ -27,14 +29,12 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator
 
-    from tests.bench.support.processes import Programs
 
 TEXT = "Your parcel is ready at the counter of the main post office until Friday evening."
 NOWHERE = "http://127.0.0.1:9"  # nobody is at work, so nothing is ever called
 SIZE = 10_000
 ROUNDS = 5
 WARM_UP = 200
-PEERS = ("dramatiq", "celery", "arq", "taskiq", "rq", "bullmq")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,22 +148,22 @@ def _summary(rounds: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def measure_peer(name: str, python: str, size: int) -> dict[str, Any]:
+def measure_peer(peer: EnqueuePeer, size: int) -> dict[str, Any]:
     """One peer on a server of its own, from one process of its own."""
     with ExitStack() as stack:
         programs = stack.enter_context(processes.programs())
         store = stack.enter_context(house.store())
-        command = [python, "-m", "tests.bench.peers.enqueue_rate", name, str(size)]
-        program = programs.start(name, command, BENCH_URL=store.url, PYTHONPATH=str(processes.ROOT))
+        environment = {"BENCH_URL": store.url, "BENCH_NODE_HOME": str(NODE_HOME), "PYTHONPATH": str(processes.ROOT)}
+        program = programs.start(peer.name, [*peer.command, str(size)], **environment)
         figures: dict[str, Any] = json.loads(program.until("per_s"))
         return figures
 
 
 def _peer(name: str, size: int) -> dict[str, Any] | None:
     try:
-        python = peers.python_for(name)
-        found = measure_peer(name, python, size)
-    except (peers.MissingError, processes.NotStartedError) as error:
+        PEERS[name].prepare()
+        found = measure_peer(PEERS[name], size)
+    except (MissingError, processes.NotStartedError) as error:
         output.notice(f"{name} is left out: {error}")
         return None
     output.table([{"peer": name, **found}])

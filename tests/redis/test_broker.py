@@ -55,7 +55,7 @@ class Calls:
 
 def make_broker(url: str, *queues: QueueConfig, name: str = "worker-1") -> TumaBroker:
     def connect_blocking() -> Redis:
-        return connect(url, socket_timeout=None, single_connection_client=True)
+        return connect(url, socket_timeout=None, single_connection_client=True, retry=Retry(NoBackoff(), 0))
 
     return TumaBroker(connect(url), queues, connect=connect_blocking, clock=time.monotonic, worker=name)
 

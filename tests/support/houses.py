@@ -7,19 +7,20 @@ import json
 import secrets
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from redis import Redis
 from tests.support import servers
 from tests.support.programs import PATIENCE, Tuma
 from tests.support.sandbox import QUICK, Sandbox
 
 from tuma_producer import Producer, Send
+from tuma_producer.contract.connection import connect
 from tuma_producer.contract.keys import AccountKeys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from redis import Redis
     from tests.support.programs import Running
 
     from tuma_producer import Event, Intent
@@ -27,6 +28,14 @@ if TYPE_CHECKING:
 Settings = dict[str, Any]
 _PATHS = {"lisoloo": "/lisoloo", "lineserve": "/lineserve/v1"}
 _COMMON = {"environment": "sandbox", "sender_id": "KITOKO", "cold_start": "burst"}
+
+
+class HasUrl(Protocol):
+    """A server, or several that are one store."""
+
+    @property
+    def url(self) -> str:
+        """Where Tuma connects to."""
 
 
 def key_of(account: str) -> str:
@@ -129,7 +138,7 @@ class House:
 
 @contextmanager
 def open_house(
-    server: servers.Server, accounts: Mapping[str, Settings], *, config: Settings | None = None, **environment: str
+    server: HasUrl, accounts: Mapping[str, Settings], *, config: Settings | None = None, **environment: str
 ) -> Iterator[House]:
     """Start a sandbox and a gateway for these accounts; workers are the test's to start. All of it ends with the `with` block.
 
@@ -148,7 +157,7 @@ def open_house(
             TUMA_ACCOUNTS=json.dumps({name: _account(sandbox.url, name, own) for name, own in accounts.items()}),
             **environment,
         )
-        redis = Redis.from_url(server.url)
+        redis = connect(server.url)
         stack.callback(redis.close)
         producer = Producer.from_url(server.url, source="test")
         stack.callback(producer.close)

@@ -102,14 +102,14 @@ def _said_until_ready(process: subprocess.Popen[str]) -> str | None:
     for line in output:
         said.append(line)
         if _READY in line:
-            threading.Thread(target=_drain, args=(output,), daemon=True).start()
+            threading.Thread(target=drain, args=(output,), daemon=True).start()
             return None
     output.close()
     process.wait()
     return "".join(said)
 
 
-def _drain(output: IO[str]) -> None:
+def drain(output: IO[str]) -> None:
     """Read on to the end: a server whose pipe is full stands still."""
     with output:
         for _ in output:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import ValidationError
 
+from tuma_producer.contract import address
 from tuma_worker.core.limits import Limit
 from tuma_worker.settings import Account, Settings, SettingsError, load_settings, masked
 
@@ -200,8 +201,7 @@ def test_each_problem_is_one_line_with_the_variable_the_rule_and_what_to_do(give
     with pytest.raises(ValueError, match="expected COUNT") as bad_limit:
         Limit.parse("60 per minute")
     assert problems() == [
-        "TUMA_REDIS_URL: must begin with redis://, rediss:// or unix://, or for several servers with redis+cluster://, "
-        "rediss+cluster://, redis+sentinel:// or rediss+sentinel://; correct it",
+        f"TUMA_REDIS_URL: {address.RULE}; correct it",
         f"{MAIN}API_KEY: is missing; set it",
         f"{MAIN}LIMITS: {bad_limit.value}",
         f"{MAIN}API_KYE: is not a setting; did you mean api_key?",

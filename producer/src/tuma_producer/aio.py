@@ -121,7 +121,7 @@ class AsyncProducer:
         with translated(self._where):
             record = lookup.record(cast("dict[bytes, bytes]", await self._redis.hgetall(keys.intent(lookup.short_id))))
             pipeline = self._redis.pipeline(transaction=False)
-            pipeline.time()
+            pipeline.execute_command("TIME")  # by its name: a cluster's pipeline lacks the method
             pipeline.hgetall(keys.queue("send").state)
             for batch_id in attempt_ids(record):
                 pipeline.hgetall(keys.batch(batch_id))

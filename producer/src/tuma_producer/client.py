@@ -124,8 +124,8 @@ class Producer:
         keys = lookup.keys
         with translated(self._where):
             record = lookup.record(cast("dict[bytes, bytes]", self._redis.hgetall(keys.intent(lookup.short_id))))
-            pipeline = self._redis.pipeline(transaction=False)
-            pipeline.time()
+            pipeline: Any = self._redis.pipeline(transaction=False)
+            pipeline.execute_command("TIME")  # by its name: a cluster's pipeline lacks the method
             pipeline.hgetall(keys.queue("send").state)
             for batch_id in attempt_ids(record):
                 pipeline.hgetall(keys.batch(batch_id))

@@ -1,4 +1,7 @@
-"""How many jobs a Python peer accepts in a second, from one process: `PEER COUNT`; the last line is JSON. One job, one call of its API."""
+"""How many jobs a Python peer accepts in a second, from one process: `PEER COUNT`; the last line is JSON.
+
+Each job is one call of the peer's API.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +58,7 @@ def _rq() -> Callable[[dict[str, str]], object]:
 async def _arq() -> Callable[[dict[str, str]], Awaitable[object]]:
     connections: Any = importlib.import_module("arq.connections")
     pool = await connections.create_pool(connections.RedisSettings.from_dsn(URL))
-    return lambda job: pool.enqueue_job("send", job)  # type: ignore[no-any-return] # as above
+    return lambda job: pool.enqueue_job("send", job)
 
 
 async def _taskiq() -> Callable[[dict[str, str]], Awaitable[object]]:

@@ -1,6 +1,7 @@
 """Drains the bare line of a server, as one of several processes: `python -m tests.bench.support.bare_drain REDIS_URL NAME`.
 
-It says `ready`, begins when a token comes on the list `bare:{bench}:go`, and says how many items it took and when it began and ended.
+It says `ready`, begins when a token comes on the list `bare:{bench}:go`, and says how many items it took, and when it
+began and ended.
 """
 
 from __future__ import annotations

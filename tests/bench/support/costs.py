@@ -35,7 +35,7 @@ def measured(store: Store) -> Iterator[Cost]:
     yield cost
     cost.seconds, cost.client_cpu = time.perf_counter() - started, time.process_time() - cpu
     after = _snapshot(store)
-    cost.server_cpu, cost.memory, cost.writes = (now - then for now, then in zip(after, before, strict=True))
+    cost.server_cpu, cost.memory, cost.writes = after[0] - before[0], after[1] - before[1], after[2] - before[2]
 
 
 def _snapshot(store: Store) -> tuple[float, int, int]:

@@ -1,7 +1,8 @@
 """A provider that takes everything at once and does next to nothing: what is measured against it is what calls it.
 
 Run as a program, `python -m tests.bench.support.noop [keep]`; it says on which port it listens. POST anything. GET answers how many
-calls, recipients and connections there were, and with `keep` when each call's first byte arrived (Unix seconds) and for which numbers.
+calls, recipients and connections there were, and with `keep` when each call's first byte arrived (Unix seconds) and for which
+numbers.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ import re
 import sys
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
-from tests.bench.support.processes import Programs
+
+if TYPE_CHECKING:
+    from tests.bench.support.processes import Programs
 
 _HEAD_END = b"\r\n\r\n"
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)

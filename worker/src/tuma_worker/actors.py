@@ -32,13 +32,16 @@ def declare(service: bootstrap.Service) -> None:
     def resolve(batch_id: str) -> None:
         service.resolver.resolve(broker.held(batch_id))
 
+    def trace(batch_id: str) -> None:
+        service.resolver.trace(broker.held(batch_id))
+
     def park(batch_id: str) -> None:
         service.sender.park(broker.held(batch_id))
 
     def overweight(batch_id: str) -> None:
         service.sender.refuse(broker.held(batch_id))
 
-    for work in (send, resolve, park, overweight):
+    for work in (send, resolve, trace, park, overweight):
         dramatiq.actor(broker=broker, queue_name=home, max_retries=0)(work)
 
 

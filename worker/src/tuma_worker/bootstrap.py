@@ -121,11 +121,13 @@ def _lanes(redis: Redis, settings: Settings, queues: Iterable[QueueConfig]) -> d
     lanes = {}
     for queue in queues:
         account = settings.accounts[queue.account]
+        provider = providers.named(account.provider)
         lanes[queue.account] = Lane(
-            client=providers.named(account.provider).client(account, http),
+            client=provider.client(account, http),
             attempts=Attempts(redis, queue),
             policy=Policy(resolve_after=account.resolve_after),
             callbacks=f"{settings.public_url}/receipts/{queue.account}" if settings.public_url else None,
             sender_id=account.sender_id,
+            keeps_books=provider.defaults.keeps_books,
         )
     return lanes

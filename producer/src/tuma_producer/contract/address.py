@@ -140,7 +140,7 @@ def _read(url: str) -> dict[str, Any]:
         message = "must have a number for its port"
         raise ValueError(message) from None
     try:
-        options: dict[str, Any] = parse_url(url)
+        options: dict[str, Any] = parse_url(url)  # type: ignore[no-untyped-call] # redis-py has no types here
     except ValueError as error:
         message = f"has an option that is no good: {error}"  # redis-py names the option and keeps its value to itself
         raise ValueError(message) from None

@@ -81,11 +81,11 @@ def connect(url: str, **options: Any) -> Redis:  # noqa: ANN401 - redis-py's own
     if found.kind is Kind.SERVER:
         return Redis.from_url(url, **{**_DEFAULTS, "retry": Retry(_BACK_OFF, REPEATS), **options})
     if found.kind is Kind.SENTINEL:
-        sentinels: Any = Sentinel(found.nodes, sentinel_kwargs=_to_sentinels(found, Retry(NoBackoff(), 0)))
+        sentinels = cast("Any", Sentinel)(found.nodes, sentinel_kwargs=_to_sentinels(found, Retry(NoBackoff(), 0)))
         given = {**_DEFAULTS, "retry": Retry(_BACK_OFF, REPEATS), **_to_servers(found), **options}
         return cast("Redis", sentinels.master_for(found.service, redis_class=_Watched, db=found.db, **given))
     with translated(found.where):
-        nodes = [ClusterNode(host, port) for host, port in found.nodes]
+        nodes = [cast("Any", ClusterNode)(host, port) for host, port in found.nodes]
         given = {**_SOCKET, "retry": Retry(_BACK_OFF, REPEATS), **_to_servers(found), **options}
         return cast("Redis", RedisCluster(startup_nodes=nodes, **given))
 
@@ -96,7 +96,7 @@ def connect_async(url: str, **options: Any) -> AsyncRedis:  # noqa: ANN401 - red
     if found.kind is Kind.SERVER:
         return AsyncRedis.from_url(url, **{**_DEFAULTS, "retry": AsyncRetry(_BACK_OFF, REPEATS), **options})
     if found.kind is Kind.SENTINEL:
-        sentinels: Any = AsyncSentinel(found.nodes, sentinel_kwargs=_to_sentinels(found, AsyncRetry(NoBackoff(), 0)))
+        sentinels = cast("Any", AsyncSentinel)(found.nodes, sentinel_kwargs=_to_sentinels(found, AsyncRetry(NoBackoff(), 0)))
         given = {**_DEFAULTS, "retry": AsyncRetry(_BACK_OFF, REPEATS), **_to_servers(found), **options}
         return cast("AsyncRedis", sentinels.master_for(found.service, redis_class=_AsyncWatched, db=found.db, **given))
     nodes = [AsyncClusterNode(host, port) for host, port in found.nodes]
@@ -190,9 +190,8 @@ def is_cluster(redis: object) -> bool:
 
 def server_for(redis: Redis, key: str) -> Redis:
     """A client of the very server that holds this key, for commands that are about the server and not about the key."""
-    if not isinstance(redis, RedisCluster):
-        return redis
-    return cast("Redis", cast("Any", redis).get_redis_connection(redis.get_node_from_key(key)))
+    client: Any = redis
+    return cast("Redis", client.get_redis_connection(client.get_node_from_key(key)) if is_cluster(client) else client)
 
 
 def on_one_connection(redis: Redis, key: str) -> Redis:
@@ -202,7 +201,8 @@ def on_one_connection(redis: Redis, key: str) -> Redis:
 
 def undecoded(redis: Client) -> Client:
     """The client itself, which must give replies as bytes. Raises `TumaError` for one that decodes them."""
-    options = redis.get_connection_kwargs() if is_cluster(redis) else redis.connection_pool.connection_kwargs
+    client: Any = redis
+    options = client.get_connection_kwargs() if is_cluster(client) else client.connection_pool.connection_kwargs
     if options.get("decode_responses"):
         message = "redis: Tuma needs a client of its own, without decode_responses=True; or use from_url"
         raise TumaError(message)

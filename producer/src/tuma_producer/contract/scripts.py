@@ -53,9 +53,15 @@ class Script:
 
     def stage(self, pipeline: Pipeline | AsyncPipeline, keys: Sequence[str], args: Sequence[Argument]) -> None:
         """Put a run into a pipeline. A server that does not know the script answers with `NoScriptError`."""
+        line: Any = pipeline  # a cluster's pipelines are no kind of the others, but have their commands
         # Where it is not told the node, a cluster's pipeline asks a server for the keys of every single command.
-        target = {"target_nodes": pipeline.get_node_from_key(keys[0])} if isinstance(pipeline, ClusterPipeline) else {}
-        cast("Any", pipeline).execute_command("EVALSHA", self.sha, len(keys), *keys, *args, **target)
+        target = {"target_nodes": line.get_node_from_key(keys[0])} if _is_placed(line) else {}
+        line.execute_command("EVALSHA", self.sha, len(keys), *keys, *args, **target)
+
+
+def _is_placed(pipeline: object) -> bool:
+    """Whether each command of this pipeline must be told its node."""
+    return isinstance(pipeline, ClusterPipeline)
 
 
 @cache

@@ -112,7 +112,7 @@ def _line(account: str) -> tuple[str, ...]:
 
 def _group(send: Send, short_id: str, segments: int) -> str:
     """What may share a call: `actor.segments.most.digest`. Sends with the same text and sender meet in one group."""
-    own = None if send.coalesce else short_id
+    own = short_id if not send.coalesce else send.on_unknown if send.on_unknown != "hold" else None
     return f"send.{segments}.0.{digest(send.message, send.sender_id, own)}"
 
 

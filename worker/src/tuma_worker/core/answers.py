@@ -99,6 +99,27 @@ Answer = Accepted | Rejected | TryLater | AccountFault | Unknown
 
 
 @dataclass(frozen=True, slots=True)
+class Traced:
+    """What a provider's own books say about a call whose answer was lost.
+
+    `found` are the calls in them that may be this one; with `complete`, that there is none proves that it never was accepted.
+    """
+
+    found: tuple[Accepted, ...]
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Untold:
+    """The books could not be read, now or ever; `code` says why."""
+
+    code: str
+
+
+Trace = Traced | Untold
+
+
+@dataclass(frozen=True, slots=True)
 class Quota:
     """What the provider says is left of one of its limits. Lowers our view, never raises it.
 

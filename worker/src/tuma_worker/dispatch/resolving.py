@@ -7,20 +7,26 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from tuma_worker.core.answers import Accepted, Untold
 from tuma_worker.core.states import Evidence, RecipientState
 from tuma_worker.logs import Event
-from tuma_worker.queue.scripts import Release, release
+from tuma_worker.providers.base import Call
+from tuma_worker.queue.scripts import Release, push, release
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from redis import Redis
 
+    from tuma_worker.core.answers import Trace
     from tuma_worker.dispatch.sending import Lane
     from tuma_worker.queue.leases import Held
     from tuma_worker.store.attempts import Attempt
 
 _log = structlog.get_logger(__name__)
+
+LOOKS = 2  # that find nothing in complete books before a call counts as never accepted: a message may appear in them late
+TRIES = 5  # looks at books that tell nothing before the intent's own wish decides
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,27 +38,94 @@ class Resolver:
     now: Callable[[], float]
 
     def resolve(self, held: Held) -> None:
-        """Look at one attempt again. Before its time is over, wait on for a receipt; then do what the intent asked for.
+        """Look at one attempt again. Makes no call and needs no permit.
 
-        A receipt that has come meanwhile has moved its recipients on; only those that are still `sending` are touched here.
+        Before its time is over, wait on for a receipt. Then ask the provider's books, where it keeps some; that is a call, which
+        waits in line for its permit. Where it keeps none, do what the intent asked for.
         """
-        lane, batch_id = self.lanes[held.queue.account], held.claim.jobs[0].subject
-        log = _log.bind(account=held.queue.account, batch=batch_id)
-        attempt = lane.attempts.load(batch_id)
-        if attempt is None:
-            log.warning(Event.DELIVERY_RESOLVED, outcome="forgotten")
+        lane, attempt = self._attempt(held)
+        if attempt is None or not attempt.unanswered:
             return
         remaining = attempt.started / 1000 + lane.policy.resolve_after - self.now()
         if remaining > 0:
             held.settled = release(self.redis, held.queue, held.claim.batch_id, Release.LATER, delay=remaining)
-            return
-        log.info(Event.DELIVERY_RESOLVED, outcome=self._decide(lane, attempt))
+        elif lane.keeps_books:
+            self._ask(held, attempt)
+        else:
+            self._believe(lane, attempt)
 
-    def _decide(self, lane: Lane, attempt: Attempt) -> str:
+    def trace(self, held: Held) -> None:
+        """Search the provider's books for one attempt, under the permit that this job was claimed with."""
+        lane, attempt = self._attempt(held)
+        if attempt is None or not attempt.unanswered:
+            return
+        trace = lane.client.trace(_call(lane, attempt), attempt.started / 1000)
+        self._follow(held, lane, attempt, trace)
+        # Last: a worker that dies before leaves the job to the next one, and its permit counts until a grace after its lease.
+        held.settled = release(self.redis, held.queue, held.claim.batch_id, Release.CALLED)
+
+    def _attempt(self, held: Held) -> tuple[Lane, Attempt | None]:
+        lane, batch_id = self.lanes[held.queue.account], held.claim.jobs[0].subject
+        return lane, lane.attempts.load(batch_id)
+
+    def _ask(self, held: Held, attempt: Attempt, *, delay: float = 0.0) -> None:
+        group = f"trace.1.1.{attempt.batch_id}"
+        push(self.redis, held.queue, group, attempt.batch_id, delay=delay, lane=attempt.lane, source=attempt.source)
+
+    def _follow(self, held: Held, lane: Lane, attempt: Attempt, trace: Trace) -> None:
+        """Adopt what is found. What two looks at complete books have not found was never accepted: it is sent again."""
+        looks = lane.attempts.looked(attempt.batch_id)
+        found = () if isinstance(trace, Untold) else _others(lane, trace.found)
+        if len(found) == 1:
+            self._adopt(lane, attempt, found[0])
+        elif not found and not isinstance(trace, Untold) and trace.complete and looks >= LOOKS:
+            self._say(
+                attempt, f"{_resend(lane, attempt, Evidence.PROVIDER, 'never-accepted')} sent again: the provider has no such call"
+            )
+        elif looks < TRIES:
+            self._ask(held, attempt, delay=lane.policy.resolve_after)
+        else:
+            self._believe(lane, attempt)
+
+    def _adopt(self, lane: Lane, attempt: Attempt, found: Accepted) -> None:
+        moved = lane.attempts.apply(
+            attempt.batch_id,
+            attempt.targets,
+            RecipientState.SUBMITTED,
+            Evidence.PROVIDER,
+            provider_id=found.provider_id,
+            phase="accepted",
+        )
+        self._say(attempt, f"{moved} adopted: the provider has the call")
+
+    def _believe(self, lane: Lane, attempt: Attempt) -> None:
+        """No evidence, and the time is over: the intent said what it would rather have, none or two."""
         if attempt.on_unknown == "resend":
-            again = lane.attempts.resend(attempt.batch_id, attempt.targets, Evidence.ASSUMED, reason="unanswered")
-            return f"{again} sent again"
+            self._say(attempt, f"{_resend(lane, attempt, Evidence.ASSUMED, 'unanswered')} sent again, as the intent asks")
+            return
         unknown = lane.attempts.apply(
             attempt.batch_id, attempt.targets, RecipientState.UNKNOWN, Evidence.ASSUMED, reason="unanswered", phase="unknown"
         )
-        return f"{unknown} unknown"
+        self._say(attempt, f"{unknown} unknown")
+
+    def _say(self, attempt: Attempt, outcome: str) -> None:
+        _log.info(Event.DELIVERY_RESOLVED, batch=attempt.batch_id, outcome=outcome)
+
+
+def _call(lane: Lane, attempt: Attempt) -> Call:
+    """The call as it was made, for recognising it."""
+    return Call(
+        numbers=[target.number for target in attempt.targets],
+        message=attempt.message,
+        sender_id=attempt.sender_id or lane.sender_id,
+        reference=attempt.batch_id,
+    )
+
+
+def _others(lane: Lane, found: tuple[Accepted, ...]) -> tuple[Accepted, ...]:
+    """Those that no attempt of ours is known by: the same text may have gone to the same number before."""
+    return tuple(one for one in found if not lane.attempts.is_ours(one.provider_id))
+
+
+def _resend(lane: Lane, attempt: Attempt, evidence: Evidence, reason: str) -> int:
+    return lane.attempts.resend(attempt.batch_id, attempt.targets, evidence, reason=reason)

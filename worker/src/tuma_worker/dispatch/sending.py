@@ -31,13 +31,18 @@ Secret = Callable[[], str]  # an unguessable text, new each time
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """What an account's sends need. `callbacks` is the outside address under which the gateway takes this account's receipts."""
+    """What an account's sends need.
+
+    `callbacks` is the outside address under which the gateway takes this account's receipts; `keeps_books` whether the provider can
+    be asked later what became of a call.
+    """
 
     client: Client
     attempts: Attempts
     policy: Policy
     callbacks: str | None
     sender_id: str | None
+    keeps_books: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tuma_worker.core.answers import Reply
+    from tuma_worker.core.answers import Reply, Trace
     from tuma_worker.core.limits import Limit
     from tuma_worker.core.receipts import Receipt
 
@@ -33,6 +33,10 @@ class Client(Protocol):
 
     def send(self, call: Call) -> Reply:
         """Make exactly one HTTP request and say what came of it."""
+        ...
+
+    def trace(self, call: Call, since: float) -> Trace:
+        """Look in the provider's books for a call begun at `since` (Unix seconds) whose answer was lost. One HTTP request."""
         ...
 
 
@@ -61,9 +65,10 @@ class Defaults:
     """What the provider documents about its limits, used where an account sets nothing else.
 
     `limits` are those of the send operation; `batch_max` the most recipients one call may carry; `count_segments` whether a
-    long text counts once per segment against a limit in messages.
+    long text counts once per segment against a limit in messages; `keeps_books` whether a call can be traced afterwards.
     """
 
     limits: tuple[Limit, ...]
     batch_max: int
     count_segments: bool = False
+    keeps_books: bool = False

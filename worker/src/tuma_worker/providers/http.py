@@ -118,21 +118,44 @@ def post(
     clock: Callable[[], float] = time.monotonic,
 ) -> Arrived | Answer:
     """Make exactly one POST with a JSON body and return what arrived, or how far it came. `timeout` is in seconds."""
+    # Escaped JSON: a lone surrogate in a text then is the provider's to refuse, not an exception that quotes it.
+    content = json.dumps(body, separators=(",", ":")).encode("ascii")
+    typed = {**headers, "Content-Type": "application/json"}
+    return _exchange(http, "POST", url, headers=typed, content=content, timeout=timeout, clock=clock)
+
+
+def get(
+    http: httpx.Client,
+    url: str,
+    *,
+    headers: Mapping[str, str],
+    params: Mapping[str, str],
+    timeout: float,
+    clock: Callable[[], float] = time.monotonic,
+) -> Arrived | Answer:
+    """Make exactly one GET and return what arrived, or how far it came. `timeout` is in seconds."""
+    return _exchange(http, "GET", url, headers=headers, params=params, timeout=timeout, clock=clock)
+
+
+def _exchange(
+    http: httpx.Client,
+    method: str,
+    url: str,
+    *,
+    headers: Mapping[str, str],
+    timeout: float,
+    clock: Callable[[], float],
+    content: bytes | None = None,
+    params: Mapping[str, str] | None = None,
+) -> Arrived | Answer:
     deadline = clock() + timeout
     try:
-        # Escaped JSON: a lone surrogate in a text then is the provider's to refuse, not an exception that quotes it.
-        request = http.build_request(
-            "POST",
-            url,
-            headers={**headers, "Content-Type": "application/json"},
-            content=json.dumps(body, separators=(",", ":")).encode("ascii"),
-            timeout=timeouts(timeout),
-        )
+        request = http.build_request(method, url, headers=headers, content=content, params=params, timeout=timeouts(timeout))
         with closing(http.send(request, stream=True, follow_redirects=False)) as response:
-            content = _read(response, deadline, clock)
+            arrived = _read(response, deadline, clock)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return failure(error)
-    return Arrived(response.status_code, response.headers, json_object(content) or {})
+    return Arrived(response.status_code, response.headers, json_object(arrived) or {})
 
 
 def failure(error: Exception) -> Answer:

@@ -68,9 +68,13 @@ class Wait:
 
 
 class Release(StrEnum):
-    """How a batch for which no call was made is let go: `done`, `back` in its place, or `later`."""
+    """How a batch that was never begun is let go: `done`, `back` in its place, or `later`.
+
+    `called` is for a call that was no send and so needed no attempt: its permit counts on.
+    """
 
     DONE = "done"
+    CALLED = "called"
     BACK = "back"
     LATER = "later"
 
@@ -101,14 +105,27 @@ def release(redis: Redis, queue: QueueConfig, batch_id: str, how: Release, *, de
     keys = queue.keys
     reply = _RELEASE.run(
         redis,
-        [*queue.line_keys, keys.inflight, keys.leases, keys.used, keys.state, keys.bell],
+        [*queue.line_keys, keys.inflight, keys.leases, keys.used, keys.state, keys.bell, *queue.window_keys],
         [batch_id, how.value, round(delay * 1000), json.dumps(queue.for_limits)],
     )
     return bool(reply == b"released")
 
 
-def push(redis: Redis, queue: QueueConfig, group: str, subject: str, *, delay: float, message: bytes) -> None:
-    """Put one job that needs no permit into the line, or `delay` seconds later.
+SYSTEM = "~"  # the source of jobs that need no permit, in lane 0; ready.lua says what that means
+
+
+def push(
+    redis: Redis,
+    queue: QueueConfig,
+    group: str,
+    subject: str,
+    *,
+    delay: float = 0.0,
+    message: bytes = b"",
+    lane: int = 0,
+    source: str = SYSTEM,
+) -> None:
+    """Put one job into the line, or `delay` seconds later; unless lane and source are given, one that needs no permit.
 
     `message` is kept beside it where the subject does not say it all.
     """
@@ -116,5 +133,5 @@ def push(redis: Redis, queue: QueueConfig, group: str, subject: str, *, delay: f
     _PUSH.run(
         redis,
         [*queue.line_keys, keys.state, keys.bell, keys.messages],
-        [group, subject, round(delay * 1000), message],
+        [lane, source, group, subject, round(delay * 1000), message],
     )

@@ -49,14 +49,23 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """An attempt as it was written down, with all recipients it was begun for."""
+    """An attempt as it was written down, with all recipients it was begun for and what was to be sent."""
 
     batch_id: str
+    lane: int
+    source: str
     token: str
     phase: str
     started: int
     targets: tuple[Target, ...]
-    on_unknown: str = "hold"
+    message: str
+    sender_id: str | None
+    on_unknown: str
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether nobody knows yet if the provider took the call."""
+        return self.phase in {"calling", "unknown"}
 
 
 def _states(states: Iterable[RecipientState]) -> str:
@@ -171,10 +180,27 @@ class Attempts:
             return None
         targets = sorted(Target(intent, name) for name, intent in record.items() if name.startswith("+"))
         body = self.redis.hget(self._account.intent(targets[0].intent), "body") if targets else None
-        on_unknown = json.loads(body).get("on_unknown", "hold") if body else "hold"
+        fields = json.loads(body) if body else {}
         return Attempt(
-            batch_id, record["token"], record.get("phase", "calling"), int(record["at"]), tuple(targets), on_unknown,
-        )  # fmt: skip
+            batch_id=batch_id,
+            lane=int(record["lane"]),
+            source=record["source"],
+            token=record["token"],
+            phase=record.get("phase", "calling"),
+            started=int(record["at"]),
+            targets=tuple(targets),
+            message=fields.get("message", ""),
+            sender_id=fields.get("sender_id"),
+            on_unknown=fields.get("on_unknown", "hold"),
+        )
+
+    def is_ours(self, provider_id: str) -> bool:
+        """Whether an attempt of ours is known to be what the provider calls by this id."""
+        return bool(self.redis.exists(self._account.provider_id(provider_id)))
+
+    def looked(self, batch_id: str) -> int:
+        """Note that the provider's books were searched for this attempt once more. Returns how often now."""
+        return self.redis.hincrby(self._account.batch(batch_id), "looks", 1)
 
     def apply(
         self,

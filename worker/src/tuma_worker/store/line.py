@@ -11,6 +11,7 @@ from tuma_producer.contract.holds import holds
 from tuma_producer.contract.keys import AccountKeys
 from tuma_producer.contract.reading import texts
 from tuma_producer.contract.wire import LANES
+from tuma_worker.queue.scripts import SYSTEM
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from tuma_producer.contract.keys import QueueKeys
-
-SYSTEM = "~"  # the source of the system's own jobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +66,8 @@ def look(redis: Redis, account: str, operation: str = "send") -> Line:
     """Look at a queue. Changes nothing."""
     keys = AccountKeys(account)
     queue = keys.queue(operation)
-    pipeline = redis.pipeline(transaction=False)
-    pipeline.time()
+    pipeline: Any = redis.pipeline(transaction=False)
+    pipeline.execute_command("TIME")  # by its name: a cluster's pipeline lacks the method
     pipeline.hgetall(queue.state)
     pipeline.hgetall(queue.used)
     pipeline.hget(keys.profile, "queue")

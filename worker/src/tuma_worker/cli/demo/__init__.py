@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
 import time
 from collections import Counter
@@ -21,6 +22,8 @@ from tuma_worker.cli.output import NOT_AS_WISHED, say, screen
 from tuma_worker.store.accounts import Standing, standing
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from redis import Redis
     from rich.console import Console
 
@@ -43,6 +46,7 @@ def demo(
     """
     console = screen(stderr=as_json)
     console.print("Starting a server, the sandbox, a gateway and two workers ...")
+    signal.signal(signal.SIGTERM, _break_off)
     with stage() as found, connect(found.redis_url) as redis:
         summary = _Play(found, redis).perform(console, kill_worker=kill_worker)
     console.print(shown(summary))
@@ -54,6 +58,11 @@ def demo(
         say(json.dumps(summary.as_json()))
     if summary.problems:
         raise typer.Exit(NOT_AS_WISHED)
+
+
+def _break_off(_signum: int, _frame: FrameType | None) -> None:
+    """End by unwinding, as Ctrl-C does: the stage takes its processes down with it."""
+    raise KeyboardInterrupt
 
 
 class _Play:

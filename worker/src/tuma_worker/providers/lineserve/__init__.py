@@ -17,6 +17,7 @@ PROVIDER = Provider(
         limits=(Limit.parse("100 calls/min"), Limit.parse("1000 calls/h"), Limit.parse("10000 messages/h")),
         batch_max=100,
         count_segments=True,
+        keeps_books=True,
     ),
     client=lambda account, http: LineserveClient(LineserveSettings.of(account), http),
     receipts=lambda account: LineserveReceipts(LineserveSettings.of(account)),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tuma_worker.core.answers import Accepted, RecipientAnswer, Reply, Unknown
-from tuma_worker.providers.http import Arrived, post
+from tuma_worker.core.answers import Accepted, RecipientAnswer, Reply, Unknown, Untold
+from tuma_worker.providers.http import Arrived, get, post
+from tuma_worker.providers.lineserve.history import message_query, traced_campaign, traced_message
 from tuma_worker.providers.lineserve.statuses import quotas, refused, request_id
 from tuma_worker.providers.reading import code, digits, identifier, items, money, section
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from tuma_worker.core.answers import Answer
+    from tuma_worker.core.answers import Answer, Trace
     from tuma_worker.providers.base import Call
     from tuma_worker.providers.lineserve.settings import LineserveSettings
 
@@ -46,6 +47,20 @@ class LineserveClient:
             return refused(arrived, call)
         answer = _single_accepted(arrived, call) if single else _bulk_accepted(arrived, call)
         return Reply(answer, arrived.status, quotas(arrived.headers), request_id=request_id(arrived))
+
+    def trace(self, call: Call, since: float) -> Trace:
+        """Look for a campaign by its name, or for a single message by its recipient, text and time."""
+        single = len(call.numbers) == 1
+        arrived = get(
+            self._http,
+            self._api_url + ("/sms/messages" if single else "/sms/campaigns"),
+            headers=self._headers(),
+            params=message_query(call, since) if single else {},
+            timeout=self._settings.timeout,
+        )
+        if not isinstance(arrived, Arrived) or not arrived.success:
+            return Untold("unreadable-books")
+        return traced_message(arrived.body, call) if single else traced_campaign(arrived.body, call, since)
 
     def _headers(self) -> dict[str, str]:
         headers = {"Authorization": f"Bearer {self._settings.api_key.get_secret_value()}"}

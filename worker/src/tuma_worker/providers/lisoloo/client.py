@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tuma_worker.core.answers import Accepted, Reply, Unknown
+from tuma_worker.core.answers import Accepted, Reply, Unknown, Untold
 from tuma_worker.providers.http import Arrived, post
 from tuma_worker.providers.lisoloo.statuses import refused, request_id
 from tuma_worker.providers.reading import code, identifier, money, section
@@ -12,13 +12,18 @@ from tuma_worker.providers.reading import code, identifier, money, section
 if TYPE_CHECKING:
     import httpx
 
-    from tuma_worker.core.answers import Answer
+    from tuma_worker.core.answers import Answer, Trace
     from tuma_worker.providers.base import Call
     from tuma_worker.providers.lisoloo.settings import LisolooSettings
 
 
 class LisolooClient:
     """Sends for one Lisoloo key."""
+
+    def trace(self, call: Call, since: float) -> Trace:
+        """Nothing can be looked up: the API has no list of sends and takes no reference of ours. Receipts are the only evidence."""
+        del call, since
+        return Untold("no-books")
 
     def __init__(self, settings: LisolooSettings, http: httpx.Client) -> None:
         self._settings = settings

@@ -60,13 +60,18 @@ for _, limit in ipairs(limits) do
   limit.used = permits_used(k.used, limit, now)
 end
 
+-- Strict order, over floors; but when higher lanes have gone before waiting lower ones for so many times in a row, the lowest goes
+-- first for once, and no floor is kept from it.
+local guarded = config.guard > 0 and tonumber(state.passed or 0) >= config.guard
+local floors = guarded and {0, 0, 0} or config.floors
+
 -- A weight fits a lane if it fits every limit. Returns the time from which it may.
 local function fits_at(lane, weight)
   local at = now
   for _, limit in ipairs(limits) do
     local wanted = permits_weight(limit, weight)
     if wanted > 0 then
-      at = math.max(at, room_at(limit, lane, config.floors, now, wanted))
+      at = math.max(at, room_at(limit, lane, floors, now, wanted))
     end
   end
   return at
@@ -77,7 +82,7 @@ local function messages_left(lane, segments)
   local left = 1000000000
   for _, limit in ipairs(limits) do
     if limit.unit == 'messages' then
-      left = math.min(left, math.floor(room_left(limit, lane, config.floors, now, segments)))
+      left = math.min(left, math.floor(room_left(limit, lane, floors, now, segments)))
     end
   end
   return left
@@ -148,8 +153,8 @@ local function book(lane, weight)
     return
   end
   for _, limit in ipairs(limits) do
-    local rules = room_rules(limit, lane, config.floors, permits_weight(limit, weight))
-    local span = permits_weight(limit, weight) / rules[#rules][2] * limit.window
+    local most = room_most(limit, lane, floors, permits_weight(limit, weight))
+    local span = permits_weight(limit, weight) / most * limit.window
     local field = 'pace:' .. lane .. ':' .. limit.name
     local from = math.max(now - limit.window / 100, tonumber(state[field] or 0))
     redis.call('HSET', k.state, field, string.format('%.3f', from + span))
@@ -190,8 +195,7 @@ local function messages_most(lane, segments)
   local most = 1000000000
   for _, limit in ipairs(limits) do
     if limit.unit == 'messages' then
-      local rules = room_rules(limit, lane, config.floors, segments)
-      most = math.min(most, rules[#rules][2])
+      most = math.min(most, room_most(limit, lane, floors, segments))
     end
   end
   return most
@@ -262,8 +266,6 @@ local function wait(at, why, held)
   return {'wait', math.min(math.max(1, ms), config.idle), why, held}
 end
 
--- Strict order; but when higher lanes have gone before waiting lower ones for so many times in a row, the lowest goes first for once.
-local guarded = config.guard > 0 and tonumber(state.passed or 0) >= config.guard
 
 local function lane_waits(from)
   for lane = from, 2 do

@@ -32,7 +32,11 @@ local function recover_one(k, limits, config, id, now)
     if #back > 0 then
       ready_push(k, held.lane, held.source, held.group, back)
     end
-    held_void(k, limits, held)
+    if held.weight.calls > 0 and string.sub(held.group, 1, 5) ~= 'send.' then
+      held_grace(k, held, now, config.grace)  -- it makes its call without writing it down before: perhaps it has made it
+    else
+      held_void(k, limits, held)
+    end
   end
 end
 

@@ -1,7 +1,8 @@
--- Let go of a batch for which no call was made: finished, back in its place, or put off.
+-- Let go of a batch whose attempt was never begun: finished, back in its place, or put off; or after a call that was no send.
 --
 -- KEYS  1 entries  2 groups  3-5 sources of each lane  6 due  7 spent  8 inflight  9 leases  10 used  11 state  12 bell
--- ARGV  1 batch id  2 'done', 'back' or 'later'  3 for 'later': delay in ms  4 limits, JSON as in claim
+--       13... one list per limit
+-- ARGV  1 batch id  2 'done', 'called', 'back' or 'later'  3 for 'later': delay in ms  4 limits, JSON as in claim
 -- Returns 'released', or 'lost' where the lease is gone or an attempt has begun: then nothing is changed.
 --
 -- Repeatable: a repeat finds nothing held.
@@ -13,6 +14,11 @@
 local now = clock()
 local k = {entries = KEYS[1], groups = KEYS[2], sources = {KEYS[3], KEYS[4], KEYS[5]}, due = KEYS[6], spent = KEYS[7], inflight = KEYS[8],
   leases = KEYS[9], used = KEYS[10], state = KEYS[11], bell = KEYS[12]}
+local limits = cjson.decode(ARGV[4])
+permits_steer(limits, k.state)
+for i, limit in ipairs(limits) do
+  limit.key = KEYS[12 + i]
+end
 local held = held_get(k, ARGV[1])
 if not held or held.phase ~= 'claimed' then
   return 'lost'
@@ -24,5 +30,9 @@ elseif ARGV[2] == 'later' then
     redis.call('ZADD', k.due, now + tonumber(ARGV[3]), table.concat({held.lane, held.source, held.group, held.items[i]}, '|'))
   end
 end
-held_void(k, cjson.decode(ARGV[4]), held)
+if ARGV[2] == 'called' then
+  held_end(k, limits, held, now)
+else
+  held_void(k, limits, held)
+end
 return 'released'

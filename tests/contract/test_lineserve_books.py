@@ -1,0 +1,69 @@
+"""Tracing a call in Lineserve's books, against the sandbox: what was accepted is found, and what was not is proven absent."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from pydantic import SecretStr
+
+from tuma_worker.core.answers import Traced, Unknown, Untold
+from tuma_worker.providers import PROVIDERS
+from tuma_worker.providers.base import Call
+from tuma_worker.providers.http import make_http
+from tuma_worker.settings import Account
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.contract.conftest import Sandbox
+
+    from tuma_worker.providers.base import Client
+
+KEY = "lineserve-sandbox-key"
+NUMBERS = ("+254790000001", "+254790000002")
+
+
+@pytest.fixture
+def client(sandbox: Sandbox) -> Iterator[Client]:
+    account = Account(provider="lineserve", base_url=f"{sandbox.url}/lineserve/v1", api_key=SecretStr(KEY), timeout=5)
+    with make_http(timeout=5, max_connections=2) as http:
+        yield PROVIDERS["lineserve"].client(account, http)
+
+
+def call(*numbers: str, message: str = "hello", reference: str = "batch-1") -> Call:
+    return Call(numbers=numbers, message=message, sender_id="TUMA", reference=reference)
+
+
+@pytest.mark.parametrize("numbers", [NUMBERS[:1], NUMBERS], ids=["a single message", "a campaign"])
+def test_a_call_that_was_accepted_without_an_answer_is_found(sandbox: Sandbox, client: Client, numbers: tuple[str, ...]) -> None:
+    sandbox.arm("accept_then_reset")
+    begun = time.time()
+    assert isinstance(client.send(call(*numbers)).answer, Unknown)
+    trace = client.trace(call(*numbers), begun)
+    assert isinstance(trace, Traced)
+    (accepted,) = sandbox.ledger()["accepted"]
+    if len(numbers) > 1:
+        assert [found.provider_id for found in trace.found] == [accepted["provider_id"]]
+    else:
+        assert len(trace.found) == 1
+
+
+@pytest.mark.parametrize("numbers", [NUMBERS[:1], NUMBERS], ids=["a single message", "a campaign"])
+def test_a_call_that_never_arrived_is_proven_absent(sandbox: Sandbox, client: Client, numbers: tuple[str, ...]) -> None:
+    sandbox.arm("reset_before_reading")
+    begun = time.time()
+    assert isinstance(client.send(call(*numbers)).answer, Unknown)
+    assert client.trace(call(*numbers), begun) == Traced((), complete=True)
+
+
+def test_another_text_to_the_same_number_is_not_taken_for_it(client: Client) -> None:
+    begun = time.time()
+    client.send(call(NUMBERS[0], message="another"))
+    assert client.trace(call(NUMBERS[0]), begun) == Traced((), complete=True)
+
+
+def test_books_that_cannot_be_read_tell_nothing(sandbox: Sandbox, client: Client) -> None:
+    sandbox.arm("html_200", operation="history")
+    assert client.trace(call(NUMBERS[0]), time.time()) in {Untold("unreadable-books"), Traced((), complete=False)}
