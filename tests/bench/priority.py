@@ -98,8 +98,8 @@ def _figures(calls: Sequence[Call], limit: Limit, span: tuple[float, float]) -> 
         "otp_max_ms": milliseconds(max(waits, default=None)),
         "permit_interval_ms": milliseconds(limit.window / limit.count),
         "bulk_calls": len(within) - otps,
-        # What a floor keeps from bulk is no part of it: with OTPs using more than their floor, all of the rest is bulk's.
-        "bulk_share_of_rest": ratio(len(within) - otps, min(allowed - otps, allowed * (1 - house.OTP_FLOOR))),
+        # The floor is a reserve for the next OTPs, so that it is no part of what bulk may have.
+        "bulk_share_of_rest": ratio(len(within) - otps, allowed * (1 - house.OTP_FLOOR) - otps),
         "violations": audit.violations(calls, [limit]),
         "rate_limited": sum(not call.accepted for call in calls),
     }

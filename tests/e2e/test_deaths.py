@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from tests.support.houses import House, Settings
 
 # A lease that soon lapses, and little patience with calls that were not answered.
-HASTY: Settings = {"provider": "lisoloo", "lease": 2, "resolve_after": 1, "timeout": 1}
+HASTY: Settings = {"provider": "lisoloo", "lease": 2, "resolve_after": 1}
 ACCOUNTS: dict[str, Settings] = {
-    "killed": HASTY | {"timeout": 30, "resolve_after": 7},
-    "killed-lineserve": HASTY | {"provider": "lineserve", "timeout": 30, "resolve_after": 7},
+    "killed": HASTY | {"resolve_after": 8},
+    "killed-lineserve": HASTY | {"provider": "lineserve", "resolve_after": 8},
     "unclaimed": HASTY,
     "held": HASTY,
     "mixed": HASTY,
-    "hanging": HASTY,
-    "cut": HASTY,
-    "told": HASTY | {"timeout": 30},
+    "hanging": HASTY | {"timeout": 2},
+    "cut": HASTY | {"resolve_after": 10},
+    "told": HASTY,
 }
 
 
@@ -78,7 +78,7 @@ class Doomed:
 def test_the_calls_of_a_worker_that_is_killed_in_them_are_adopted_by_their_receipts_and_not_made_again(house: House) -> None:
     to = [f"+24399002{n:04}" for n in range(3)]
     accounts = ("killed", "killed-lineserve")
-    house.sandbox.arm("accept_then_hang", to=to, receipts="late", seconds=3, count=2)
+    house.sandbox.arm("accept_then_hang", to=to, receipts="late", seconds=2, count=2)
     victim = house.worker(*accounts)
     intents = [house.send(account, *to) for account in accounts]
     for account in accounts:
@@ -143,7 +143,7 @@ def test_intents_that_shared_an_unanswered_call_each_get_what_they_asked_for(hou
 
 
 def test_a_call_without_answer_and_receipts_ends_unknown_and_is_not_made_again(house: House) -> None:
-    house.sandbox.arm("accept_then_hang", to=["+243990000501"], receipts="none", seconds=4)
+    house.sandbox.arm("accept_then_hang", to=["+243990000501"], receipts="none", seconds=5)
     intent_id = house.send("hanging", "+243990000501")
     assert house.story(intent_id) == ["accepted", "sending", "unknown", "done"]
     # One that follows is answered long after the first could have been made again.
@@ -160,7 +160,7 @@ def test_a_call_whose_answer_is_lost_is_known_by_its_receipts(house: House) -> N
 
 
 def test_a_receipt_that_comes_after_all_corrects_what_was_held_to_be_unknown(house: House) -> None:
-    house.sandbox.arm("accept_then_hang", to=["+243990000701"], receipts="late", seconds=5)
+    house.sandbox.arm("accept_then_hang", to=["+243990000701"], receipts="late", seconds=6)
     intent_id = house.send("hanging", "+243990000701")
     assert house.story(intent_id) == ["accepted", "sending", "unknown", "done"]
     *_, last = house.until(intent_id, "recipient.delivered")

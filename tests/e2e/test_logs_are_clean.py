@@ -22,7 +22,7 @@ TEXT = "Zanzibar quokka 7193"
 NUMBER, OTHER, REFUSED = "+243991357246", "+243991357247", "+243991999909"
 PASSWORD = "invented-webhook-password"
 WRONG_KEY = "sk_test_WrongButDistinctive"
-HASTY: Settings = {"resolve_after": 1, "timeout": 1, "lease": 2}
+HASTY: Settings = {"resolve_after": 1, "lease": 2}
 ACCOUNTS: dict[str, Settings] = {
     "lisoloo": {"provider": "lisoloo", "webhook_username": "webhooks", "webhook_password": PASSWORD, **HASTY},
     "lineserve": {"provider": "lineserve", **HASTY},

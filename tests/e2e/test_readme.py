@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 import typer
 from tests.support.programs import PATIENCE, Tuma
+from typer.core import TyperGroup
 
 from tuma_worker.cli import app
 
@@ -69,8 +70,11 @@ def test_each_command_that_it_shows_is_understood(command: str) -> None:
     words = shlex.split(command)[1:]
     found = typer.main.get_command(app)
     context = found.make_context("tuma", list(words))
-    while hasattr(found, "resolve_command") and not (found.invoke_without_command and not context._protected_args):
-        name, found, words = found.resolve_command(context, [*context._protected_args, *context.args])
+    while isinstance(found, TyperGroup) and (context._protected_args or not found.invoke_without_command):
+        name, inner, words = found.resolve_command(context, [*context._protected_args, *context.args])
+        assert name is not None
+        assert inner is not None
+        found = inner
         context = found.make_context(name, list(words), parent=context)
 
 

@@ -1,0 +1,304 @@
+"""All of Tuma on a real cluster: three nodes, and accounts on each of them."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import signal
+import threading
+import time
+from importlib import resources
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+from tests.redis.driver import Driver, queue_of
+from tests.support import servers
+from tests.support.cluster import cluster as started_cluster
+from tests.support.cluster import until
+from tests.support.houses import open_house
+from tests.support.producers import AnyProducer, Awaited, configure
+
+from tuma_producer import AsyncProducer, Producer, Send, StoreUnavailable, TumaError, UnknownAccount, UnknownIntent
+from tuma_producer.contract.connection import connect, connect_to_wait, server_for
+from tuma_producer.contract.keys import AccountKeys
+from tuma_producer.contract.scripts import load
+from tuma_worker.core.states import Evidence, RecipientState
+from tuma_worker.queue.broker import TumaBroker
+from tuma_worker.queue.scripts import push, renew
+from tuma_worker.store import accounts as store_accounts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from redis import Redis
+    from tests.support.cluster import Cluster
+    from tests.support.houses import House
+
+NODES = range(3)
+PATIENCE = 10.0  # seconds
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with started_cluster() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def store(cluster: Cluster) -> Iterator[Redis]:
+    with connect(cluster.url) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def spread(cluster: Cluster, store: Redis) -> list[str]:
+    """Three accounts, each on a node of its own."""
+    names = [cluster.account_on(node, "spread") for node in NODES]
+    configure(store, *names)
+    return names
+
+
+@pytest.fixture(params=["sync", "async"])
+def producer(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[AnyProducer]:
+    with asyncio.Runner() as loop:
+        is_sync = request.param == "sync"
+        made: AnyProducer = Producer.from_url(cluster.url) if is_sync else Awaited(AsyncProducer.from_url(cluster.url), loop)
+        yield made
+        made.close()
+
+
+def sends(accounts: list[str], count: int) -> Iterator[Send]:
+    """So many sends, to one account after the other."""
+    for n in range(count):
+        yield Send(account=accounts[n % len(accounts)], to=f"+24399{n:07}", message="The shop opens at 8")
+
+
+# ----------------------------------------------------------------------------------------------------------- the producers
+
+
+def test_many_sends_to_accounts_on_all_nodes_are_accepted_in_order_though_a_node_forgets_the_scripts(
+    cluster: Cluster, producer: AnyProducer, spread: list[str]
+) -> None:
+    taken = []
+    for n, receipt in enumerate(producer.enqueue_many(sends(spread, 250))):
+        if n in {50, 120}:
+            cluster.forget_scripts(n % len(NODES))
+        taken.append(receipt.id)
+    assert [intent_id.rpartition(".")[0] for intent_id in taken] == [send.account for send in sends(spread, 250)]
+    assert len(set(taken)) == 250
+    assert producer.get(taken[-1]).counts == {"queued": 1}
+
+
+def test_what_is_unknown_on_a_cluster_is_refused_in_the_same_words(producer: AnyProducer, spread: list[str]) -> None:
+    with pytest.raises(UnknownAccount, match=spread[0]):
+        producer.enqueue(Send(account="nobody", to="+243990000001", message="hello"))
+    with pytest.raises(UnknownIntent):
+        producer.get(f"{spread[1]}.{'0' * 26}")
+
+
+def test_the_events_of_accounts_on_all_nodes_come_once_each(producer: AnyProducer, spread: list[str]) -> None:
+    sent = {receipt.id for receipt in producer.enqueue_many(sends(spread, 30))}
+    group = secrets.token_hex(4)
+    told = [event.intent for event in producer.outcomes(group, accounts=spread, wait=0.3)]
+    assert sent <= set(told)
+    assert len(told) == len(set(told))
+    assert list(producer.outcomes(group, accounts=spread, wait=0.01)) == []
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_an_event_is_heard_of_at_once_wherever_it_happens(
+    producer: AnyProducer, store: Redis, spread: list[str], node: int
+) -> None:
+    events = producer.outcomes(secrets.token_hex(4), accounts=spread, start="now", wait=PATIENCE)
+    happened: list[float] = []
+
+    def happen() -> None:
+        happened.append(time.monotonic())
+        store.xadd(AccountKeys(spread[node]).events, {"e": "resumed", "w": "test"})
+
+    threading.Timer(0.4, happen).start()  # by then the reader waits for all three
+    assert next(event.account for event in events if event.type == "tuma.account.resumed") == spread[node]
+    assert time.monotonic() - happened[0] < 1.0
+    cast("Any", events).close()
+
+
+@pytest.mark.parametrize("make", [Producer.from_url, AsyncProducer.from_url], ids=["sync", "async"])
+def test_a_cluster_that_cannot_be_seen_is_said_in_one_line_without_the_password(make: Callable[[str], object]) -> None:
+    port = servers.closed_port()
+
+    def use() -> None:
+        made = make(f"redis+cluster://tuma:hunter2@127.0.0.1:{port}")
+        if isinstance(made, AsyncProducer):
+            asyncio.run(_closed_after(made))
+
+    with pytest.raises(StoreUnavailable, match=f"no usable Redis at 127.0.0.1:{port}") as caught:
+        use()
+    assert "hunter2" not in str(caught.value)
+
+
+async def _closed_after(producer: AsyncProducer) -> None:
+    try:
+        await producer.accounts()
+    finally:
+        await producer.close()
+
+
+def test_a_client_of_a_cluster_that_decodes_replies_is_refused(cluster: Cluster) -> None:
+    with connect(cluster.url, decode_responses=True) as client, pytest.raises(TumaError, match="decode_responses"):
+        Producer(client)
+
+
+# ------------------------------------------------------------------------------------------------------------- the scripts
+
+
+def scripts() -> list[tuple[str, str]]:
+    """Every script of the tree, by package and name. What is only included in others has no keys of its own."""
+    return [found for package in ("tuma_producer", "tuma_worker") for found in _scripts_below(package)]
+
+
+def _scripts_below(package: str) -> Iterator[tuple[str, str]]:
+    with resources.as_file(resources.files(package)) as root:
+        for path in sorted(root.rglob("lua/*.lua")):
+            if "\n-- KEYS" in path.read_text(encoding="utf-8"):
+                yield ".".join([package, *path.relative_to(root).parts[:-2]]), path.stem
+
+
+def _resend(driver: Driver) -> None:
+    driver.enqueue()
+    batch = driver.taken()
+    begun = driver.begin(batch)
+    assert begun is not None
+    assert driver.attempts.resend(batch.batch_id, begun.targets, Evidence.ASSUMED, reason="test") == 1
+
+
+def _apply(driver: Driver) -> None:
+    driver.enqueue()
+    batch = driver.taken()
+    begun = driver.begin(batch)
+    assert begun is not None
+    assert driver.attempts.apply(batch.batch_id, begun.targets, RecipientState.SUBMITTED, Evidence.PROVIDER) == 1
+
+
+def _send(driver: Driver) -> None:
+    driver.enqueue()
+    driver.send()
+
+
+def _release(driver: Driver) -> None:
+    driver.enqueue()
+    assert driver.release(driver.taken())
+
+
+def _renew(driver: Driver) -> None:
+    driver.enqueue()
+    batch = driver.taken()
+    assert renew(driver.redis, driver.queue, [batch.batch_id, "unknown"]) == ["unknown"]
+
+
+def _push(driver: Driver) -> None:
+    push(driver.redis, driver.queue, "dramatiq.0.1.one", "one", delay=0.0, message=b"{}")
+    assert driver.taken().jobs[0].subject == "one"
+
+
+ACTS = {
+    "enqueue": _send, "claim": _send, "begin": _send, "settle": _send, "apply": _apply, "resend": _resend, "release": _release,
+    "renew": _renew, "push": _push,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("package", "name"), scripts(), ids=lambda value: value.rpartition(".")[2])
+def test_every_script_runs_on_a_cluster(cluster: Cluster, store: Redis, package: str, name: str) -> None:
+    assert name in ACTS, f"add an act to this test that runs {name}.lua of {package}"
+    for node in NODES:
+        cluster.forget_scripts(node)
+    ACTS[name](Driver(store, queue_of(account=f"act-{name}-{secrets.token_hex(2)}")))
+    assert cluster.knows(load(package, name).sha)
+
+
+# ----------------------------------------------------------------------------------------------------------- the consumers
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_a_consumer_waits_on_the_node_of_its_queue_and_is_woken_there(cluster: Cluster, store: Redis, node: int) -> None:
+    driver = Driver(store, queue_of(account=cluster.account_on(node, "bell"), idle=30.0))
+    home = server_for(store, driver.queue.keys.bell)
+    before = blocked(home)
+    broker = TumaBroker(
+        store, [driver.queue], connect=lambda: connect_to_wait(cluster.url, 30.0), clock=time.monotonic, worker="test:1"
+    )
+    consumer = broker.consume(driver.queue.name)
+
+    def consume() -> None:
+        while not consumer._resting.is_set():
+            next(consumer)
+
+    waiting = threading.Thread(target=consume)
+    waiting.start()
+    until(lambda: blocked(home) == before + 1, "a consumer at rest")
+    began = time.monotonic()
+    consumer.stop_claiming()
+    waiting.join(PATIENCE)
+    assert not waiting.is_alive()
+    assert time.monotonic() - began < PATIENCE / 2
+    consumer.close()
+    broker.close()
+
+
+def blocked(redis: Redis) -> int:
+    """How many clients wait at this node."""
+    return int(cast("Any", redis).info("clients")["blocked_clients"])
+
+
+# ---------------------------------------------------------------------------------------------------------- the whole road
+
+
+@pytest.fixture(scope="module")
+def house(cluster: Cluster) -> Iterator[House]:
+    names = [cluster.account_on(node, "road") for node in NODES] + [cluster.account_on(0, "moving")]
+    with open_house(cluster, {name: {"provider": "lisoloo", "limits": ["50 calls/1s"]} for name in names}) as found:
+        found.worker()
+        yield found
+
+
+def test_messages_of_accounts_on_all_nodes_are_delivered_and_the_command_line_sees_them(cluster: Cluster, house: House) -> None:
+    names = [cluster.account_on(node, "road") for node in NODES]
+    sent = {name: [house.send(name, f"+2439900{n:05}") for n in range(5)] for name in names}
+    for name in names:
+        house.all_done(sent[name])
+        assert set(house.copies(name).values()) == {1}
+        assert len(house.copies(name)) == 5
+        assert house.tuma("get", sent[name][0], "--json").json["state"] == "done"
+    seen = {row["account"]: row for row in house.tuma("accounts", "--json").json if row["account"] in names}
+    assert {row["waiting"] for row in seen.values()} == {0}
+    assert house.tuma("outcomes", "--group", "cli", "--account", names[0], "--source", "test", "--wait", "0.5").out.count("\n") > 10
+
+
+def test_a_queue_on_a_cluster_is_paused_looked_at_and_resumed(cluster: Cluster, house: House) -> None:
+    name = cluster.account_on(2, "road")
+    assert house.tuma("queue", "pause", name).status == 0
+    intent_id = house.send(name, "+243990000009")
+    assert house.producer.get(intent_id).holds == ("the queue is paused",)
+    looked = {found["queue"]: found for found in house.tuma("queue", "--json").json}
+    assert looked[f"{name}.send"]["waiting"][0]["jobs"] == 1
+    assert house.tuma("queue", "resume", name, "--json").json["state"] == "resumed"
+    assert house.done(intent_id).counts == {"delivered": 1}
+
+
+def test_a_halted_account_on_a_cluster_is_resumed(store: Redis, cluster: Cluster) -> None:
+    name = cluster.account_on(1, "halted")
+    configure(store, name)
+    store.hset(AccountKeys(name).queue("send").state, "halt", '{"fault": "money", "code": "1201"}')
+    assert store_accounts.standing(store, name).halted == "money (1201)"
+    assert store_accounts.resume(store, name)
+    assert store_accounts.standing(store, name).halted is None
+
+
+def test_an_account_that_moves_to_another_node_is_followed_by_producers_and_workers(cluster: Cluster, house: House) -> None:
+    name = cluster.account_on(0, "moving")
+    house.done(house.send(name, "+243990000001"))
+    cluster.move(name, 2)
+    intent_id = house.send(name, "+243990000002")
+    assert house.story(intent_id) == ["accepted", "sending", "submitted", "sent", "delivered", "done"]
+    assert set(house.copies(name).values()) == {1}
+    worker = house.running[-1]
+    assert worker.end(signal.SIGTERM) == 0
