@@ -33,13 +33,14 @@ ACCOUNTS: dict[str, Settings] = {
     "hanging": HASTY | {"timeout": 2},
     "cut": HASTY | {"resolve_after": 10},
     "told": HASTY,
+    "booked": HASTY | {"provider": "lineserve"},
 }
 
 
 @pytest.fixture(scope="module")
 def house(server: servers.Server) -> Iterator[House]:
     with open_house(server, ACCOUNTS) as found:
-        found.worker("hanging", "cut")
+        found.worker("hanging", "cut", "booked")
         yield found
 
 
@@ -168,6 +169,29 @@ def test_a_receipt_that_comes_after_all_corrects_what_was_held_to_be_unknown(hou
     corrections = [event for event in house.until(intent_id, "recipient.delivered") if event.correction]
     assert [event.type for event in corrections] == ["tuma.recipient.submitted"]
     assert last.evidence == "handset"
+
+
+@pytest.mark.parametrize("numbers", [["+254790000801"], ["+254790000802", "+254790000803"]], ids=["a message", "a campaign"])
+def test_a_lost_answer_without_receipts_is_found_in_the_books_of_a_provider_that_keeps_some(
+    house: House, numbers: list[str]
+) -> None:
+    house.sandbox.arm("accept_then_reset", to=numbers[:1], receipts="none")
+    intent_id = house.send("booked", *numbers)
+    *_, submitted = house.until(intent_id, "recipient.submitted")
+    assert submitted.evidence == "provider"
+    assert [house.copies("booked")[text, number] for text, number in house.copies("booked") if number in numbers] == [1] * len(
+        numbers
+    )
+
+
+@pytest.mark.parametrize("numbers", [["+254790000901"], ["+254790000902", "+254790000903"]], ids=["a message", "a campaign"])
+def test_a_call_that_the_books_do_not_have_is_made_again_once(house: House, numbers: list[str]) -> None:
+    house.sandbox.arm("reset_before_reading", provider="lineserve")
+    intent_id = house.send("booked", *numbers)
+    assert house.done(intent_id).counts == {"delivered": len(numbers)}
+    assert [house.copies("booked")[text, number] for text, number in house.copies("booked") if number in numbers] == [1] * len(
+        numbers
+    )
 
 
 # --------------------------------------------------------------------------------------------------------- an orderly end

@@ -7,10 +7,10 @@ import secrets
 import signal
 import threading
 import time
-from importlib import resources
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from tests.redis.acts import ACTS, scripts
 from tests.redis.driver import Driver, queue_of
 from tests.support import servers
 from tests.support.cluster import cluster as started_cluster
@@ -22,9 +22,7 @@ from tuma_producer import AsyncProducer, Producer, Send, StoreUnavailable, TumaE
 from tuma_producer.contract.connection import connect, connect_to_wait, server_for
 from tuma_producer.contract.keys import AccountKeys
 from tuma_producer.contract.scripts import load
-from tuma_worker.core.states import Evidence, RecipientState
 from tuma_worker.queue.broker import TumaBroker
-from tuma_worker.queue.scripts import push, renew
 from tuma_worker.store import accounts as store_accounts
 
 if TYPE_CHECKING:
@@ -151,64 +149,9 @@ def test_a_client_of_a_cluster_that_decodes_replies_is_refused(cluster: Cluster)
 # ------------------------------------------------------------------------------------------------------------- the scripts
 
 
-def scripts() -> list[tuple[str, str]]:
-    """Every script of the tree, by package and name. What is only included in others has no keys of its own."""
-    return [found for package in ("tuma_producer", "tuma_worker") for found in _scripts_below(package)]
-
-
-def _scripts_below(package: str) -> Iterator[tuple[str, str]]:
-    with resources.as_file(resources.files(package)) as root:
-        for path in sorted(root.rglob("lua/*.lua")):
-            if "\n-- KEYS" in path.read_text(encoding="utf-8"):
-                yield ".".join([package, *path.relative_to(root).parts[:-2]]), path.stem
-
-
-def _resend(driver: Driver) -> None:
-    driver.enqueue()
-    batch = driver.taken()
-    begun = driver.begin(batch)
-    assert begun is not None
-    assert driver.attempts.resend(batch.batch_id, begun.targets, Evidence.ASSUMED, reason="test") == 1
-
-
-def _apply(driver: Driver) -> None:
-    driver.enqueue()
-    batch = driver.taken()
-    begun = driver.begin(batch)
-    assert begun is not None
-    assert driver.attempts.apply(batch.batch_id, begun.targets, RecipientState.SUBMITTED, Evidence.PROVIDER) == 1
-
-
-def _send(driver: Driver) -> None:
-    driver.enqueue()
-    driver.send()
-
-
-def _release(driver: Driver) -> None:
-    driver.enqueue()
-    assert driver.release(driver.taken())
-
-
-def _renew(driver: Driver) -> None:
-    driver.enqueue()
-    batch = driver.taken()
-    assert renew(driver.redis, driver.queue, [batch.batch_id, "unknown"]) == ["unknown"]
-
-
-def _push(driver: Driver) -> None:
-    push(driver.redis, driver.queue, "dramatiq.0.1.one", "one", delay=0.0, message=b"{}")
-    assert driver.taken().jobs[0].subject == "one"
-
-
-ACTS = {
-    "enqueue": _send, "claim": _send, "begin": _send, "settle": _send, "apply": _apply, "resend": _resend, "release": _release,
-    "renew": _renew, "push": _push,
-}  # fmt: skip
-
-
 @pytest.mark.parametrize(("package", "name"), scripts(), ids=lambda value: value.rpartition(".")[2])
 def test_every_script_runs_on_a_cluster(cluster: Cluster, store: Redis, package: str, name: str) -> None:
-    assert name in ACTS, f"add an act to this test that runs {name}.lua of {package}"
+    assert name in ACTS, f"add an act to tests/redis/acts.py that runs {name}.lua of {package}"
     for node in NODES:
         cluster.forget_scripts(node)
     ACTS[name](Driver(store, queue_of(account=f"act-{name}-{secrets.token_hex(2)}")))

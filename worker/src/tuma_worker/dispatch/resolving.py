@@ -43,8 +43,9 @@ class Resolver:
         Before its time is over, wait on for a receipt. Then ask the provider's books, where it keeps some; that is a call, which
         waits in line for its permit. Where it keeps none, do what the intent asked for.
         """
-        lane, attempt = self._attempt(held)
-        if attempt is None or not attempt.unanswered:
+        lane = self.lanes[held.queue.account]
+        attempt = _unanswered(lane, held)
+        if attempt is None:
             return
         remaining = attempt.started / 1000 + lane.policy.resolve_after - self.now()
         if remaining > 0:
@@ -56,17 +57,14 @@ class Resolver:
 
     def trace(self, held: Held) -> None:
         """Search the provider's books for one attempt, under the permit that this job was claimed with."""
-        lane, attempt = self._attempt(held)
-        if attempt is None or not attempt.unanswered:
+        lane = self.lanes[held.queue.account]
+        attempt = _unanswered(lane, held)
+        if attempt is None:
             return
         trace = lane.client.trace(_call(lane, attempt), attempt.started / 1000)
         self._follow(held, lane, attempt, trace)
         # Last: a worker that dies before leaves the job to the next one, and its permit counts until a grace after its lease.
         held.settled = release(self.redis, held.queue, held.claim.batch_id, Release.CALLED)
-
-    def _attempt(self, held: Held) -> tuple[Lane, Attempt | None]:
-        lane, batch_id = self.lanes[held.queue.account], held.claim.jobs[0].subject
-        return lane, lane.attempts.load(batch_id)
 
     def _ask(self, held: Held, attempt: Attempt, *, delay: float = 0.0) -> None:
         group = f"trace.1.1.{attempt.batch_id}"
@@ -79,9 +77,8 @@ class Resolver:
         if len(found) == 1:
             self._adopt(lane, attempt, found[0])
         elif not found and not isinstance(trace, Untold) and trace.complete and looks >= LOOKS:
-            self._say(
-                attempt, f"{_resend(lane, attempt, Evidence.PROVIDER, 'never-accepted')} sent again: the provider has no such call"
-            )
+            again = _resend(lane, attempt, Evidence.PROVIDER, "never-accepted")
+            _say(lane, attempt.batch_id, f"{again} sent again: the provider has no such call")
         elif looks < TRIES:
             self._ask(held, attempt, delay=lane.policy.resolve_after)
         else:
@@ -96,20 +93,34 @@ class Resolver:
             provider_id=found.provider_id,
             phase="accepted",
         )
-        self._say(attempt, f"{moved} adopted: the provider has the call")
+        _say(lane, attempt.batch_id, f"{moved} adopted: the provider has the call")
 
     def _believe(self, lane: Lane, attempt: Attempt) -> None:
         """No evidence, and the time is over: the intent said what it would rather have, none or two."""
         if attempt.on_unknown == "resend":
-            self._say(attempt, f"{_resend(lane, attempt, Evidence.ASSUMED, 'unanswered')} sent again, as the intent asks")
+            again = _resend(lane, attempt, Evidence.ASSUMED, "unanswered")
+            _say(lane, attempt.batch_id, f"{again} sent again, as the intent asks")
             return
         unknown = lane.attempts.apply(
             attempt.batch_id, attempt.targets, RecipientState.UNKNOWN, Evidence.ASSUMED, reason="unanswered", phase="unknown"
         )
-        self._say(attempt, f"{unknown} unknown")
+        _say(lane, attempt.batch_id, f"{unknown} unknown")
 
-    def _say(self, attempt: Attempt, outcome: str) -> None:
-        _log.info(Event.DELIVERY_RESOLVED, batch=attempt.batch_id, outcome=outcome)
+
+def _unanswered(lane: Lane, held: Held) -> Attempt | None:
+    """The attempt that a job is about; None where its answer is known by now, or where it has been forgotten."""
+    batch_id = held.claim.jobs[0].subject
+    attempt = lane.attempts.load(batch_id)
+    if attempt is None:
+        _say(lane, batch_id, "forgotten")
+    elif not attempt.unanswered:
+        _say(lane, batch_id, f"0 unknown: {attempt.phase} meanwhile")
+        return None
+    return attempt
+
+
+def _say(lane: Lane, batch_id: str, outcome: str) -> None:
+    _log.info(Event.DELIVERY_RESOLVED, account=lane.attempts.queue.account, batch=batch_id, outcome=outcome)
 
 
 def _call(lane: Lane, attempt: Attempt) -> Call:

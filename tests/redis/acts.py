@@ -1,0 +1,69 @@
+"""Acts of a queue's life that together run every script of the tree: for tests of where and by whom scripts may be run."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from tuma_worker.core.states import Evidence, RecipientState
+from tuma_worker.queue.scripts import push, renew
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.redis.driver import Driver
+
+
+def scripts() -> list[tuple[str, str]]:
+    """Every script of the tree, by package and name. What is only included in others has no keys of its own."""
+    return [found for package in ("tuma_producer", "tuma_worker") for found in _scripts_below(package)]
+
+
+def _scripts_below(package: str) -> Iterator[tuple[str, str]]:
+    with resources.as_file(resources.files(package)) as root:
+        for path in sorted(root.rglob("lua/*.lua")):
+            if "\n-- KEYS" in path.read_text(encoding="utf-8"):
+                yield ".".join([package, *path.relative_to(root).parts[:-2]]), path.stem
+
+
+def _resend(driver: Driver) -> None:
+    driver.enqueue()
+    batch = driver.taken()
+    begun = driver.begin(batch)
+    assert begun is not None
+    assert driver.attempts.resend(batch.batch_id, begun.targets, Evidence.ASSUMED, reason="test") == 1
+
+
+def _apply(driver: Driver) -> None:
+    driver.enqueue()
+    batch = driver.taken()
+    begun = driver.begin(batch)
+    assert begun is not None
+    assert driver.attempts.apply(batch.batch_id, begun.targets, RecipientState.SUBMITTED, Evidence.PROVIDER) == 1
+
+
+def _send(driver: Driver) -> None:
+    driver.enqueue()
+    driver.send()
+
+
+def _release(driver: Driver) -> None:
+    driver.enqueue()
+    assert driver.release(driver.taken())
+
+
+def _renew(driver: Driver) -> None:
+    driver.enqueue()
+    batch = driver.taken()
+    assert renew(driver.redis, driver.queue, [batch.batch_id, "unknown"]) == ["unknown"]
+
+
+def _push(driver: Driver) -> None:
+    push(driver.redis, driver.queue, "dramatiq.0.1.one", "one", delay=0.0, message=b"{}")
+    assert driver.taken().jobs[0].subject == "one"
+
+
+ACTS: dict[str, Callable[[Driver], None]] = {
+    "enqueue": _send, "claim": _send, "begin": _send, "settle": _send, "apply": _apply, "resend": _resend, "release": _release,
+    "renew": _renew, "push": _push,
+}  # fmt: skip

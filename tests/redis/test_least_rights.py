@@ -1,0 +1,93 @@
+"""The user that docs/redis.md advises may do all that Tuma does, and nothing that an operator would regret."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+from redis.exceptions import NoPermissionError
+from tests.redis.acts import ACTS
+from tests.redis.driver import Driver, queue_of
+from tests.support.producers import AnyProducer, Awaited
+
+from tuma_producer import AsyncProducer, Producer, Send
+from tuma_producer.contract.connection import connect, connect_to_wait
+from tuma_worker.queue.consumer import Bell
+from tuma_worker.store import accounts
+from tuma_worker.store.line import look
+from tuma_worker.store.steering import Scope, Steering
+from tuma_worker.store.tail import Tail
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from redis import Redis
+    from tests.support.servers import Server
+
+DOC = Path(__file__).parents[2] / "docs" / "redis.md"
+PASSWORD = "invented-for-this-test"
+
+
+@pytest.fixture
+def url(redis: Redis, redis_server: Server) -> Iterator[str]:
+    """The server's address for the advised user."""
+    line = re.search(r"^ACL SETUSER tuma (.*)$", DOC.read_text(encoding="utf-8"), re.MULTILINE)
+    assert line is not None
+    cast("Any", redis).execute_command("ACL", "SETUSER", "tuma", *line[1].replace("PASSWORD", PASSWORD).split())
+    yield f"redis://tuma:{PASSWORD}@127.0.0.1:{redis_server.port}/0"
+    redis.acl_deluser("tuma")
+
+
+@pytest.fixture
+def limited(url: str) -> Iterator[Redis]:
+    with connect(url) as client:
+        yield client
+
+
+@pytest.mark.parametrize("name", ACTS)
+def test_the_advised_user_may_run_every_script(limited: Redis, name: str) -> None:
+    ACTS[name](Driver(limited, queue_of()))
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_the_advised_user_may_be_a_producer(limited: Redis, url: str, kind: str) -> None:
+    Driver(limited, queue_of())
+    with asyncio.Runner() as loop:
+        producer: AnyProducer = Producer.from_url(url) if kind == "sync" else Awaited(AsyncProducer.from_url(url), loop)
+        receipts = list(producer.enqueue_many([Send(account="lisoloo-main", to="+243990000001", message="hello")]))
+        assert producer.get(receipts[0].id).counts == {"queued": 1}
+        assert [event.intent for event in producer.outcomes("group", wait=0.01)] == [receipts[0].id]
+        producer.close()
+
+
+def test_the_advised_user_may_wait_and_be_woken(limited: Redis, url: str) -> None:
+    bell = Bell(connect_to_wait(url, 10.0), "tuma:{lisoloo-main}:send:bell")
+    threading.Timer(0.2, bell.unblock, args=(limited,)).start()
+    began = time.monotonic()
+    assert not bell.wait(10.0)
+    assert time.monotonic() - began < 5
+    bell.close()
+
+
+def test_the_advised_user_may_operate(limited: Redis) -> None:
+    Driver(limited, queue_of()).enqueue()
+    steering = Steering(limited, "lisoloo-main", "send", "test")
+    steering.pause(Scope())
+    assert look(limited, "lisoloo-main").holds == ("the queue is paused",)
+    assert steering.resume(Scope())
+    assert accounts.standing(limited, "lisoloo-main").waiting == 1
+    assert not accounts.resume(limited, "lisoloo-main")
+    Tail(limited, ["lisoloo-main"]).read(["lisoloo-main"])
+
+
+@pytest.mark.parametrize(
+    "command", [("FLUSHALL",), ("KEYS", "*"), ("CONFIG", "GET", "*"), ("SHUTDOWN",), ("GET", "another-teams-key"), ("MONITOR",)]
+)
+def test_the_advised_user_may_not_do_harm(limited: Redis, command: tuple[str, ...]) -> None:
+    with pytest.raises(NoPermissionError):
+        cast("Any", limited).execute_command(*command)
