@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from tuma_worker.settings import Account, Settings
 
+GRACE = 5.0  # seconds, at the least
 SEND = "send"  # the operation whose queue carries the sends of an account
 
 
@@ -68,6 +69,8 @@ def queue_config(name: str, account: Account) -> QueueConfig:
         count_segments=defaults.count_segments,
         cold_start=account.cold_start,
         lease=account.lease,
+        # A call that a worker lost track of may be read by the provider for as long as it could have gone on.
+        grace=max(GRACE, account.timeout),
     )
 
 
@@ -92,15 +95,20 @@ def build_service(settings: Settings) -> Service:
         redis,
         queues,
         connect=lambda: connect_to_wait(settings.redis_url, longest_wait),
-        clock=time.monotonic,
+        clock=_clock,
         worker=f"{socket.gethostname()}:{os.getpid()}",
     )
     dice = random.SystemRandom()
     return Service(
         broker=broker,
         sender=Sender(lanes, choose=lambda most: dice.uniform(0, most), secret=lambda: secrets.token_urlsafe(18), pause=time.sleep),
-        resolver=Resolver(redis, lanes, now=time.time),
+        resolver=Resolver(redis, lanes),
     )
+
+
+def _clock() -> float:
+    """Seconds that go on while the machine sleeps, where the system counts them: a lease does not wait for a suspended process."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def build_intake(redis: AsyncRedis, settings: Settings) -> Intake:

@@ -86,12 +86,12 @@ _AGAIN = Verdict(RecipientState.QUEUED)
 
 
 def next_step(answer: Answer, numbers: Sequence[str], attempts: int, policy: Policy, choose: Chooser) -> NextStep:
-    """Decide what follows. `attempts` counts the calls made for these recipients so far, this one included."""
+    """Decide what follows. `attempts` counts the calls that the most tried of them was in, this one included."""
     match answer:
         case Accepted():
             return _accepted(answer)
         case Rejected():
-            return _rejected(answer, numbers, attempts, policy)
+            return _rejected(answer, numbers)
         case TryLater():
             return _try_later(answer, attempts, policy, choose)
         case AccountFault(code=code, fault=fault, operator=operator):
@@ -116,12 +116,11 @@ def _accepted(answer: Accepted) -> NextStep:
     )
 
 
-def _rejected(answer: Rejected, numbers: Sequence[str], attempts: int, policy: Policy) -> NextStep:
+def _rejected(answer: Rejected, numbers: Sequence[str]) -> NextStep:
     refused = Verdict(RecipientState.REJECTED, reason=answer.code)
     blamed = answer.numbers.intersection(numbers)
-    exhausted = attempts >= policy.budget
-    if blamed and len(blamed) < len(numbers) and not exhausted:
-        # The provider named the bad ones: they end, the innocent go again at once.
+    if blamed and len(blamed) < len(numbers):
+        # The provider named the bad ones: they end, the innocent go again at once. Each such call ends somebody, so it ends itself.
         return NextStep("rejected", answer.code, Permit.ENDED, _AGAIN, verdicts=dict.fromkeys(blamed, refused))
     if answer.suspect_numbers and not blamed and len(numbers) > 1:
         # One of them may be bad and nobody says which: halve until it stands alone. For one bad number in 1,000 that is 20 calls.

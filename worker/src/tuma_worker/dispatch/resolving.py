@@ -14,8 +14,6 @@ from tuma_worker.providers.base import Call
 from tuma_worker.queue.scripts import Release, push, release
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from redis import Redis
 
     from tuma_worker.core.answers import Trace
@@ -31,11 +29,10 @@ TRIES = 5  # looks at books that tell nothing before the intent's own wish decid
 
 @dataclass(frozen=True, slots=True)
 class Resolver:
-    """Resolves attempts of all accounts that this process is configured with. `now` gives Unix seconds."""
+    """Resolves attempts of all accounts that this process is configured with."""
 
     redis: Redis
     lanes: dict[str, Lane]
-    now: Callable[[], float]
 
     def resolve(self, held: Held) -> None:
         """Look at one attempt again. Makes no call and needs no permit.
@@ -47,7 +44,7 @@ class Resolver:
         attempt = _unanswered(lane, held)
         if attempt is None:
             return
-        remaining = attempt.started / 1000 + lane.policy.resolve_after - self.now()
+        remaining = attempt.started / 1000 + lane.policy.resolve_after - lane.attempts.now()
         if remaining > 0:
             held.settled = release(self.redis, held.queue, held.claim.batch_id, Release.LATER, delay=remaining)
         elif lane.keeps_books:
@@ -72,7 +69,7 @@ class Resolver:
 
     def _follow(self, held: Held, lane: Lane, attempt: Attempt, trace: Trace) -> None:
         """Adopt what is found. What two looks at complete books have not found was never accepted: it is sent again."""
-        looks = lane.attempts.looked(attempt.batch_id)
+        looks = lane.attempts.looked(attempt.batch_id, held.claim.batch_id)
         found = () if isinstance(trace, Untold) else _others(lane, trace.found)
         if len(found) == 1:
             self._adopt(lane, attempt, found[0])

@@ -56,27 +56,37 @@ class Sender:
 
     def send(self, held: Held) -> None:
         """Take one claimed batch from its claim to its settlement. Returns early where nobody is left to send to."""
-        lane = self.lanes[held.queue.account]
-        log = _log.bind(account=held.queue.account, batch=held.claim.batch_id)
-        targets = [_target(job.subject) for job in held.claim.jobs]
-        token = self.secret()
-        claim = held.claim
-        begun = lane.attempts.begin(claim.batch_id, token, targets, lane=claim.lane, source=claim.source, group=claim.group)
+        lane, claim = self.lanes[held.queue.account], held.claim
+        log = _log.bind(account=held.queue.account, batch=claim.batch_id)
+        targets = [_target(job.subject) for job in claim.jobs]
+        token, asked_at = self.secret(), held.clock()
+        begun = self._insist(
+            lambda: lane.attempts.begin(claim.batch_id, token, targets, lane=claim.lane, source=claim.source, group=claim.group)
+        )
         if begun is None:
+            again = self._insist(lambda: lane.attempts.disown(claim.batch_id, token, targets))
             held.settled = True  # by whoever has it now
-            log.warning(Event.DELIVERY_DEFERRED, reason="lease lost before the call")
+            log.warning(Event.DELIVERY_DEFERRED, reason="lease lost before the call", again=again)
             return
         if not begun.targets:
             return  # expired or withdrawn, every one: letting go of the batch gives the permit back
         log = log.bind(recipients=len(begun.targets), intents=_shown({target.intent for target in begun.targets}))
-        reply = self._call(held, lane, begun, token)
+        deadline = None if begun.left is None else asked_at + begun.left
+        reply = self._call(held, lane, begun, token, deadline)
         log.info(Event.DELIVERY_ATTEMPTED, answer=type(reply.answer).__name__, status=reply.status, recognised=reply.recognised)
         self._settle(held, lane, begun, reply)
 
-    def _call(self, held: Held, lane: Lane, begun: Begun, token: str) -> Reply:
-        """Make the call, unless this process was held up for so long that the batch may be somebody else's by now."""
+    def _call(self, held: Held, lane: Lane, begun: Begun, token: str, deadline: float | None) -> Reply:
+        """Make the call, unless this process was held up for so long that the batch may be somebody else's, or is too late.
+
+        `deadline` is by this process's clock, counted from before the request that told it: never later than it is. What is too
+        late goes back, and its next `begin` ends it.
+        """
         if not held.alive():
             return Reply(TryLater("lease-over", left=False))
+        left = None if deadline is None else deadline - held.clock()
+        if left is not None and left <= 0:
+            return Reply(TryLater("deadline", after=0.0, left=False))
         batch_id = held.claim.batch_id
         return lane.client.send(
             Call(
@@ -85,17 +95,19 @@ class Sender:
                 sender_id=begun.sender_id or lane.sender_id,
                 reference=batch_id,
                 callback_url=f"{lane.callbacks}/{batch_id}.{token}" if lane.callbacks else None,
+                start_within=left,
             ),
         )
 
     def _settle(self, held: Held, lane: Lane, begun: Begun, reply: Reply) -> None:
         numbers = [target.number for target in begun.targets]
+        intents = {target.intent for target in begun.targets}
         step = next_step(reply.answer, numbers, begun.tried, lane.policy, self.choose)
         batch_id = held.claim.batch_id
         left = {quota.limit: quota.remaining for quota in reply.quotas}
         log = _log.bind(account=held.queue.account, batch=batch_id)
         if self._insist(lambda: lane.attempts.settle(batch_id, begun.targets, step, group=held.claim.group, left=left)):
-            log.info(Event.DELIVERY_SETTLED, phase=step.phase, code=step.code)
+            log.info(Event.DELIVERY_SETTLED, phase=step.phase, code=step.code, intents=_shown(intents))
         else:
             self._insist(lambda: self._offer(lane, batch_id, begun.targets, step))
             log.warning(Event.DELIVERY_SETTLED, phase=step.phase, code=step.code, reason="as evidence: the lease was lost")

@@ -18,7 +18,8 @@ class Call:
     """One send as the provider sees it: the same text from the same sender to distinct numbers.
 
     `numbers` are E.164 with a plus sign. `reference` is unique to this attempt and safe to show to the provider; `callback_url` is
-    where its receipts for this call should go, None when the account has no public gateway.
+    where its receipts for this call should go, None when the account has no public gateway. `start_within` is how many seconds the
+    request may wait for its connection: what is not under way by then would be too late.
     """
 
     numbers: Sequence[str]
@@ -26,6 +27,7 @@ class Call:
     sender_id: str | None
     reference: str
     callback_url: str | None = None
+    start_within: float | None = None
 
 
 class Client(Protocol):

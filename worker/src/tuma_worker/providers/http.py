@@ -98,12 +98,13 @@ def make_http(timeout: float, max_connections: int) -> httpx.Client:
     return client
 
 
-def timeouts(read: float) -> httpx.Timeout:
-    """The timeouts of one call whose answer may take `read` seconds."""
+def timeouts(read: float, start_within: float | None = None) -> httpx.Timeout:
+    """The timeouts of one call whose answer may take `read` seconds, and which must be under way within `start_within`."""
+    start = read if start_within is None else max(0.001, start_within / 2)  # one half to get a connection, one to make it
     return httpx.Timeout(
-        connect=min(CONNECT_TIMEOUT, read),
+        connect=min(CONNECT_TIMEOUT, read, start),
         write=min(WRITE_TIMEOUT, read),
-        pool=min(POOL_TIMEOUT, read),
+        pool=min(POOL_TIMEOUT, read, start),
         read=read,
     )
 
@@ -115,13 +116,14 @@ def post(
     headers: Mapping[str, str],
     body: Mapping[str, object],
     timeout: float,
+    start_within: float | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Arrived | Answer:
     """Make exactly one POST with a JSON body and return what arrived, or how far it came. `timeout` is in seconds."""
     # Escaped JSON: a lone surrogate in a text then is the provider's to refuse, not an exception that quotes it.
     content = json.dumps(body, separators=(",", ":")).encode("ascii")
     typed = {**headers, "Content-Type": "application/json"}
-    return _exchange(http, "POST", url, headers=typed, content=content, timeout=timeout, clock=clock)
+    return _exchange(http, "POST", url, headers=typed, content=content, timeout=timeout, start_within=start_within, clock=clock)
 
 
 def get(
@@ -145,12 +147,15 @@ def _exchange(
     headers: Mapping[str, str],
     timeout: float,
     clock: Callable[[], float],
+    start_within: float | None = None,
     content: bytes | None = None,
     params: Mapping[str, str] | None = None,
 ) -> Arrived | Answer:
     deadline = clock() + timeout
     try:
-        request = http.build_request(method, url, headers=headers, content=content, params=params, timeout=timeouts(timeout))
+        request = http.build_request(
+            method, url, headers=headers, content=content, params=params, timeout=timeouts(timeout, start_within)
+        )
         with closing(http.send(request, stream=True, follow_redirects=False)) as response:
             arrived = _read(response, deadline, clock)
     except (httpx.HTTPError, httpx.InvalidURL) as error:

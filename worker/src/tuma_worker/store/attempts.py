@@ -38,13 +38,15 @@ class Target(NamedTuple):
 class Begun:
     """An attempt that is written down.
 
-    `targets` are those still to be sent to, perhaps none. `tried` counts the calls that the first of them was in, with this one.
+    `targets` are those still to be sent to, perhaps none. `tried` counts the calls that the most tried of them was in, with this
+    one. `left` is how many seconds remained until the earliest of their deadlines, None where none has one.
     """
 
     message: str
     sender_id: str | None
     targets: tuple[Target, ...]
     tried: int
+    left: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +117,10 @@ class Attempts:
         verdict, *found = _BEGIN.run(self.redis, [*keys, *intents.keys], args)
         if verdict == b"lost":
             return None
-        body, tried, *positions = found
+        body, tried, left, *positions = found
         fields = json.loads(body) if body else {}
         live = tuple(targets[position - 1] for position in positions)
-        return Begun(fields.get("message", ""), fields.get("sender_id"), live, tried)
+        return Begun(fields.get("message", ""), fields.get("sender_id"), live, tried, left / 1000 if left >= 0 else None)
 
     def settle(
         self, batch_id: str, targets: Sequence[Target], step: NextStep, *, group: str, left: Mapping[str, int] | None = None
@@ -198,9 +200,11 @@ class Attempts:
         """Whether an attempt of ours is known to be what the provider calls by this id."""
         return bool(self.redis.exists(self._account.provider_id(provider_id)))
 
-    def looked(self, batch_id: str) -> int:
-        """Note that the provider's books were searched for this attempt once more. Returns how often now."""
-        return self.redis.hincrby(self._account.batch(batch_id), "looks", 1)
+    def looked(self, batch_id: str, look: str) -> int:
+        """Note that the provider's books were searched for this attempt, by the search `look`. Returns how many have been."""
+        key = self._account.batch(batch_id)
+        self.redis.hset(key, f"look:{look}", 1)
+        return sum(name.startswith(b"look:") for name in cast("list[bytes]", self.redis.hkeys(key)))
 
     def apply(
         self,
@@ -225,6 +229,21 @@ class Attempts:
         request = apply_request(self._account, "", targets, state, Evidence.INFERRED, reason=reason, unfenced=True)
         moved, _left = _APPLY.run(self.redis, request.keys, request.args)
         return int(moved)
+
+    def disown(self, batch_id: str, token: str, targets: Sequence[Target]) -> int:
+        """Say that no call was made for an attempt that this process began, told by its token. Returns how many go back.
+
+        Where the reply of `begin` was lost for longer than the lease, nobody else can know that.
+        """
+        begun = self.redis.hget(self._account.batch(batch_id), "token")
+        if begun is None or cast("bytes", begun).decode() != token:
+            return 0
+        return self.resend(batch_id, targets, Evidence.INFERRED, reason="uncalled")
+
+    def now(self) -> float:
+        """The server's clock in Unix seconds: the only one that all workers share."""
+        seconds, micros = self.redis.time()
+        return seconds + micros / 1_000_000
 
     def resend(self, batch_id: str, targets: Sequence[Target], evidence: Evidence, *, reason: str) -> int:
         """Put those of an attempt's recipients that are still without an answer back into the line. Returns how many."""

@@ -1,6 +1,7 @@
 -- Moving recipients from state to state, with one event for each move. Shared by every script that changes a recipient.
 --
--- A recipient is a field of its intent's hash: state|since ms|evidence|reason|batch|provider's id for it.
+-- A recipient is a field of its intent's hash: state|since ms|evidence|reason|batch|provider's id for it|calls it was in.
+-- One that nothing has happened to yet has its state alone.
 -- The caller says from which states a move is allowed: the table of moves is Python's. What is not allowed is left as it is,
 -- which makes every repeat and every late or doubled piece of news harmless.
 --
@@ -15,6 +16,10 @@ end
 
 local function move_is(list, state)
   return string.find(list, ' ' .. state .. ' ', 1, true) ~= nil
+end
+
+local function move_tries(packed)
+  return tonumber(string.match(packed, '|(%d+)$') or 0)
 end
 
 -- items[from..to] all belong to the intent `key`: read once, write once.
@@ -39,8 +44,8 @@ local function move_intent(c, items, from, to, results)
       seq = seq + 1
       open = open + (was_end and 1 or 0) - (is_end and 1 or 0)
       writes[#writes + 1] = item.number
-      writes[#writes + 1] = item.target .. '|' .. c.now .. '|' .. item.evidence .. '|' .. item.reason .. '|' .. item.batch .. '|'
-        .. item.provider_id
+      writes[#writes + 1] = table.concat({item.target, c.now, item.evidence, item.reason, item.batch, item.provider_id,
+        move_tries(packed) + (item.target == 'sending' and 1 or 0)}, '|')
       move_event(c, id, source, seq, item, item.target, was_end and 1 or 0)
       results[i] = 'moved'
     end

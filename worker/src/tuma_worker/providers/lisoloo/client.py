@@ -38,6 +38,7 @@ class LisolooClient:
             headers={"app-key": self._settings.api_key.get_secret_value()},
             body=self._body(call),
             timeout=self._settings.timeout,
+            start_within=call.start_within,
         )
         if not isinstance(arrived, Arrived):
             return Reply(arrived)

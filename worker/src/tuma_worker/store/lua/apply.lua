@@ -19,7 +19,8 @@ for i = 3, #ARGV, 3 do
   if packed and (header.unfenced or string.find(packed, '|' .. batch .. '|', 1, true)) then
     items[#items + 1] = {key = key, id = ARGV[i + 1], number = number, target = header.target, allowed = header.allowed,
       evidence = header.evidence, reason = header.reason, batch = batch,
-      provider_id = header.provider_id ~= '' and header.provider_id or string.match(packed, '|([^|]*)$') or ''}
+      provider_id = header.provider_id ~= '' and header.provider_id
+        or string.match(packed, '^[^|]*|[^|]*|[^|]*|[^|]*|[^|]*|([^|]*)') or ''}
   else
     left = left + 1
   end
@@ -31,7 +32,7 @@ for _, result in ipairs(move_all(c, items)) do
     moved = moved + 1
   end
 end
-if header.phase then
+if header.phase and redis.call('EXISTS', KEYS[1]) == 1 then
   redis.call('HSET', KEYS[1], 'phase', header.phase)
 end
 return {moved, left + #items - moved}

@@ -3,8 +3,9 @@
 -- KEYS  1 inflight  2 batch  3 events  4... intents
 -- ARGV  1 batch id  2 JSON: {token, maxlen, ends, retention, keep, sending: allowed, expired: allowed, lane, source, group}
 --       3... key index, short id, number for each job; jobs of one intent stand together
--- Returns {'lost'} where the lease is gone · {'begun', body, tried, position...}: tried counts the calls for the first of them, this
---       one included; the positions, from 1, are of the jobs to be sent, none where nothing is left. Whoever is past the deadline ends `expired` here, the last moment before the call.
+-- Returns {'lost'} where the lease is gone · {'begun', body, tried, left, position...}: tried counts the calls that the most tried of
+--       them was in, this one included; left is the ms until the earliest deadline, -1 where there is none; the positions, from 1,
+--       are of the jobs to be sent, none where nothing is left. Who is past the deadline ends `expired` here.
 --
 -- Atomic because a worker that dies after the call must leave behind who was called. Repeatable: a repeat finds the attempt.
 -- include: clock
@@ -19,17 +20,19 @@ local phase = string.match(packed, '^%a+')
 local c = {now = now, events = KEYS[3], maxlen = header.maxlen, ends = header.ends, retention = header.retention}
 
 local function live()
-  local reply = {'begun', '', 0}
+  local reply, deadline = {'begun', '', 0, -1}, nil
   for i = 3, #ARGV, 3 do
-    if redis.call('HGET', KEYS[2], ARGV[i + 2]) == ARGV[i + 1] then
-      if #reply == 3 then
-        local first = redis.call('HMGET', KEYS[tonumber(ARGV[i])], 'body', 'attempts')
-        reply[2] = first[1]
-        reply[3] = select(2, string.gsub(first[2], '%S+', ''))
-      end
+    local key, number = KEYS[tonumber(ARGV[i])], ARGV[i + 2]
+    if redis.call('HGET', KEYS[2], number) == ARGV[i + 1] then
+      local found = redis.call('HMGET', key, number, 'expires', 'body')
+      local expires = tonumber(found[2] or '')
+      reply[2] = #reply == 4 and found[3] or reply[2]
+      reply[3] = math.max(reply[3], move_tries(found[1]))
+      deadline = expires and math.min(expires, deadline or expires) or deadline
       reply[#reply + 1] = (i - 3) / 3 + 1
     end
   end
+  reply[4] = deadline and math.max(0, deadline - now) or -1
   return reply
 end
 

@@ -36,5 +36,7 @@ if #back > 0 then
   ready_push(k, lane, record[2], record[3], back)
   ready_ring(k, lane, now)
 end
-redis.call('HSET', KEYS[10], 'phase', header.phase)
+if record[1] then
+  redis.call('HSET', KEYS[10], 'phase', header.phase)
+end
 return #back / 2
