@@ -126,12 +126,13 @@ def test_a_csv_file_with_other_columns_is_refused_whole(tuma: Tuma, tmp_path: Pa
     assert ran.err.count("\n") == 1
 
 
-def test_a_csv_file_that_is_no_utf8_is_told_so(tuma: Tuma, tmp_path: Path) -> None:
+def test_a_csv_row_that_is_no_utf8_is_told_by_its_line_and_costs_no_other_row(tuma: Tuma, tmp_path: Path) -> None:
     path = tmp_path / "list.csv"
-    path.write_bytes(f"to,message\n{NUMBER},déjà\n".encode("latin-1"))
+    path.write_bytes(f"to,message\n{NUMBER},before\n{NUMBER},déjà\n{NUMBER},after\n".encode("latin-1"))
     ran = tuma(*LIST, "--csv", str(path))
     assert ran.status == 2
-    assert f"error: {path} is not UTF-8 text" in ran.err
+    assert "line 3: is not UTF-8 text" in ran.err
+    assert "accepted 2, refused 1" in ran.out + ran.err
 
 
 def test_an_unknown_intent_is_one_line_and_exit_status_1(tuma: Tuma) -> None:

@@ -42,6 +42,12 @@ def _apply(driver: Driver) -> None:
     assert driver.attempts.apply(batch.batch_id, begun.targets, RecipientState.SUBMITTED, Evidence.PROVIDER) == 1
 
 
+def _expire(driver: Driver) -> None:
+    intent = driver.enqueue(expires_in=0.05)
+    driver.until(driver.server_ms() + 100)
+    assert driver.attempts.expire([intent]) == 1
+
+
 def _send(driver: Driver) -> None:
     driver.enqueue()
     driver.send()
@@ -65,5 +71,5 @@ def _push(driver: Driver) -> None:
 
 ACTS: dict[str, Callable[[Driver], None]] = {
     "enqueue": _send, "claim": _send, "begin": _send, "settle": _send, "apply": _apply, "resend": _resend, "release": _release,
-    "renew": _renew, "push": _push,
+    "renew": _renew, "push": _push, "expire": _expire,
 }  # fmt: skip

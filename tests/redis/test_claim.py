@@ -122,11 +122,12 @@ def test_many_due_jobs_are_moved_in_bounded_steps_and_all_go(redis: Redis, clock
     assert found == 2500
 
 
-def test_an_expired_send_is_still_claimed_for_begin_to_end_it(redis: Redis, clock: VirtualClock) -> None:
+def test_a_send_that_expires_in_a_workers_hands_is_ended_by_begin(redis: Redis, clock: VirtualClock) -> None:
     driver = Driver(redis, queue_of())
     intent = driver.enqueue(number(1), expires_at=datetime.fromtimestamp(clock.ms / 1000, UTC) + timedelta(seconds=5))
+    batch = driver.taken()
     clock.forward(6)
-    begun = driver.begin(driver.taken())
+    begun = driver.begin(batch)
     assert begun is not None
     assert begun.targets == ()
     assert driver.state_of(intent, number(1)) == "expired"

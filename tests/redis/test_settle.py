@@ -82,8 +82,9 @@ def test_begin_counts_the_calls_that_a_recipient_was_in(driver: Driver, clock: V
 def test_who_is_past_the_deadline_ends_expired_and_the_others_are_called(driver: Driver, clock: VirtualClock) -> None:
     late = driver.enqueue(number(1), message="The same", expires_in=5)
     live = driver.enqueue(number(2), message="The same", expires_in=50)
+    batch = driver.taken()
     clock.forward(5)
-    found = driver.begin(driver.taken())
+    found = driver.begin(batch)
     assert found is not None
     assert [target.intent for target in found.targets] == [live]
     assert driver.state_of(late, number(1)) == "expired"

@@ -112,13 +112,13 @@ PROGRAM = textwrap.dedent("""
     from tuma_worker import logs
 
     logs.configure("info", "auto")
-    structlog.get_logger("tuma").info(logs.Event.WORKER_STARTED, threads=8)
+    structlog.get_logger("tuma").info(logs.Event.GATEWAY_STARTED, threads=8)
 """)
 
 
 def test_auto_writes_json_where_stderr_is_no_terminal() -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, timeout=30)
-    assert json.loads(done.stderr)["event"] == "worker.started"
+    assert json.loads(done.stderr)["event"] == "gateway.started"
     assert done.stdout == ""
 
 
@@ -128,7 +128,7 @@ def test_auto_writes_for_people_on_a_terminal() -> None:
     os.close(theirs)
     shown = os.read(ours, 4096).decode()
     os.close(ours)
-    assert "worker.started" in shown
+    assert "gateway.started" in shown
     assert not shown.startswith("{")
 
 

@@ -101,7 +101,7 @@ class Send(BaseModel):
     source: Annotated[str, Field(pattern=_NAME.pattern)] | None = None
     """The service that asks; fairness is between sources. The producer's own where absent."""
     idempotency_key: Annotated[str, Field(min_length=1, max_length=255)] | None = None
-    """The same key and body is the same intent, however often it is enqueued, for as long as the record is kept."""
+    """The same key with the same send is the same intent, however often it is enqueued within 30 days."""
     expires_in: Annotated[float, Field(gt=0, le=_MAX_LIFE)] | None = None
     """Seconds from acceptance after which it must not be handed over any more; it then ends `expired`."""
     expires_at: AwareDatetime | None = None

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 class Event:
     """One change of state. `as_cloudevent` gives the CloudEvents 1.0 JSON form.
 
-    `type` is `tuma.recipient.<state>`, `tuma.intent.accepted`, `tuma.intent.done` or `tuma.account.halted`. `sequence` counts an
+    `type` is `tuma.recipient.<state>`, `tuma.intent.accepted`, `tuma.intent.done` or `tuma.account.<what>`: halted,
+    resumed, paused, limit-set, limit-unset. `sequence` counts an
     intent's events from 1 without gaps. `correction` is true where better evidence changed an end.
     """
 

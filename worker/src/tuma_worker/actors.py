@@ -35,13 +35,16 @@ def declare(service: bootstrap.Service) -> None:
     def trace(batch_id: str) -> None:
         service.resolver.trace(broker.held(batch_id))
 
+    def expire(batch_id: str) -> None:
+        service.sender.expire(broker.held(batch_id))
+
     def park(batch_id: str) -> None:
         service.sender.park(broker.held(batch_id))
 
     def overweight(batch_id: str) -> None:
         service.sender.refuse(broker.held(batch_id))
 
-    for work in (send, resolve, trace, park, overweight):
+    for work in (send, resolve, trace, expire, park, overweight):
         dramatiq.actor(broker=broker, queue_name=home, max_retries=0)(work)
 
 

@@ -26,10 +26,13 @@ if TYPE_CHECKING:
 
 VERSION = 1
 LANES = ("otp", "transactional", "bulk")
-RETENTION_MS = 7 * 86_400_000  # how long a finished intent and a used idempotency key are remembered
+RETENTION_MS = 7 * 86_400_000  # how long a finished intent is remembered
+IDEMPOTENCY_MS = 30 * 86_400_000  # how long an idempotency key stands for its send
 EVENTS_KEPT = 1_000_000  # of an account's stream, about; consumers that fall further behind lose the oldest
 ENQUEUE = load("tuma_producer.contract", "enqueue")
-_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_JSON = json.JSONEncoder(
+    ensure_ascii=False, separators=(",", ":"), sort_keys=True
+)  # one text for one body: keys are compared by it
 
 
 def new_id() -> str:
@@ -95,7 +98,7 @@ def encode(send: Send, source: str) -> Enqueue:
         keys.append(account.idempotency(digest(source, send.idempotency_key)))
         body_digest = digest(body, deadline, send.priority, str(send.coalesce), " ".join(sorted(numbers)))
     args: list[Argument] = [
-        short_id, source, lane, _group(send, short_id, segments), 0, deadline, body, body_digest, RETENTION_MS, EVENTS_KEPT,
+        short_id, source, lane, _group(send, short_id, segments), 0, deadline, body, body_digest, IDEMPOTENCY_MS, EVENTS_KEPT,
         *numbers,
     ]  # fmt: skip
     return Enqueue(keys, args, send, short_id, len(numbers), segments)

@@ -70,16 +70,23 @@ def sheet(path: str) -> Iterator[Listing]:
         yield Listing(frozenset(names), _rows(lines, delimiter, names), size, lambda: text.buffer.tell() if size else 0)
 
 
+_FOREIGN = "surrogateescape"  # bytes that are no UTF-8 are kept apart, so that a row of them costs no other row
+
+
+def _is_foreign(cell: str) -> bool:
+    return any("\udc80" <= character <= "\udcff" for character in cell)
+
+
 @contextmanager
 def _standard_input() -> Iterator[TextIO]:
-    sys.stdin.reconfigure(encoding="utf-8-sig", newline="")  # type: ignore[union-attr] # it is a text wrapper; typeshed allows for less
+    sys.stdin.reconfigure(encoding="utf-8-sig", errors=_FOREIGN, newline="")  # type: ignore[union-attr] # it is a text wrapper; typeshed allows for less
     yield sys.stdin
 
 
 @contextmanager
 def _file(path: str) -> Iterator[TextIO]:
     try:
-        text = Path(path).open(encoding="utf-8-sig", newline="")  # noqa: SIM115 - closed below; only the opening may be translated
+        text = Path(path).open(encoding="utf-8-sig", errors=_FOREIGN, newline="")  # noqa: SIM115 - closed below; only the opening may be translated
     except OSError as error:
         message = f"cannot read {path} ({error.strerror})"
         raise TumaError(message) from None
@@ -90,9 +97,6 @@ def _file(path: str) -> Iterator[TextIO]:
 def _lines(name: str, text: TextIO) -> Iterator[str]:
     try:
         yield from text
-    except UnicodeDecodeError:
-        message = f"{name} is not UTF-8 text; save it as CSV UTF-8"
-        raise TumaError(message) from None
     except OSError as error:
         message = f"cannot read {name} ({error.strerror})"
         raise TumaError(message) from None
@@ -116,7 +120,8 @@ def _rows(lines: Iterator[str], delimiter: str, names: list[str]) -> Iterator[Ro
         except StopIteration:
             return
         except csv.Error as error:
-            yield Row(line, BadRow(f"not CSV ({error})"))
+            through = f", through line {reader.line_num + 1}" if reader.line_num + 1 > line else ""
+            yield Row(line, BadRow(f"not CSV{through} ({error}); is a quote left open?"))
             continue
         if cells:
             yield Row(line, _named(names, cells))
@@ -125,4 +130,6 @@ def _rows(lines: Iterator[str], delimiter: str, names: list[str]) -> Iterator[Ro
 def _named(names: list[str], cells: list[str]) -> dict[str, str] | BadRow:
     if len(cells) > len(names):
         return BadRow(f"{len(cells)} cells under {len(names)} columns; a text with a comma in it must stand in quotes")
+    if any(_is_foreign(cell) for cell in cells):
+        return BadRow("is not UTF-8 text; save the file as CSV UTF-8")
     return {name: cell for name, cell in zip(names, cells, strict=False) if cell.strip()}

@@ -143,6 +143,13 @@ class Sender:
                     reason=verdict.reason, provider_id=verdict.provider_id, phase=step.phase,
                 )  # fmt: skip
 
+    def expire(self, held: Held) -> None:
+        """End what still waits past its deadline: these jobs come due then, and go whatever holds the others."""
+        intents = [job.subject for job in held.claim.jobs]
+        ended = self.lanes[held.queue.account].attempts.expire(intents)
+        if ended:
+            _log.info(Event.DELIVERY_EXPIRED, account=held.queue.account, recipients=ended, intents=_shown(set(intents)))
+
     def park(self, held: Held) -> None:
         """End a job that was there each time a worker died: it may be the cause, and the others must get on."""
         self._end(held, RecipientState.FAILED, "worker-died")

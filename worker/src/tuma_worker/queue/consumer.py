@@ -14,6 +14,7 @@ from dramatiq.errors import ConnectionClosed
 
 from tuma_producer.contract.connection import FAILURES, on_one_connection, server_for, unavailable
 from tuma_producer.errors import StoreUnavailable
+from tuma_worker.logs import Event
 from tuma_worker.queue.leases import Held, Leases
 from tuma_worker.queue.scripts import Claim, Release, Wait, claim, release
 
@@ -195,7 +196,7 @@ class Consumer(dramatiq.Consumer):
         try:
             message = self._message(found)
         except LookupError as error:
-            _log.error("message.gone", queue=self._queue.name, error=str(error))
+            _log.error(Event.MESSAGE_GONE, queue=self._queue.name, error=str(error))
             self._release(self._leases.get(found.batch_id), Release.DONE)
             return None
         else:

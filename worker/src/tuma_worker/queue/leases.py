@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from tuma_producer.contract.connection import FAILURES
+from tuma_worker.logs import Event
 from tuma_worker.queue.scripts import Claim, renew
 
 if TYPE_CHECKING:
@@ -91,14 +92,14 @@ class Leases:
             lost = set(renew(self.redis, queue, [held.claim.batch_id for held in held_here]))
         except FAILURES as error:
             # The leases run on meanwhile; a call that has not begun by then will not begin.
-            _log.warning("lease.not_renewed", queue=queue.name, error=type(error).__name__)
+            _log.warning(Event.LEASE_NOT_RENEWED, queue=queue.name, error=type(error).__name__)
             return
         for held in held_here:
             if held.claim.batch_id not in lost:
                 held.until = asked_at + queue.lease
             elif not held.settled:
                 held.until = asked_at
-                _log.warning("lease.lost", queue=queue.name, batch=held.claim.batch_id)
+                _log.warning(Event.LEASE_LOST, queue=queue.name, batch=held.claim.batch_id)
 
     def _keep(self) -> None:
         while not self._stopped.wait(self._pause()):

@@ -23,6 +23,7 @@ _BEGIN = load(__package__, "begin")
 _SETTLE = load(__package__, "settle")
 _APPLY = load(__package__, "apply")
 _RESEND = load(__package__, "resend")
+_EXPIRE = load(__package__, "expire")
 
 KEPT_MS = 4 * 86_400_000  # how long an attempt is remembered: receipts are waited for 72 hours
 
@@ -223,6 +224,13 @@ class Attempts:
         )
         moved, _left = _APPLY.run(self.redis, request.keys, request.args)
         return int(moved)
+
+    def expire(self, intents: Sequence[str]) -> int:
+        """End the recipients of these intents that still wait past their deadline. Returns how many."""
+        account = self._account
+        header = {**_COMMON, "allowed": _states({RecipientState.ACCEPTED, RecipientState.QUEUED})}
+        keys = [account.events, *map(account.intent, intents)]
+        return int(_EXPIRE.run(self.redis, keys, [json.dumps(header), *intents]))
 
     def end(self, targets: Sequence[Target], state: RecipientState, *, reason: str) -> int:
         """End recipients that are in no attempt, by our own decision. Returns how many ended."""

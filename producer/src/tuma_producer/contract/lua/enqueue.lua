@@ -49,6 +49,11 @@ end
 
 local k = {entries = KEYS[3], groups = KEYS[4], sources = {KEYS[5], KEYS[6], KEYS[7]}, spent = KEYS[9], state = KEYS[10],
   bell = KEYS[11]}
+if expires ~= '' then
+  -- Many such jobs share a claim. Nobody is woken for it: whoever looks next, within seconds, sees that it is due.
+  redis.call('ZADD', KEYS[8], expires, '0|' .. SYSTEM .. '|expire.0.100.-|' .. id)
+end
+
 local due = tonumber(ARGV[5])
 if due > now then
   local prefix = lane .. '|' .. source .. '|' .. group .. '|' .. id .. ':'

@@ -14,7 +14,7 @@
 -- What it leans on, and where that is kept:
 --   * an end is never stamped before the call has ended: `permits_end` runs after it, and slots and clocks only round upwards;
 --   * a call that was given up, or whose worker died, may still be read by the provider: its end is stamped a grace later;
---   * nothing is forgotten: where this state is new (a first start, or a server that lost its data) `permits_cap` paces the first
+--   * nothing is forgotten: where this state is new (a first start, or a server that lost its data) `room_cap` paces the first
 --     window from its start, because calls of before may still count at the provider.
 --
 -- State per limit: `used` holds the weight that counts now, by lane; the list `window` says when parts of it stop counting, as

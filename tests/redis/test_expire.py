@@ -1,0 +1,61 @@
+"""A deadline ends what waits, whatever it waits for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.redis.driver import Driver, calls, number, numbers, queue_of
+
+from tuma_worker.store.steering import Scope, Steering
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+
+@pytest.fixture
+def driver(redis: Redis) -> Driver:
+    return Driver(redis, queue_of(calls(1, 60)))
+
+
+def late(driver: Driver, *to: str) -> str:
+    """An intent whose deadline has passed."""
+    intent = driver.enqueue(*to, expires_in=0.05)
+    driver.until(driver.server_ms() + 100)
+    return intent
+
+
+def test_what_waits_in_a_paused_queue_ends_expired_at_its_deadline(driver: Driver) -> None:
+    Steering(driver.redis, driver.queue.account, "send", "test").pause(Scope())
+    intent = late(driver, *numbers(3))
+    batch = driver.taken()
+    assert (batch.actor, [job.subject for job in batch.jobs]) == ("expire", [intent])
+    assert driver.attempts.expire([intent]) == 3
+    assert {driver.state_of(intent, one) for one in numbers(3)} == {"expired"}
+    assert [event["e"] for event in driver.events() if event.get("i") == intent] == ["accepted", *["expired"] * 3, "done"]
+
+
+def test_what_waits_for_a_used_up_window_ends_expired_and_takes_no_permit(driver: Driver) -> None:
+    driver.enqueue()
+    driver.send()
+    intent = late(driver, number(7))
+    assert driver.taken().actor == "expire"
+    assert driver.attempts.expire([intent]) == 1
+    assert driver.used(driver.queue.limits[0]) == 1
+
+
+def test_many_deadlines_share_a_claim(driver: Driver) -> None:
+    driver.enqueue()
+    driver.send()
+    intents = [driver.enqueue(number(n), expires_in=0.05) for n in range(30)]
+    driver.until(driver.server_ms() + 100)
+    assert sorted(job.subject for job in driver.taken().jobs) == sorted(intents)
+
+
+def test_what_was_sent_in_time_is_left_alone_and_a_repeat_changes_nothing(driver: Driver) -> None:
+    intent = driver.enqueue(number(1), expires_in=60)
+    driver.send()
+    assert driver.attempts.expire([intent]) == 0
+    before = driver.snapshot()
+    assert driver.attempts.expire([intent]) == 0
+    assert driver.snapshot() == before
