@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tuma_worker.core.states import Evidence, RecipientState
 from tuma_worker.queue.scripts import push, renew
+from tuma_worker.store.steering import Scope, Steering
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,6 +65,12 @@ def _renew(driver: Driver) -> None:
     assert renew(driver.redis, driver.queue, [batch.batch_id, "unknown"]) == ["unknown"]
 
 
+def _steer(driver: Driver) -> None:
+    steering = Steering(driver.redis, driver.queue.account, driver.queue.operation, "test")
+    steering.pause(Scope(lane="bulk"))
+    assert steering.resume(Scope(lane="bulk"))
+
+
 def _push(driver: Driver) -> None:
     push(driver.redis, driver.queue, "dramatiq.0.1.one", "one", delay=0.0, message=b"{}")
     assert driver.taken().jobs[0].subject == "one"
@@ -71,5 +78,5 @@ def _push(driver: Driver) -> None:
 
 ACTS: dict[str, Callable[[Driver], None]] = {
     "enqueue": _send, "claim": _send, "begin": _send, "settle": _send, "apply": _apply, "resend": _resend, "release": _release,
-    "renew": _renew, "push": _push, "expire": _expire,
+    "renew": _renew, "push": _push, "expire": _expire, "steer": _steer,
 }  # fmt: skip

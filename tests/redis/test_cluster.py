@@ -24,6 +24,7 @@ from tuma_producer.contract.keys import AccountKeys
 from tuma_producer.contract.scripts import load
 from tuma_worker.queue.broker import TumaBroker
 from tuma_worker.store import accounts as store_accounts
+from tuma_worker.store.steering import Steering
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -232,7 +233,7 @@ def test_a_halted_account_on_a_cluster_is_resumed(store: Redis, cluster: Cluster
     configure(store, name)
     store.hset(AccountKeys(name).queue("send").state, "halt", '{"fault": "money", "code": "1201"}')
     assert store_accounts.standing(store, name).halted == "money (1201)"
-    assert store_accounts.resume(store, name)
+    assert Steering(store, name, "send", "test").lift_halt()
     assert store_accounts.standing(store, name).halted is None
 
 

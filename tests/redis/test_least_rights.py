@@ -81,7 +81,7 @@ def test_the_advised_user_may_operate(limited: Redis) -> None:
     assert look(limited, "lisoloo-main").holds == ("the queue is paused",)
     assert steering.resume(Scope())
     assert accounts.standing(limited, "lisoloo-main").waiting == 1
-    assert not accounts.resume(limited, "lisoloo-main")
+    assert not Steering(limited, "lisoloo-main", "send", "test").lift_halt()
     Tail(limited, ["lisoloo-main"]).read(["lisoloo-main"])
 
 

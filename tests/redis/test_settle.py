@@ -11,8 +11,8 @@ from tests.redis.driver import GIVEN_UP, Driver, VirtualClock, calls, number, nu
 from tuma_worker.core.answers import Accepted, AccountFault, Fault, RecipientAnswer, Rejected, TryLater
 from tuma_worker.core.states import Evidence, RecipientState
 from tuma_worker.queue.scripts import Claim, Release, Why
-from tuma_worker.store import accounts
 from tuma_worker.store.attempts import narrowed
+from tuma_worker.store.steering import Steering
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -371,8 +371,8 @@ def test_an_account_fault_stops_the_account_and_not_the_messages(driver: Driver)
     assert happened(driver)[-1] == "halted"
     halt = driver.redis.hget(driver.queue.keys.state, "halt")
     assert json.loads(halt or b"") == {"fault": "money", "code": "1201", "operator": False}
-    assert accounts.resume(driver.redis, driver.queue.account)
-    assert not accounts.resume(driver.redis, driver.queue.account)
+    assert Steering(driver.redis, driver.queue.account, "send", "test").lift_halt()
+    assert not Steering(driver.redis, driver.queue.account, "send", "test").lift_halt()
     driver.taken()
 
 

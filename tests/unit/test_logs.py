@@ -49,11 +49,11 @@ def redacted(**fields: object) -> dict[str, Any]:
 
 def test_an_event_is_one_json_line_with_its_time_level_logger_and_fields(lines: Callable[[], list[dict[str, Any]]]) -> None:
     logs.configure("info", "json")
-    structlog.get_logger("tuma.test").info(logs.Event.DELIVERY_ATTEMPTED, account="lisoloo-main", batch=3)
+    structlog.get_logger("tuma.test").info(logs.Event.DELIVERY_SETTLED, account="lisoloo-main", batch=3)
     (line,) = lines()
     assert line.pop("timestamp").endswith("Z")
     assert line == {
-        "event": "delivery.attempted",
+        "event": "delivery.settled",
         "level": "info",
         "logger": "tuma.test",
         "account": "lisoloo-main",
@@ -163,7 +163,7 @@ def test_a_number_key_or_token_inside_a_text_is_masked(text: str, shown: str) ->
 
 @pytest.mark.parametrize(
     "text",
-    ["+1234567", "+1234567890123456", "12345678901", "2026-11-22T13:47:26+02:00", "1+1=2", "a basic test", "delivery.attempted"],
+    ["+1234567", "+1234567890123456", "12345678901", "2026-11-22T13:47:26+02:00", "1+1=2", "a basic test", "delivery.settled"],
 )
 def test_what_is_no_number_key_or_token_stays(text: str) -> None:
     assert redacted(event=text)["event"] == text

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 
 import dramatiq
 
+from tuma_producer.contract.connection import connect
 from tuma_worker import bootstrap, logs
 from tuma_worker.settings import load_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
 
     from tuma_worker.queue.broker import TumaBroker
@@ -54,8 +56,13 @@ def setup() -> None:
     logs.configure(settings.log_level, settings.log_format)
     service = bootstrap.build_service(settings)
     declare(service)
+    _in_background(lambda: bootstrap.keep_registered(connect(settings.redis_url), settings, stop=threading.Event()))
     dramatiq.set_broker(service.broker)
     _stop_claiming_at(signal.SIGTERM, service.broker)
+
+
+def _in_background(work: Callable[[], None]) -> None:
+    threading.Thread(target=work, daemon=True).start()
 
 
 def _stop_claiming_at(signum: signal.Signals, broker: TumaBroker) -> None:
@@ -64,7 +71,7 @@ def _stop_claiming_at(signum: signal.Signals, broker: TumaBroker) -> None:
 
     def stop(received: int, frame: FrameType | None) -> None:
         # Not in the handler itself: it interrupts whatever the main thread does, perhaps with a lock in hand.
-        threading.Thread(target=broker.stop_claiming, name="tuma-stop", daemon=True).start()
+        _in_background(broker.stop_claiming)
         if callable(handler):
             handler(received, frame)
 

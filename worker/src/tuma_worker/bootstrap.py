@@ -10,9 +10,11 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tuma_producer.contract.connection import connect, connect_to_wait
+import structlog
+
+from tuma_producer.contract.connection import FAILURES, connect, connect_to_wait
 from tuma_producer.errors import TumaError
-from tuma_worker import providers
+from tuma_worker import logs, providers
 from tuma_worker.core.limits import Limit
 from tuma_worker.core.next_step import Policy
 from tuma_worker.dispatch.resolving import Resolver
@@ -26,12 +28,14 @@ from tuma_worker.store.attempts import Attempts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from threading import Event
 
     from redis import Redis
     from redis.asyncio import Redis as AsyncRedis
 
     from tuma_worker.settings import Account, Settings
 
+REGISTER_EVERY = 30.0  # seconds
 GRACE = 5.0  # seconds, at the least
 SEND = "send"  # the operation whose queue carries the sends of an account
 
@@ -54,6 +58,15 @@ def register_accounts(redis: Redis, settings: Settings) -> None:
         )
 
 
+def keep_registered(redis: Redis, settings: Settings, *, stop: Event) -> None:
+    """Register again and again until told to stop: a server that lost its data must not refuse producers for long."""
+    while not stop.wait(REGISTER_EVERY):
+        try:
+            register_accounts(redis, settings)
+        except FAILURES as error:
+            _log.warning(logs.Event.ACCOUNTS_NOT_REGISTERED, error=type(error).__name__)
+
+
 def queue_config(name: str, account: Account) -> QueueConfig:
     """The queue of an account's sends: what operators set, over what the provider documents."""
     defaults = providers.named(account.provider).defaults
@@ -72,6 +85,9 @@ def queue_config(name: str, account: Account) -> QueueConfig:
         # A call that a worker lost track of may be read by the provider for as long as it could have gone on.
         grace=max(GRACE, account.timeout),
     )
+
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

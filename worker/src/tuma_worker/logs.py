@@ -28,7 +28,6 @@ _log = structlog.stdlib.get_logger(__name__)
 class Event(StrEnum):
     """What happened, as the `event` of a line. Tests and alerts hold on to these names."""
 
-    DELIVERY_ATTEMPTED = "delivery.attempted"
     DELIVERY_SETTLED = "delivery.settled"
     DELIVERY_DEFERRED = "delivery.deferred"
     DELIVERY_EXPIRED = "delivery.expired"
@@ -40,6 +39,7 @@ class Event(StrEnum):
     ACCOUNT_HALTED = "account.halted"
     GATEWAY_STARTED = "gateway.started"
     GATEWAY_STOPPED = "gateway.stopped"
+    ACCOUNTS_NOT_REGISTERED = "accounts.not_registered"
     LEASE_LOST = "lease.lost"
     LEASE_NOT_RENEWED = "lease.not_renewed"
     MESSAGE_GONE = "message.gone"

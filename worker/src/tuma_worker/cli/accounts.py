@@ -104,14 +104,16 @@ def set_limit(
 
 
 @app.command()
-def resume(name: Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account's name.")], *, json: Json = False) -> None:
+def resume(
+    name: Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account's name.")], *, by: By = None, json: Json = False
+) -> None:
     """Put a halted account to work again, once its fault is put right.
 
     Example: tuma accounts resume lisoloo-main
     """
     with reach() as store:
         store.expect([name])
-        resumed = store_accounts.resume(store.redis, name)
+        resumed = Steering(store.redis, name, "send", who(by)).lift_halt()
     if json:
         say_json({"account": name, "resumed": resumed})
     else:

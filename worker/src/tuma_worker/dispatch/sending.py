@@ -57,7 +57,6 @@ class Sender:
     def send(self, held: Held) -> None:
         """Take one claimed batch from its claim to its settlement. Returns early where nobody is left to send to."""
         lane, claim = self.lanes[held.queue.account], held.claim
-        log = _log.bind(account=held.queue.account, batch=claim.batch_id)
         targets = [_target(job.subject) for job in claim.jobs]
         token, asked_at = self.secret(), held.clock()
         begun = self._insist(
@@ -66,14 +65,18 @@ class Sender:
         if begun is None:
             again = self._insist(lambda: lane.attempts.disown(claim.batch_id, token, targets))
             held.settled = True  # by whoever has it now
-            log.warning(Event.DELIVERY_DEFERRED, reason="lease lost before the call", again=again)
+            _log.warning(
+                Event.DELIVERY_DEFERRED,
+                account=held.queue.account,
+                batch=claim.batch_id,
+                reason="lease lost before the call",
+                again=again,
+            )
             return
         if not begun.targets:
             return  # expired or withdrawn, every one: letting go of the batch gives the permit back
-        log = log.bind(recipients=len(begun.targets), intents=_shown({target.intent for target in begun.targets}))
         deadline = None if begun.left is None else asked_at + begun.left
         reply = self._call(held, lane, begun, token, deadline)
-        log.info(Event.DELIVERY_ATTEMPTED, answer=type(reply.answer).__name__, status=reply.status, recognised=reply.recognised)
         self._settle(held, lane, begun, reply)
 
     def _call(self, held: Held, lane: Lane, begun: Begun, token: str, deadline: float | None) -> Reply:
@@ -101,19 +104,32 @@ class Sender:
 
     def _settle(self, held: Held, lane: Lane, begun: Begun, reply: Reply) -> None:
         numbers = [target.number for target in begun.targets]
-        intents = {target.intent for target in begun.targets}
         step = next_step(reply.answer, numbers, begun.tried, lane.policy, self.choose)
         batch_id = held.claim.batch_id
         left = {quota.limit: quota.remaining for quota in reply.quotas}
-        log = _log.bind(account=held.queue.account, batch=batch_id)
-        if self._insist(lambda: lane.attempts.settle(batch_id, begun.targets, step, group=held.claim.group, left=left)):
-            log.info(Event.DELIVERY_SETTLED, phase=step.phase, code=step.code, intents=_shown(intents))
-        else:
+        settled = self._insist(lambda: lane.attempts.settle(batch_id, begun.targets, step, group=held.claim.group, left=left))
+        if not settled:
             self._insist(lambda: self._offer(lane, batch_id, begun.targets, step))
-            log.warning(Event.DELIVERY_SETTLED, phase=step.phase, code=step.code, reason="as evidence: the lease was lost")
         held.settled = True
+        self._tell(held, begun, reply, step, late=not settled)
+
+    def _tell(self, held: Held, begun: Begun, reply: Reply, step: NextStep, *, late: bool) -> None:
+        """The one line that an attempt leaves. `late`: the lease was lost by then, and the answer was offered as evidence."""
+        _log.info(
+            Event.DELIVERY_SETTLED,
+            account=held.queue.account,
+            batch=held.claim.batch_id,
+            intents=_shown({target.intent for target in begun.targets}),
+            recipients=len(begun.targets),
+            answer=type(reply.answer).__name__,
+            status=reply.status,
+            recognised=reply.recognised,
+            phase=step.phase,
+            code=step.code,
+            late=late,
+        )
         if step.halt is not None:
-            log.error(Event.ACCOUNT_HALTED, fault=step.halt.fault, code=step.halt.code)
+            _log.error(Event.ACCOUNT_HALTED, account=held.queue.account, fault=step.halt.fault, code=step.halt.code)
 
     def _insist(self, write: Callable[[], _T]) -> _T:
         """Write what only this process knows, however long Redis is away.

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tuma_producer.contract.keys import ACCOUNTS, AccountKeys
-from tuma_producer.contract.wire import EVENTS_KEPT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -74,16 +73,3 @@ def _holders(inflight: Mapping[bytes, bytes]) -> Iterator[str]:
     for field, packed in inflight.items():
         if not field.endswith(b":items") and not packed.startswith(b"ended "):
             yield packed.decode().rpartition(" ")[2].partition("/")[0]
-
-
-def resume(redis: Redis, account: str) -> bool:
-    """Lift the account's halt and wake its consumers. False where it was not halted."""
-    keys = AccountKeys(account)
-    queue = keys.queue("send")
-    pipeline = redis.pipeline(transaction=True)
-    pipeline.hdel(queue.state, "halt", "halted_at", "quiet_until", "quiet_from")
-    pipeline.rpush(queue.bell, 1)
-    lifted = bool(pipeline.execute()[0])
-    if lifted:
-        redis.xadd(keys.events, {"e": "resumed"}, maxlen=EVENTS_KEPT, approximate=True)
-    return lifted

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tuma_producer.contract.keys import AccountKeys
+from tuma_producer.contract.scripts import load
 from tuma_producer.contract.wire import EVENTS_KEPT, LANES
 
 if TYPE_CHECKING:
     from redis import Redis
 
-    from tuma_producer.contract.keys import QueueKeys
     from tuma_worker.core.limits import Limit
+
+_STEER = load(__package__, "steer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +50,11 @@ class Steering:
 
     def resume(self, scope: Scope) -> bool:
         """Let the scope go again. False where it was not paused."""
-        if not self.redis.hexists(self._queue.state, scope.field):
-            return False
-        self._write(scope.field, None, "resumed", str(scope))
-        return True
+        return self._write(scope.field, "", "resumed", str(scope))
+
+    def lift_halt(self) -> bool:
+        """Put a halted account to work again. False where it was not halted."""
+        return self._write("halt", "", "resumed", "halt", "halted_at")
 
     def set_limit(self, limit: Limit) -> None:
         """Use this count and window for the limit of that name, from the next claim on, in every worker."""
@@ -60,29 +63,16 @@ class Steering:
 
     def unset_limit(self, name: str) -> bool:
         """Go back to what the workers are configured with. False where the limit was not set here."""
-        if not self.redis.hexists(self._queue.state, f"limit:{name}"):
-            return False
-        self._write(f"limit:{name}", None, "limit-unset", name)
-        return True
-
-    @property
-    def _queue(self) -> QueueKeys:
-        return AccountKeys(self.account).queue(self.operation)
+        return self._write(f"limit:{name}", "", "limit-unset", name)
 
     def _signed(self, value: str) -> str:
         seconds, micros = self.redis.time()
         return f"{value} {seconds * 1000 + micros // 1000} {self.by}"
 
-    def _write(self, field: str, value: str | None, event: str, what: str) -> None:
-        """Change the state and tell of it in one step, and wake a consumer: what its alarm was set by may no longer hold."""
-        pipeline = self.redis.pipeline(transaction=True)
-        if value is None:
-            pipeline.hdel(self._queue.state, field)
-        else:
-            pipeline.hset(self._queue.state, field, value)
-        pipeline.hdel(self._queue.state, "quiet_until", "quiet_from", "alarm_at", "alarm_by")
-        pipeline.rpush(self._queue.bell, 1)
-        pipeline.xadd(
-            AccountKeys(self.account).events, {"e": event, "w": what, "by": self.by}, maxlen=EVENTS_KEPT, approximate=True
+    def _write(self, field: str, value: str, event: str, what: str, *more: str) -> bool:
+        account = AccountKeys(self.account)
+        queue = account.queue(self.operation)
+        reply = _STEER.run(
+            self.redis, [queue.state, queue.bell, account.events], [field, value, event, what, self.by, EVENTS_KEPT, *more]
         )
-        pipeline.execute()
+        return bool(reply)
