@@ -51,8 +51,10 @@ check: $(READY) ## lint, format, types, import contracts, dead code
 	$(BIN)/lint-imports
 	$(BIN)/vulture
 
-bench: $(READY) ## measurements (minutes)
-	$(BIN)/pytest tests/bench $(ARGS)
+BENCHES ?= limits latency priority fair batch due enqueue drain
+
+bench: $(READY) ## measurements beside their peers (about half an hour; BENCHES="limits fair" for some, ARGS=--no-peers without peers)
+	@for name in $(BENCHES); do echo "== $$name"; $(BIN)/python -m tests.bench.$$name --json $(ARGS) || exit; done
 
 pins: $(READY) ## compile requirements/*.txt again (PINS='--upgrade' for newer ones)
 	$(COMPILE) requirements/worker.in --output-file requirements/worker.txt
