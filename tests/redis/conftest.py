@@ -26,6 +26,7 @@ PERMANENT = {
     r"tuma:\{[^}]+\}:intent:\w+": "an intent that has not ended; at its end it gets an expiry, which is checked below",
     r"tuma:\{[^}]+\}:[\w-]+:(entries|groups|due|messages|sources:\d)": "waiting jobs; empty, hence gone, without them",
     r"tuma:\{[^}]+\}:[\w-]+:(inflight|leases)": "claimed batches; every lease ends, and its batch with it",
+    r"tuma:\{[^}]+\}:[\w-]+:deadlines": "one entry per intent with a deadline; gone when it has passed",
     r"tuma:\{[^}]+\}:[\w-]+:used": "a few numbers per limit",
     r"tuma:\{[^}]+\}:[\w-]+:window:[\w.-]+": "about a thousand slots per limit at the most",
     r"tuma:\{[^}]+\}:[\w-]+:state": "one per queue: pauses, halt, pacing",

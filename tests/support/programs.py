@@ -62,6 +62,11 @@ class Tuma:
         return Running(arguments, {**plain, **self.environment, **environment})
 
 
+def _mind_interrupts() -> None:
+    """A test run in the background is started with Ctrl-C ignored, and a program inherits that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Running:
     """A command that runs. What it says, on either stream, is read as it comes."""
 
@@ -74,6 +79,7 @@ class Running:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            preexec_fn=_mind_interrupts,  # noqa: PLW1509 - it only sets a signal's action, which no lock of another thread can hold up
         )
         self.said: list[str] = []
         self._changed = threading.Condition()

@@ -48,6 +48,11 @@ class QueueKeys:
         return self._prefix + "due"
 
     @cached_property
+    def deadlines(self) -> str:
+        """Sorted set: short id of each intent that has a deadline, by that in milliseconds."""
+        return self._prefix + "deadlines"
+
+    @cached_property
     def inflight(self) -> str:
         """Hash: batch id to what was claimed, for each batch that a worker holds."""
         return self._prefix + "inflight"

@@ -110,7 +110,7 @@ def _line(account: str) -> tuple[str, ...]:
     keys = account_keys(account)
     queue = keys.queue("send")
     lanes = [queue.sources(lane) for lane in range(len(LANES))]
-    return (queue.entries, queue.groups, *lanes, queue.due, queue.spent, queue.state, queue.bell, keys.events)
+    return (queue.entries, queue.groups, *lanes, queue.due, queue.spent, queue.state, queue.bell, keys.events, queue.deadlines)
 
 
 def _group(send: Send, short_id: str, segments: int) -> str:

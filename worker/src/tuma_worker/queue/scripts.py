@@ -84,7 +84,17 @@ def claim(redis: Redis, queue: QueueConfig, batch_id: str, worker: str, *, last:
     keys = queue.keys
     reply = _CLAIM.run(
         redis,
-        [*queue.line_keys, keys.inflight, keys.leases, keys.used, keys.state, keys.crashes, keys.bell, *queue.window_keys],
+        [
+            *queue.line_keys,
+            keys.inflight,
+            keys.leases,
+            keys.used,
+            keys.state,
+            keys.crashes,
+            keys.bell,
+            keys.deadlines,
+            *queue.window_keys,
+        ],
         [batch_id, worker, round(queue.lease * 1000), int(last), queue.for_claim],
     )
     if reply[0] == b"wait":

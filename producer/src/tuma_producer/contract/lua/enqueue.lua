@@ -1,7 +1,7 @@
 -- Accept an intent: record, jobs and event appear together or not at all.
 --
 -- KEYS  1 profile  2 intent  3 entries  4 groups  5-7 sources of each lane  8 due  9 spent  10 state  11 bell  12 events
---       13 idempotency, only where the intent has such a key
+--       13 deadlines  14 idempotency, only where the intent has such a key
 -- ARGV  1 short id  2 source  3 lane  4 group  5 due in Unix ms, 0 for now  6 expiry in Unix ms, +ms from now, or empty
 --       7 body  8 digest of what the idempotency key stands for  9 its life in ms  10 length of the event stream
 --       11... numbers
@@ -21,13 +21,13 @@ if redis.call('EXISTS', KEYS[2]) == 1 then
   return {'accepted', id}
 end
 
-if KEYS[13] then
-  local first = redis.call('GET', KEYS[13])
+if KEYS[14] then
+  local first = redis.call('GET', KEYS[14])
   if first then
     local first_id, digest = string.match(first, '^(%S+) (%S+)$')
     return {digest == ARGV[8] and 'duplicate' or 'conflict', first_id}
   end
-  redis.call('SET', KEYS[13], id .. ' ' .. ARGV[8], 'PX', ARGV[9])
+  redis.call('SET', KEYS[14], id .. ' ' .. ARGV[8], 'PX', ARGV[9])
 end
 
 local expires = ARGV[6]
@@ -50,8 +50,8 @@ end
 local k = {entries = KEYS[3], groups = KEYS[4], sources = {KEYS[5], KEYS[6], KEYS[7]}, spent = KEYS[9], state = KEYS[10],
   bell = KEYS[11]}
 if expires ~= '' then
-  -- Many such jobs share a claim. Nobody is woken for it: whoever looks next, within seconds, sees that it is due.
-  redis.call('ZADD', KEYS[8], expires, '0|' .. SYSTEM .. '|expire.0.100.-|' .. id)
+  -- Nobody is woken for it: whoever looks next, within seconds, sees that it has passed.
+  redis.call('ZADD', KEYS[13], expires, id)
 end
 
 local due = tonumber(ARGV[5])

@@ -1,7 +1,7 @@
 -- Take a batch together with the permit to send it, or learn how long nothing may move. The limiter is asked here and nowhere else.
 --
 -- KEYS  1 entries  2 groups  3-5 sources of each lane  6 due  7 spent  8 inflight  9 leases  10 used  11 state  12 crashes  13 bell
---       14... one list per limit, in the order of the configuration
+--       14 deadlines  15... one list per limit, in the order of the configuration
 -- ARGV  1 batch id  2 worker  3 lease in ms  4 '1' if the worker will claim no further job after this one
 --       5 configuration, JSON: {limits: [{name, unit, count, window}], floors: [3], paced: [3], batch_max, segments, messages_per_call,
 --         cold_start, grace, idle, promote, crashes, guard}; times in ms
@@ -21,7 +21,8 @@ local batch, worker, lease, last = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] 
 local config = cjson.decode(ARGV[5])
 local now = clock()
 local k = {entries = KEYS[1], groups = KEYS[2], sources = {KEYS[3], KEYS[4], KEYS[5]}, due = KEYS[6], spent = KEYS[7], inflight = KEYS[8],
-  leases = KEYS[9], used = KEYS[10], state = KEYS[11], crashes = KEYS[12], bell = KEYS[13]}
+  leases = KEYS[9], used = KEYS[10], state = KEYS[11], crashes = KEYS[12], bell = KEYS[13],
+  deadlines = KEYS[14]}
 local limits = config.limits
 
 local function answer(held)
@@ -45,7 +46,7 @@ end
 -- Limits as steered while running, and when each was first seen: a limit without history must not assume an empty window.
 permits_steer(limits, k.state)
 for i, limit in ipairs(limits) do
-  limit.key = KEYS[13 + i]
+  limit.key = KEYS[14 + i]
   local born = state['born:' .. limit.name]
   if not born then
     born = now
@@ -56,6 +57,7 @@ end
 
 recover_dead(k, limits, config, now)
 recover_due(k, config.promote, now)
+recover_late(k, config.promote, now)
 for _, limit in ipairs(limits) do
   limit.used = permits_used(k.used, limit, now)
 end

@@ -55,3 +55,17 @@ local function recover_due(k, most, now)
     redis.call('ZREM', k.due, due[i])
   end
 end
+
+-- Intents whose deadline has passed: somebody must end what of them still waits, whatever it waits for. Many share a claim.
+local function recover_late(k, most, now)
+  local late = redis.call('ZRANGE', k.deadlines, '-inf', now, 'BYSCORE', 'LIMIT', 0, most)
+  if #late > 0 then
+    local at, items = ready_time(now), {}
+    for _, id in ipairs(late) do
+      items[#items + 1] = at
+      items[#items + 1] = id
+    end
+    ready_push(k, 0, SYSTEM, 'expire.0.100.-', items)
+    redis.call('ZREM', k.deadlines, unpack(late))
+  end
+end
