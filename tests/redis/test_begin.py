@@ -1,0 +1,72 @@
+"""Writing an attempt down: what its worker learns, and what becomes of it where its reply is lost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.redis.driver import SECRET, Driver, number, numbers, queue_of, target_of
+
+from tuma_worker.core.states import Evidence
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+
+@pytest.fixture
+def driver(redis: Redis) -> Driver:
+    return Driver(redis, queue_of(batch_max=1, lease=0.2))
+
+
+def test_tries_are_counted_for_each_recipient_and_not_for_its_intent(driver: Driver) -> None:
+    driver.enqueue(*numbers(12))
+    tried = []
+    for _ in range(12):
+        batch = driver.taken()
+        begun = driver.begin(batch)
+        assert begun is not None
+        tried.append(begun.tried)
+        assert driver.settle(batch)
+    assert tried == [1] * 12
+
+
+def test_the_tries_of_a_recipient_that_went_back_are_remembered(driver: Driver) -> None:
+    driver.enqueue(number(1))
+    batch = driver.taken()
+    begun = driver.begin(batch)
+    assert begun is not None
+    driver.attempts.resend(batch.batch_id, begun.targets, Evidence.PROVIDER, reason="test")
+    again = driver.begin(driver.taken())
+    assert again is not None
+    assert (begun.tried, again.tried) == (1, 2)
+
+
+def test_begin_tells_how_long_the_earliest_deadline_is_away(redis: Redis) -> None:
+    driver = Driver(redis, queue_of(batch_max=10))
+    driver.enqueue(number(1), message="The same", expires_in=60)
+    driver.enqueue(number(2), message="The same", expires_in=30)
+    begun = driver.begin(driver.taken())
+    assert begun is not None
+    assert begun.left is not None
+    assert 0 < begun.left <= 30
+
+
+def test_where_nobody_has_a_deadline_none_is_told(driver: Driver) -> None:
+    driver.enqueue(number(1))
+    begun = driver.begin(driver.taken())
+    assert begun is not None
+    assert begun.left is None
+
+
+def test_a_worker_that_lost_the_reply_and_then_the_lease_says_that_it_made_no_call(driver: Driver) -> None:
+    intent = driver.enqueue(number(1))
+    batch = driver.taken()
+    assert driver.begin(batch) is not None  # as if its reply had been lost
+    driver.until(driver.server_ms() + 250)
+    assert driver.taken(worker="w2").actor == "resolve"
+    assert driver.begin(batch) is None
+    targets = [target_of(batch.jobs[0].subject)]
+    assert driver.attempts.disown(batch.batch_id, "not the token", targets) == 0
+    assert driver.attempts.disown(batch.batch_id, SECRET, targets) == 1
+    assert driver.state_of(intent, number(1)) == "queued"
+    assert driver.taken(worker="w2").actor == "send"
