@@ -4,7 +4,8 @@
 -- ARGV  1 lane  2 source  3 group  4 subject  5 delay in ms  6 the message, or empty where the subject says it all
 -- Returns 'pushed'.
 --
--- Repeatable: the same subject in the same group is the same job.
+-- A repeat after a lost reply may queue the job twice. That is what Dramatiq promises its actors anyway, and our own such jobs find
+-- their work done.
 -- include: clock
 -- include: ready
 
