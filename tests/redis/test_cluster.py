@@ -117,7 +117,7 @@ def test_an_event_is_heard_of_at_once_wherever_it_happens(
 
     threading.Timer(0.4, happen).start()  # by then the reader waits for all three
     assert next(event.account for event in events if event.type == "tuma.account.resumed") == spread[node]
-    assert time.monotonic() - happened[0] < 1.0
+    assert time.monotonic() - happened[0] < 1.9  # a reader that waited for another stream first would take two seconds
     cast("Any", events).close()
 
 

@@ -67,10 +67,12 @@ def test_the_advised_user_may_be_a_producer(limited: Redis, url: str, kind: str)
 
 def test_the_advised_user_may_wait_and_be_woken(limited: Redis, url: str) -> None:
     bell = Bell(connect_to_wait(url, 10.0), "tuma:{lisoloo-main}:send:bell")
-    threading.Timer(0.2, bell.unblock, args=(limited,)).start()
+    waker = threading.Timer(0.2, bell.unblock, args=(limited,))
+    waker.start()
     began = time.monotonic()
     assert not bell.wait(10.0)
     assert time.monotonic() - began < 5
+    waker.join()
     bell.close()
 
 
