@@ -61,9 +61,9 @@ def said() -> Iterator[Said]:
             refused = [house.send(account, REFUSED, message=TEXT) for account in ("lisoloo", "lineserve")]
             house.send("wrong", NUMBER, message=TEXT)
             house.until_halted("wrong")
-            house.sandbox.arm("html_200", to=[NUMBER], receipts="none")
             for intent_id in good + refused:
                 house.done(intent_id)
+            house.sandbox.arm("html_200", to=[NUMBER], receipts="none")
             house.done(house.send("lisoloo", NUMBER, message=TEXT))
             call = house.sandbox.calls("lisoloo")[0]
             told = {"event_type": "sms.delivered", "message_id": "x", "data": {"recipient_phone": NUMBER, "text": TEXT}}

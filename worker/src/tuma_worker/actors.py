@@ -47,7 +47,8 @@ def declare(service: bootstrap.Service) -> None:
         service.sender.refuse(broker.held(batch_id))
 
     for work in (send, resolve, trace, expire, park, overweight):
-        dramatiq.actor(broker=broker, queue_name=home, max_retries=0)(work)
+        # No time limit: a call has its own, and an answer must outlast any outage of Redis until it is written down.
+        dramatiq.actor(broker=broker, queue_name=home, max_retries=0, time_limit=float("inf"))(work)
 
 
 def setup() -> None:
