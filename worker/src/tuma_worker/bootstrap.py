@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from tuma_producer.contract.connection import FAILURES, connect, connect_to_wait
+from tuma_producer.contract.connection import FAILURES, connect_for_threads, connect_to_wait
 from tuma_producer.errors import TumaError
 from tuma_worker import logs, providers
 from tuma_worker.core.limits import Limit
@@ -102,7 +102,7 @@ class Service:
 def build_service(settings: Settings) -> Service:
     """Build a worker from its settings and register its accounts. Raises `TumaError` for settings that cannot work."""
     check_accounts(settings)
-    redis = connect(settings.redis_url)
+    redis = connect_for_threads(settings.redis_url)
     register_accounts(redis, settings)
     queues = [queue_config(name, account) for name, account in settings.accounts.items()]
     lanes = _lanes(redis, settings, queues)

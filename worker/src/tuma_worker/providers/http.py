@@ -10,7 +10,8 @@ import json
 import time
 from contextlib import closing
 from dataclasses import dataclass
-from http.cookiejar import DefaultCookiePolicy
+from functools import lru_cache
+from http.cookiejar import CookieJar
 from typing import TYPE_CHECKING
 
 import httpx
@@ -81,7 +82,7 @@ def make_http(timeout: float, max_connections: int) -> httpx.Client:
 
     Proxies come from the environment. Redirects are not followed, cookies not kept: accounts have nothing to tell each other.
     """
-    client = httpx.Client(
+    return httpx.Client(
         http1=True,
         http2=False,
         trust_env=True,
@@ -92,10 +93,18 @@ def make_http(timeout: float, max_connections: int) -> httpx.Client:
             max_keepalive_connections=max_connections,
             keepalive_expiry=KEEPALIVE_EXPIRY,
         ),
-        headers={"User-Agent": f"tuma/{__version__}", "Accept": "application/json", "Accept-Encoding": "identity"},
+        cookies=_NoCookies(),
     )
-    client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    return client
+
+
+class _NoCookies(CookieJar):
+    """Looks at no response: what one account was given is nobody else's."""
+
+    def extract_cookies(self, response: object, request: object) -> None:
+        del response, request
+
+
+_HEADERS = {"User-Agent": f"tuma/{__version__}", "Accept": "application/json", "Accept-Encoding": "identity"}
 
 
 def timeouts(read: float, start_within: float | None = None) -> httpx.Timeout:
@@ -153,14 +162,21 @@ def _exchange(
 ) -> Arrived | Answer:
     deadline = clock() + timeout
     try:
-        request = http.build_request(
-            method, url, headers=headers, content=content, params=params, timeout=timeouts(timeout, start_within)
-        )
+        # Not the client's `build_request`, which would take the URL, the same for every call, to pieces and put it together again.
+        request = httpx.Request(
+            method, _parsed(url), headers={**_HEADERS, **headers}, content=content, params=params,
+            extensions={"timeout": timeouts(timeout, start_within).as_dict()},
+        )  # fmt: skip
         with closing(http.send(request, stream=True, follow_redirects=False)) as response:
             arrived = _read(response, deadline, clock)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return failure(error)
     return Arrived(response.status_code, response.headers, json_object(arrived) or {})
+
+
+@lru_cache(maxsize=256)
+def _parsed(url: str) -> httpx.URL:
+    return httpx.URL(url)
 
 
 def failure(error: Exception) -> Answer:
