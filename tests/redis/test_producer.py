@@ -164,14 +164,31 @@ def test_no_sends_are_no_receipts(producer: AnyProducer) -> None:
     assert list(producer.enqueue_many([])) == []
 
 
-def test_sends_are_taken_no_more_than_a_pipeline_ahead(producer: AnyProducer, redis: Redis) -> None:
+def test_sends_are_taken_no_more_than_two_pipelines_ahead(producer: AnyProducer, redis: Redis) -> None:
     taken: list[Send] = []
     receipts = producer.enqueue_many(counted((send(index) for index in range(10 * CHUNK)), taken))
     assert taken == []
     for received in range(1, 2 * CHUNK + 2):
         next(receipts)
-        assert len(taken) - received < CHUNK
-        assert len(jobs(redis, ACCOUNT)) == len(taken)
+        assert len(taken) - received < 2 * CHUNK
+        assert received <= len(jobs(redis, ACCOUNT)) <= len(taken)
+
+
+def test_a_connection_that_ends_between_two_pipelines_costs_no_send_and_doubles_none(producer: AnyProducer, redis: Redis) -> None:
+    receipts = producer.enqueue_many(send(index) for index in range(5 * CHUNK))
+    got = [next(receipts)]
+    redis.client_kill_filter(_type="normal", skipme=True)
+    got += receipts
+    assert len({receipt.id for receipt in got}) == 5 * CHUNK
+    assert len(jobs(redis, ACCOUNT)) == 5 * CHUNK
+
+
+def test_a_half_read_run_leaves_a_connection_that_others_can_use(producer: AnyProducer, redis: Redis) -> None:
+    receipts = producer.enqueue_many(send(index) for index in range(5 * CHUNK))
+    first = next(receipts)
+    receipts.close()
+    assert producer.get(first.id).counts == {"queued": 1}
+    assert CHUNK <= len(jobs(redis, ACCOUNT)) <= 2 * CHUNK
 
 
 def test_an_endless_stream_of_sends_can_be_enqueued(producer: AnyProducer) -> None:

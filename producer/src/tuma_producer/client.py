@@ -26,6 +26,7 @@ from tuma_producer.contract.reading import (
     group_vanished,
     turns,
 )
+from tuma_producer.contract.waves import Waves
 from tuma_producer.errors import TumaError, UnknownAccount
 from tuma_producer.intents import checked_source
 
@@ -77,15 +78,33 @@ class Producer:
     def enqueue_many(self, sends: Iterable[Send], *, return_errors: bool = False) -> Iterator[Receipt | TumaError]:
         """Accept many sends, a pipeline at a time, and yield their receipts in order. `sends` is consumed lazily.
 
-        Nothing happens before the first receipt is asked for. A send that is refused raises at its place, when all of its pipeline
-        have been offered; with `return_errors` the error is yielded at its place instead and the rest goes on.
+        Nothing happens before the first receipt is asked for; from then on at most two pipelines, of a hundred sends each, are
+        ahead of the receipts. A send that is refused raises at its place, when those under way have been offered; with
+        `return_errors` the error is yielded at its place instead and the rest goes on.
         """
         remaining = iter(sends)
-        while chunk := [wire.encode(send, self._source) for send in islice(remaining, CHUNK)]:
-            for result in self._enqueue_chunk(chunk):
+        chunks = iter(lambda: [wire.encode(send, self._source) for send in islice(remaining, CHUNK)], [])
+        for results in map(self._enqueue_chunk, chunks) if is_cluster(self._redis) else self._overlapping(chunks):
+            for result in results:
                 if isinstance(result, TumaError) and not return_errors:
                     raise result
                 yield result
+
+    def _overlapping(self, chunks: Iterator[list[wire.Enqueue]]) -> Iterator[list[Receipt | TumaError]]:
+        """The results of each chunk; the next one is encoded and written before they are read."""
+        with Waves(self._redis) as waves:
+            under_way: list[wire.Enqueue] = []
+            for chunk in chunks:
+                waves.write(chunk)
+                if under_way:
+                    yield self._answered(under_way, waves)
+                under_way = chunk
+            if under_way:
+                yield self._answered(under_way, waves)
+
+    def _answered(self, chunk: list[wire.Enqueue], waves: Waves) -> list[Receipt | TumaError]:
+        replies = waves.replies(len(chunk))
+        return self._enqueue_chunk(chunk) if replies is None else self._results(chunk, replies)
 
     def _enqueue_chunk(self, chunk: list[wire.Enqueue]) -> list[Receipt | TumaError]:
         with translated(self._where):
@@ -93,6 +112,9 @@ class Producer:
             for request in chunk:
                 request.script.stage(pipeline, request.keys, request.args)
             replies = pipeline.execute(raise_on_error=False)
+        return self._results(chunk, replies)
+
+    def _results(self, chunk: list[wire.Enqueue], replies: list[Any]) -> list[Receipt | TumaError]:
         return [self._result(request, reply) for request, reply in zip(chunk, replies, strict=True)]
 
     def _result(self, request: wire.Enqueue, reply: Any) -> Receipt | TumaError:  # noqa: ANN401 - a reply or redis-py's error
