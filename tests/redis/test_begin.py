@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.redis.driver import SECRET, Driver, number, numbers, queue_of, target_of
 
+from tuma_producer import Producer
 from tuma_worker.core.states import Evidence
 
 if TYPE_CHECKING:
@@ -70,3 +71,18 @@ def test_a_worker_that_lost_the_reply_and_then_the_lease_says_that_it_made_no_ca
     assert driver.attempts.disown(batch.batch_id, SECRET, targets) == 1
     assert driver.state_of(intent, number(1)) == "queued"
     assert driver.taken(worker="w2").actor == "send"
+
+
+@pytest.mark.parametrize("length", [1, 44, 45, 200, 500, 1_600])
+@pytest.mark.parametrize("letter", ["a", "é", "ሰ", "🙂"])
+def test_a_text_comes_back_whole_wherever_its_record_was_cut(driver: Driver, letter: str, length: int) -> None:
+    intent = driver.enqueue(number(1), message=letter * length, metadata={"said": letter})
+    begun = driver.begin(driver.taken())
+    assert begun is not None
+    assert begun.message == letter * length
+    assert Producer(driver.redis).get(f"{driver.queue.account}.{intent}").metadata == {"said": letter}
+
+
+def test_the_record_of_a_usual_text_is_kept_in_the_compact_form(driver: Driver, redis: Redis) -> None:
+    intent = driver.enqueue(number(1), message="Your parcel is ready at the counter of the main post office until Friday. " * 2)
+    assert redis.object("encoding", driver.account.intent(intent)) in {b"listpack", b"ziplist"}

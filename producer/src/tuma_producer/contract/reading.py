@@ -51,7 +51,10 @@ class Lookup:
         """The record as text. Raises `UnknownIntent` where there is none."""
         if not raw:
             raise UnknownIntent(self.intent_id)
-        return texts(raw)
+        pieces = [raw[name.encode()] for name in wire.BODY_FIELDS if name.encode() in raw]
+        # Joined before they are text: a character may be cut in two.
+        whole = {name: value for name, value in raw.items() if not name.startswith(b"body")}
+        return texts({**whole, b"body": b"".join(pieces)})
 
     def intent(
         self,

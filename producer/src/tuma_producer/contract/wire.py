@@ -29,6 +29,7 @@ LANES = ("otp", "transactional", "bulk")
 RETENTION_MS = 7 * 86_400_000  # how long a finished intent is remembered
 IDEMPOTENCY_MS = 30 * 86_400_000  # how long an idempotency key stands for its send
 EVENTS_KEPT = 1_000_000  # of an account's stream, about; consumers that fall further behind lose the oldest
+BODY_FIELDS = ("body", *(f"body{piece}" for piece in range(1, 16)))  # body.lua cuts the body into these
 ENQUEUE = load("tuma_producer.contract", "enqueue")
 _JSON = json.JSONEncoder(
     ensure_ascii=False, separators=(",", ":"), sort_keys=True

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from tuma_producer.contract.keys import AccountKeys
 from tuma_producer.contract.scripts import Argument, load
-from tuma_producer.contract.wire import EVENTS_KEPT, RETENTION_MS
+from tuma_producer.contract.wire import BODY_FIELDS, EVENTS_KEPT, RETENTION_MS
 from tuma_worker.core.states import ENDS, Evidence, RecipientState, origins
 
 if TYPE_CHECKING:
@@ -182,8 +182,7 @@ class Attempts:
         if "at" not in record:
             return None
         targets = sorted(Target(intent, name) for name, intent in record.items() if name.startswith("+"))
-        body = self.redis.hget(self._account.intent(targets[0].intent), "body") if targets else None
-        fields = json.loads(body) if body else {}
+        fields = self._body(targets[0].intent) if targets else {}
         return Attempt(
             batch_id=batch_id,
             lane=int(record["lane"]),
@@ -196,6 +195,12 @@ class Attempts:
             sender_id=fields.get("sender_id"),
             on_unknown=fields.get("on_unknown", "hold"),
         )
+
+    def _body(self, intent: str) -> dict[str, Any]:
+        """An intent's body; an empty one where the intent has been forgotten."""
+        pieces = cast("list[bytes | None]", self.redis.hmget(self._account.intent(intent), BODY_FIELDS))
+        found: dict[str, Any] = json.loads(b"".join(filter(None, pieces)) or "{}")
+        return found
 
     def is_ours(self, provider_id: str) -> bool:
         """Whether an attempt of ours is known to be what the provider calls by this id."""

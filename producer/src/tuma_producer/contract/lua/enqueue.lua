@@ -10,6 +10,7 @@
 -- Repeatable: the id is the request's token; a repeat finds the record and answers as the first time.
 -- include: clock
 -- include: ready
+-- include: body
 
 local id, source, lane, group = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local now = clock()
@@ -36,8 +37,8 @@ if string.sub(expires, 1, 1) == '+' then
 end
 
 local count = #ARGV - 10
-redis.call('HSET', KEYS[2], 'body', ARGV[7], 'source', source, 'lane', lane, 'group', group, 'at', now, 'expires', expires,
-  'open', count, 'seq', 1)
+redis.call('HSET', KEYS[2], 'source', source, 'lane', lane, 'group', group, 'at', now, 'expires', expires,
+  'open', count, 'seq', 1, unpack(body_fields(ARGV[7])))
 for from = 11, #ARGV, 1000 do
   local fields = {}
   for i = from, math.min(from + 999, #ARGV) do

@@ -10,6 +10,7 @@
 -- Atomic because a worker that dies after the call must leave behind who was called. Repeatable: a repeat finds the attempt.
 -- include: clock
 -- include: move
+-- include: body
 
 local packed = redis.call('HGET', KEYS[1], ARGV[1])
 if not packed then
@@ -24,9 +25,9 @@ local function live()
   for i = 3, #ARGV, 3 do
     local key, number = KEYS[tonumber(ARGV[i])], ARGV[i + 2]
     if redis.call('HGET', KEYS[2], number) == ARGV[i + 1] then
-      local found = redis.call('HMGET', key, number, 'expires', 'body')
+      local found = redis.call('HMGET', key, number, 'expires')
       local expires = tonumber(found[2] or '')
-      reply[2] = #reply == 4 and found[3] or reply[2]
+      reply[2] = #reply == 4 and body_read(key) or reply[2]
       reply[3] = math.max(reply[3], move_tries(found[1]))
       deadline = expires and math.min(expires, deadline or expires) or deadline
       reply[#reply + 1] = (i - 3) / 3 + 1
