@@ -104,6 +104,6 @@ def _push(driver: Driver) -> None:
 
 ACTS: dict[str, Callable[[Driver], None]] = {
     "enqueue": _send, "claim": _send, "begin": _send, "settle": _send, "apply": _apply, "resend": _resend, "release": _release,
-    "renew": _renew, "push": _push, "expire": _expire, "steer": _steer, "plan_redrive": _redrive,
-    "leave_dead": _redrive,
+    "renew": _renew, "push": _push, "expire": _expire, "steer": _steer, "plan": _redrive,
+    "leave": _redrive,
 }  # fmt: skip

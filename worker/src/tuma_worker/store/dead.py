@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from tuma_producer.contract.keys import AccountKeys
 
-_PLAN = load(__package__, "plan_redrive")
-_LEAVE = load(__package__, "leave_dead")
+_PLAN = load(__package__, "plan")
+_LEAVE = load(__package__, "leave")
 
 PAGE = 500  # letters read at once
 _AT_ONCE = 1000  # recipients that one script call is about
