@@ -18,6 +18,7 @@ from tuma_worker.core.next_step import NextStep, Permit, Verdict
 from tuma_worker.core.states import Evidence, RecipientState
 from tuma_worker.dispatch.redriving import LATE, Redriven
 from tuma_worker.store import dead
+from tuma_worker.store.attempts import Target
 from tuma_worker.store.dead import Choice, DeadLetters, Wanted
 
 if TYPE_CHECKING:
@@ -221,6 +222,17 @@ def test_a_redrive_killed_in_the_midst_of_their_leaving_is_finished_without_a_se
     letters.redriven(old, plan, f"lisoloo-main.{new}", numbers(1), by="test")
     done = redrive(driver, letters, letters.of_intent(old))
     assert (done.intents, intents(driver), letters.size()) == ([f"lisoloo-main.{new}"], before, 0)
+
+
+def test_who_was_dropped_or_corrected_after_a_redrive_was_cut_short_is_not_sent_by_the_one_that_finishes_it(driver: Driver) -> None:
+    letters, old = dead_letter(driver, *numbers(3))
+    assert letters.plan(old, "p", SAME, numbers(3))
+    letters.drop(old, numbers(1), by="test")
+    batch_id = letters.of_intent(old)[0].attempt
+    assert batch_id is not None
+    assert driver.attempts.apply(batch_id, [Target(old, number(1))], RecipientState.DELIVERED, Evidence.HANDSET) == 1
+    (new_id,) = redrive(driver, letters, letters.of_intent(old)).intents
+    assert [one.number for one in Producer(driver.redis).get(new_id).recipients] == [number(2)]
 
 
 def test_two_redrives_at_once_that_choose_differently_send_each_recipient_once(driver: Driver) -> None:

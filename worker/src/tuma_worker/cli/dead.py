@@ -198,9 +198,9 @@ class _Chosen:
     spared: int = 0
     missing: int = 0
 
-    def total(self) -> int:
-        """How many there are to look at, about."""
-        return len(self.ids) or sum(letters.size() for letters in self.filter.accounts(self.store))
+    def total(self) -> int | None:
+        """How many letters there are to look at, about; None where only intents are named."""
+        return None if self.ids else sum(letters.size() for letters in self.filter.accounts(self.store))
 
     def groups(self) -> Iterator[tuple[DeadLetters, list[Letter]]]:
         """The chosen letters, those of one intent together."""

@@ -133,10 +133,13 @@ class DeadLetters:
     def of_intent(self, short_id: str) -> list[Letter]:
         """All letters of one intent. Empty where it is not known, or nobody of it is dead."""
         names = cast("list[bytes]", self.redis.hkeys(self._keys.intent(short_id)))
-        members = [f"{short_id}:{name.decode()}".encode() for name in sorted(names) if name.startswith(b"+")]
+        return list(self._read(self._dead(short_id, [name.decode() for name in names if name.startswith(b"+")])))
+
+    def _dead(self, short_id: str, numbers: Sequence[str]) -> list[_Place]:
+        """Those of an intent's recipients that are in the index, by their numbers."""
+        members = [f"{short_id}:{number}".encode() for number in sorted(numbers)]
         scores: Any = self.redis.zmscore(self._keys.dead, cast("Any", members)) if members else []
-        dead = [_Place(score, member) for member, score in zip(members, scores, strict=True) if score is not None]
-        return list(self._read(dead))
+        return [_Place(score, member) for member, score in zip(members, scores, strict=True) if score is not None]
 
     def _read(self, places: Sequence[_Place]) -> Iterator[Letter]:
         """What the records say about these members; who is no dead letter there is passed over."""
@@ -179,10 +182,11 @@ class DeadLetters:
         return bool(_PLAN.run(self.redis, [self._keys.dead, self._keys.intent(short_id)], args))
 
     def planned(self, short_id: str, name: str) -> tuple[Choice, list[str]] | None:
-        """What was chosen for a plan, and who goes by it; None where it is finished."""
+        """What was chosen for a plan, and who goes by it and is still dead; None where nobody is, or it is finished."""
         raw = cast("dict[bytes, bytes]", self.redis.hgetall(self._keys.intent(short_id)))
         choice, mark = raw.get(f"plan:{name}".encode()), f"{PLANNED}{name}".encode()
-        numbers = sorted(field.decode().removeprefix(redriven("")) for field, value in raw.items() if value == mark)
+        marked = [field.decode().removeprefix(redriven("")) for field, value in raw.items() if value == mark]
+        numbers = [place.member.decode().partition(":")[2] for place in self._dead(short_id, marked)]
         return (Choice(**json.loads(choice)), numbers) if choice and numbers else None
 
     def redriven(self, short_id: str, name: str, new_id: str, numbers: Sequence[str], *, by: str) -> None:
