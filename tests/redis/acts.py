@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import secrets
 from importlib import resources
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from tuma_producer import Producer
+from tuma_worker.core.answers import Rejected
 from tuma_worker.core.states import Evidence, RecipientState
+from tuma_worker.dispatch.redriving import Redriven, Redriver
 from tuma_worker.queue.scripts import push, renew
+from tuma_worker.store.dead import Choice, DeadLetters
 from tuma_worker.store.steering import Scope, Steering
 
 if TYPE_CHECKING:
@@ -71,6 +76,27 @@ def _steer(driver: Driver) -> None:
     assert steering.resume(Scope(lane="bulk"))
 
 
+def dead_letter(driver: Driver, *to: str, **more: Any) -> tuple[DeadLetters, str]:  # noqa: ANN401 - fields of Send
+    """An intent whose recipients have all been rejected, and the letters of its account."""
+    intent = driver.enqueue(*to, **more)
+    batch = driver.taken()
+    assert driver.begin(batch) is not None
+    assert driver.settle(batch, Rejected("1103"))
+    return DeadLetters(driver.redis, driver.queue.account), intent
+
+
+def redriver(driver: Driver, letters: DeadLetters) -> Redriver:
+    """Whoever sends these letters again."""
+    return Redriver(Producer(driver.redis, source="cli"), letters, name=lambda: secrets.token_hex(8), by="test")
+
+
+def _redrive(driver: Driver) -> None:
+    letters, intent = dead_letter(driver)
+    done = Redriven()
+    redriver(driver, letters).redrive(letters.of_intent(intent), Choice(driver.queue.account), done)
+    assert done.recipients == 1
+
+
 def _push(driver: Driver) -> None:
     push(driver.redis, driver.queue, "dramatiq.0.1.one", "one", delay=0.0, message=b"{}")
     assert driver.taken().jobs[0].subject == "one"
@@ -78,5 +104,6 @@ def _push(driver: Driver) -> None:
 
 ACTS: dict[str, Callable[[Driver], None]] = {
     "enqueue": _send, "claim": _send, "begin": _send, "settle": _send, "apply": _apply, "resend": _resend, "release": _release,
-    "renew": _renew, "push": _push, "expire": _expire, "steer": _steer,
+    "renew": _renew, "push": _push, "expire": _expire, "steer": _steer, "plan": _redrive,
+    "leave": _redrive,
 }  # fmt: skip

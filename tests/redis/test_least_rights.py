@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from redis.exceptions import NoPermissionError
-from tests.redis.acts import ACTS
+from tests.redis.acts import ACTS, dead_letter
 from tests.redis.driver import Driver, queue_of
 from tests.support.producers import AnyProducer, Awaited
 
@@ -85,6 +85,10 @@ def test_the_advised_user_may_operate(limited: Redis) -> None:
     assert accounts.standing(limited, "lisoloo-main").waiting == 1
     assert not Steering(limited, "lisoloo-main", "send", "test").lift_halt()
     Tail(limited, ["lisoloo-main"]).read(["lisoloo-main"])
+    letters, intent = dead_letter(Driver(limited, queue_of(account="dead")))
+    assert letters.counts() == {"rejected": 1}
+    letters.drop(intent, [one.number for one in letters.of_intent(intent)], by="test")
+    assert letters.size() == 0
 
 
 @pytest.mark.parametrize(

@@ -155,7 +155,8 @@ class Receipt:
 class Recipient:
     """Where one recipient of an intent stands: its state, since when, who says so, and why where there is a reason.
 
-    `attempt` names the last call that carried it, `provider_id` what the provider calls it.
+    `attempt` names the last call that carried it, `provider_id` what the provider calls it. `redriven_as` is the intent by which an
+    operator sent it again.
     """
 
     number: str
@@ -165,6 +166,7 @@ class Recipient:
     reason: str | None = None
     attempt: str | None = None
     provider_id: str | None = None
+    redriven_as: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

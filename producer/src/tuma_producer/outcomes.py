@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class Event:
     """One change of state. `as_cloudevent` gives the CloudEvents 1.0 JSON form.
 
-    `type` is `tuma.recipient.<state>`, `tuma.intent.accepted`, `tuma.intent.done` or `tuma.account.<what>`: halted,
-    resumed, paused, limit-set, limit-unset. `sequence` counts an
+    `type` is `tuma.recipient.<state>`, `tuma.recipient.redriven` or `.dropped`, `tuma.intent.accepted`, `tuma.intent.done` or
+    `tuma.account.<what>`: halted, resumed, paused, limit-set, limit-unset. `sequence` counts an
     intent's events from 1 without gaps. `correction` is true where better evidence changed an end.
     """
 
@@ -76,9 +76,9 @@ def decode_event(account: str, entry_id: str, fields: Mapping[str, str]) -> Even
 
 
 def _data(fields: Mapping[str, str]) -> dict[str, Any]:
-    """What only some kinds of events carry: how many recipients an intent has, and which operator steered."""
+    """What only some kinds of events carry: how many recipients an intent has, who acted, which intent follows."""
     recipients = {"recipients": int(fields["n"])} if "n" in fields else {}
-    return recipients | ({"by": fields["by"]} if "by" in fields else {})
+    return recipients | {told: fields[name] for name, told in (("by", "by"), ("as", "redriven_as")) if fields.get(name)}
 
 
 def _type(state: str, fields: Mapping[str, str]) -> str:

@@ -112,6 +112,11 @@ class AccountKeys:
         """Stream: every change of state of every intent of the account."""
         return self._prefix + "events"
 
+    @cached_property
+    def dead(self) -> str:
+        """Sorted set: `short id:number` of each dead letter, by when it died in ms. Expires a retention after the last."""
+        return self._prefix + "dead"
+
     def intent(self, short_id: str) -> str:
         """Hash: an intent's record, with a field per recipient."""
         return f"{self._prefix}intent:{short_id}"

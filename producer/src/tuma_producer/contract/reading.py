@@ -51,10 +51,7 @@ class Lookup:
         """The record as text. Raises `UnknownIntent` where there is none."""
         if not raw:
             raise UnknownIntent(self.intent_id)
-        pieces = [raw[name.encode()] for name in wire.BODY_FIELDS if name.encode() in raw]
-        # Joined before they are text: a character may be cut in two.
-        whole = {name: value for name, value in raw.items() if not name.startswith(b"body")}
-        return texts({**whole, b"body": b"".join(pieces)})
+        return record_texts(raw)
 
     def intent(
         self,
@@ -75,6 +72,14 @@ class Lookup:
 def attempt_ids(record: Mapping[str, str]) -> list[str]:
     """The attempts that carried recipients of this intent, oldest first."""
     return record.get("attempts", "").split()
+
+
+def record_texts(raw: Mapping[bytes, bytes]) -> dict[str, str]:
+    """An intent's record, or a part of it, as text; its body in one piece."""
+    pieces = [raw[name.encode()] for name in wire.BODY_FIELDS if name.encode() in raw]
+    # Joined before they are text: a character may be cut in two.
+    whole = {name: value for name, value in raw.items() if not name.startswith(b"body")}
+    return texts({**whole, b"body": b"".join(pieces)} if pieces else whole)
 
 
 def texts(raw: Mapping[bytes, bytes]) -> dict[str, str]:

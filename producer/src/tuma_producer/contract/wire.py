@@ -30,6 +30,7 @@ RETENTION_MS = 7 * 86_400_000  # how long a finished intent is remembered
 IDEMPOTENCY_MS = 30 * 86_400_000  # how long an idempotency key stands for its send
 EVENTS_KEPT = 1_000_000  # of an account's stream, about; consumers that fall further behind lose the oldest
 BODY_FIELDS = ("body", *(f"body{piece}" for piece in range(1, 16)))  # body.lua cuts the body into these
+PLANNED = "~"  # before a plan's name, where an intent's id will stand: no account's name begins with it
 ENQUEUE = load("tuma_producer.contract", "enqueue")
 _JSON = json.JSONEncoder(
     ensure_ascii=False, separators=(",", ":"), sort_keys=True
@@ -149,7 +150,9 @@ def instant(milliseconds: str) -> datetime | None:
 def decode(intent_id: str, record: Mapping[str, str], attempts: Iterable[Attempt] = (), holds: Iterable[str] = ()) -> Intent:
     """A record as its users see it. Counts are counted, not kept: they cannot fail to add up."""
     # Sorted: Redis gives a hash's fields in no order that lasts.
-    recipients = tuple(recipient(name, value) for name, value in sorted(record.items()) if name.startswith("+"))
+    recipients = tuple(
+        recipient(name, value, record.get(redriven(name), "")) for name, value in sorted(record.items()) if name.startswith("+")
+    )
     body = json.loads(record["body"])
     return Intent(
         id=intent_id,
@@ -167,10 +170,36 @@ def decode(intent_id: str, record: Mapping[str, str], attempts: Iterable[Attempt
     )
 
 
-def recipient(number: str, packed: str) -> Recipient:
-    """A recipient's field: `state|since|evidence|reason|attempt|provider id`, or the bare state where nothing happened yet."""
+def recipient(number: str, packed: str, again: str = "") -> Recipient:
+    """A recipient's field: `state|since|evidence|reason|attempt|provider id`, or the bare state where nothing happened yet.
+
+    `again` is what stands in its field for a redrive, if any.
+    """
     state, since, evidence, reason, attempt, provider_id = (*packed.split("|"), "", "", "", "", "")[:6]
-    return Recipient(number, state, instant(since), evidence or None, reason or None, attempt or None, provider_id or None)
+    redriven_as = None if again.startswith(PLANNED) else again or None
+    return Recipient(
+        number, state, instant(since), evidence or None, reason or None, attempt or None, provider_id or None, redriven_as
+    )
+
+
+def redriven(number: str) -> str:
+    """The field that says by which intent this recipient was sent again; while that is only planned, `PLANNED` and the plan."""
+    return f"redriven:{number}"
+
+
+def again(account: str, short_id: str, record: Mapping[str, str], to: list[str], **changes: Any) -> Send:  # noqa: ANN401 - fields of Send
+    """The send that this record was accepted for, through this account, to these of its recipients, with these changes.
+
+    Its deadline is kept, passed or not, unless another is among the changes. Raises `InvalidSend`.
+    """
+    body = json.loads(record["body"])
+    kept = {name: value for name, value in body.items() if name in Send.model_fields}
+    deadline = {} if {"expires_in", "expires_at"} & changes.keys() else {"expires_at": instant(record["expires"])}
+    whole = {"account": account, "to": to, "source": record["source"], "priority": LANES[int(record["lane"])], **kept, **deadline}
+    first = Send(**whole)
+    # Whether it may share calls is not in the body: its group tells.
+    coalesce = record["group"] == _group(first, short_id, segment(first.message).segments)
+    return Send(**(whole | {"coalesce": coalesce} | changes))
 
 
 def attempt(batch_id: str, record: Mapping[str, str]) -> Attempt | None:
@@ -188,4 +217,7 @@ def attempt(batch_id: str, record: Mapping[str, str]) -> Attempt | None:
     )
 
 
-__all__ = ["ENQUEUE", "Enqueue", "Script", "attempt", "decode", "digest", "encode", "full_id", "new_id", "recipient", "split_id"]
+__all__ = [
+    "ENQUEUE", "Enqueue", "Script", "again", "attempt", "decode", "digest", "encode", "full_id", "new_id", "recipient", "redriven",
+    "split_id",
+]  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from tuma_worker import __version__
-from tuma_worker.cli import accounts, look, output, queue, run, watch
+from tuma_worker.cli import accounts, dead, look, output, queue, run, watch
 from tuma_worker.cli.demo import demo
 from tuma_worker.cli.send import send
 
@@ -45,6 +45,7 @@ for command in (demo, run.worker, run.gateway, run.sandbox, send, look.get, watc
     app.command()(command)
 app.add_typer(queue.app, name="queue")
 app.add_typer(accounts.app, name="accounts")
+app.add_typer(dead.app, name="dead")
 app.command()(look.config)
 
 

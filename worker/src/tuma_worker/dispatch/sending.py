@@ -10,6 +10,7 @@ import structlog
 
 from tuma_producer.contract.connection import FAILURES, unavailable
 from tuma_worker.core.answers import Reply, TryLater
+from tuma_worker.core.dead import OVER_LIMIT, WORKER_DIED
 from tuma_worker.core.next_step import Chooser, NextStep, Policy, next_step
 from tuma_worker.core.states import RecipientState
 from tuma_worker.logs import Event
@@ -168,11 +169,11 @@ class Sender:
 
     def park(self, held: Held) -> None:
         """End a job that was there each time a worker died: it may be the cause, and the others must get on."""
-        self._end(held, RecipientState.FAILED, "worker-died")
+        self._end(held, RecipientState.FAILED, WORKER_DIED)
 
     def refuse(self, held: Held) -> None:
         """End jobs that are heavier than a whole window of a limit: no waiting would ever make room for them."""
-        self._end(held, RecipientState.REJECTED, "over-limit")
+        self._end(held, RecipientState.REJECTED, OVER_LIMIT)
 
     def _end(self, held: Held, state: RecipientState, reason: str) -> None:
         targets = [_target(job.subject) for job in held.claim.jobs]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from tuma_producer.contract.keys import AccountKeys
 from tuma_producer.contract.scripts import Argument, load
 from tuma_producer.contract.wire import BODY_FIELDS, EVENTS_KEPT, RETENTION_MS
+from tuma_worker.core.dead import dead_class
 from tuma_worker.core.states import ENDS, Evidence, RecipientState, origins
 
 if TYPE_CHECKING:
@@ -139,7 +140,13 @@ class Attempts:
             "left": dict(left or {}),
             "provider_ids": len(provider_ids),
             "verdicts": [
-                {"target": state, "allowed": _states(origins(state)), "evidence": evidence, "reason": reason}
+                {
+                    "target": state,
+                    "allowed": _states(origins(state)),
+                    "evidence": evidence,
+                    "reason": reason,
+                    "dead": _dies(state, evidence, reason),
+                }
                 for state, evidence, reason in kinds
             ],
         }
@@ -153,7 +160,7 @@ class Attempts:
         keys, account = self.queue.keys, self._account
         return [
             *self.queue.line_keys, keys.inflight, keys.leases, keys.used, keys.state, keys.bell, account.batch(batch_id),
-            account.events, *self.queue.window_keys, *map(account.provider_id, provider_ids),
+            account.events, account.dead, *self.queue.window_keys, *map(account.provider_id, provider_ids),
         ]  # fmt: skip
 
     def _settle_header(self, step: NextStep, group: str) -> dict[str, Any]:
@@ -298,7 +305,7 @@ def apply_request(
 ) -> ScriptCall:
     """The call of the apply script that moves these recipients of this attempt."""
     targets = sorted(targets)
-    keys = [account.batch(batch_id), account.events]
+    keys = [account.batch(batch_id), account.events, account.dead]
     intents = _Intents(account, targets, before=len(keys))
     header = {
         **_COMMON,
@@ -307,6 +314,7 @@ def apply_request(
         "evidence": evidence,
         "reason": reason,
         "provider_id": provider_id,
+        "dead": _dies(target, evidence, reason),
     }
     if phase is not None:
         header["phase"] = phase
@@ -327,6 +335,11 @@ def narrowed(group: str, most: int) -> str:
 def _kind(verdict: Verdict) -> tuple[RecipientState, Evidence, str]:
     """What recipients of a call mostly have in common, so that it is said once for all of them."""
     return verdict.target, verdict.evidence, verdict.reason
+
+
+def _dies(state: RecipientState, evidence: Evidence, reason: str) -> bool:
+    """Whether who comes into this state so is a dead letter."""
+    return dead_class(state, evidence, reason) is not None
 
 
 def _milliseconds(seconds: float | None) -> int | None:

@@ -5,8 +5,10 @@
 -- The caller says from which states a move is allowed: the table of moves is Python's. What is not allowed is left as it is,
 -- which makes every repeat and every late or doubled piece of news harmless.
 --
--- c: {now, events, maxlen, ends, retention}    ends: ' state state ' as text; retention: ms that a finished intent is kept
--- items: {key, id, number, target, allowed, evidence, reason, batch, provider_id}; items of one intent stand together
+-- c: {now, events, maxlen, ends, retention, dead}    ends: ' state state ' as text; retention: ms that a finished intent is kept;
+--    dead: the index of dead letters, for who may end somebody as one or correct an end; nobody else needs it
+-- items: {key, id, number, target, allowed, evidence, reason, batch, provider_id, dead}; items of one intent stand together;
+--    dead: whether this move makes a dead letter, which is Python's to say as well
 -- Returns for each item what became of it: 'moved', 'missing', or the state that did not allow it.
 
 local function move_event(c, id, source, seq, item, state, correction)
@@ -22,6 +24,16 @@ local function move_tries(packed)
   return tonumber(string.match(packed, '|(%d+)$') or 0)
 end
 
+-- Who has died stands in the index from the same step on. What is older than its record may be goes a little faster than others come.
+local function move_bury(c, died)
+  redis.call('ZADD', c.dead, unpack(died))
+  local old = redis.call('ZRANGEBYSCORE', c.dead, '-inf', '(' .. string.format('%.0f', c.now - c.retention), 'LIMIT', 0, #died + 100)
+  if #old > 0 then
+    redis.call('ZREM', c.dead, unpack(old))
+  end
+  redis.call('PEXPIRE', c.dead, c.retention)
+end
+
 -- items[from..to] all belong to the intent `key`: read once, write once.
 local function move_intent(c, items, from, to, results)
   local key, id = items[from].key, items[from].id
@@ -31,7 +43,7 @@ local function move_intent(c, items, from, to, results)
   end
   local was = redis.call('HMGET', key, unpack(names))
   local seq, open, source = tonumber(was[1]), tonumber(was[2]), was[3]
-  local writes, open_before = {}, open
+  local writes, open_before, died, risen = {}, open, {}, {}
   for i = from, to do
     local item, packed = items[i], was[3 + i - from + 1]
     local state = packed and string.match(packed, '^%a+')
@@ -47,6 +59,12 @@ local function move_intent(c, items, from, to, results)
       writes[#writes + 1] = table.concat({item.target, c.now, item.evidence, item.reason, item.batch, item.provider_id,
         move_tries(packed) + (item.target == 'sending' and 1 or 0)}, '|')
       move_event(c, id, source, seq, item, item.target, was_end and 1 or 0)
+      if item.dead then
+        died[#died + 1] = c.now
+        died[#died + 1] = id .. ':' .. item.number
+      elseif was_end then
+        risen[#risen + 1] = id .. ':' .. item.number
+      end
       results[i] = 'moved'
     end
   end
@@ -59,6 +77,12 @@ local function move_intent(c, items, from, to, results)
     redis.call('PEXPIRE', key, c.retention)
   end
   redis.call('HSET', key, 'seq', seq, 'open', open, unpack(writes))
+  if #died > 0 then
+    move_bury(c, died)
+  end
+  if #risen > 0 then
+    redis.call('ZREM', c.dead, unpack(risen))
+  end
 end
 
 local function move_all(c, items)

@@ -1,7 +1,7 @@
 -- Apply evidence that came after the call: a receipt, what a resolver found, or the answer of a worker that had lost its lease.
 --
--- KEYS  1 batch  2 events  3... intents
--- ARGV  1 batch id  2 JSON: {maxlen, ends, retention, target, allowed, evidence, reason, provider_id, phase or null, unfenced}
+-- KEYS  1 batch  2 events  3 dead  4... intents
+-- ARGV  1 batch id  2 JSON: {maxlen, ends, retention, target, allowed, evidence, reason, provider_id, dead, phase or null, unfenced}
 --       3... key index, short id, number for each recipient; those of one intent stand together
 -- Returns how many moved and how many were left: {moved, left}.
 --
@@ -18,14 +18,15 @@ for i = 3, #ARGV, 3 do
   local packed = redis.call('HGET', key, number)
   if packed and (header.unfenced or string.find(packed, '|' .. batch .. '|', 1, true)) then
     items[#items + 1] = {key = key, id = ARGV[i + 1], number = number, target = header.target, allowed = header.allowed,
-      evidence = header.evidence, reason = header.reason, batch = batch,
+      evidence = header.evidence, reason = header.reason, batch = batch, dead = header.dead,
       provider_id = header.provider_id ~= '' and header.provider_id
         or string.match(packed, '^[^|]*|[^|]*|[^|]*|[^|]*|[^|]*|([^|]*)') or ''}
   else
     left = left + 1
   end
 end
-local c = {now = clock(), events = KEYS[2], maxlen = header.maxlen, ends = header.ends, retention = header.retention}
+local c = {now = clock(), events = KEYS[2], maxlen = header.maxlen, ends = header.ends, retention = header.retention,
+  dead = KEYS[3]}
 local moved = 0
 for _, result in ipairs(move_all(c, items)) do
   if result == 'moved' then

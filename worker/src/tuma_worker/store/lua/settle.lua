@@ -1,9 +1,9 @@
 -- Write down what a call came to: states, events, permit and what follows, in one step.
 --
 -- KEYS  1 entries  2 groups  3-5 sources of each lane  6 due  7 spent  8 inflight  9 leases  10 used  11 state  12 bell  13 batch  14 events
---       then one list per limit, then one key per provider id, then the intents
+--       15 dead, then one list per limit, then one key per provider id, then the intents
 -- ARGV  1 batch id  2 JSON: {limits, grace, permit: 'ended'|'void'|'grace', maxlen, ends, retention, keep, phase, code,
---         provider_id, verdicts: [{target, allowed, evidence, reason}], retry: ms, group: for those that go back, or null, resolve: ms, block: ms,
+--         provider_id, verdicts: [{target, allowed, evidence, reason, dead}], retry: ms, group: for those that go back, or null, resolve: ms, block: ms,
 --         halt: JSON or null, probe_ok,
 --         left: {limit name: what the provider says is left of it}}
 --       3... key index, short id, number, verdict index, provider id for each recipient; those of one intent stand together
@@ -23,7 +23,7 @@ local k = {entries = KEYS[1], groups = KEYS[2], sources = {KEYS[3], KEYS[4], KEY
 local limits = header.limits
 permits_steer(limits, k.state)
 for i, limit in ipairs(limits) do
-  limit.key = KEYS[14 + i]
+  limit.key = KEYS[15 + i]
 end
 
 local held = held_get(k, batch)
@@ -35,9 +35,11 @@ local items = {}
 for i = 3, #ARGV, 5 do
   local verdict = header.verdicts[tonumber(ARGV[i + 3])]
   items[#items + 1] = {key = KEYS[tonumber(ARGV[i])], id = ARGV[i + 1], number = ARGV[i + 2], target = verdict.target,
-    allowed = verdict.allowed, evidence = verdict.evidence, reason = verdict.reason, batch = batch, provider_id = ARGV[i + 4]}
+    allowed = verdict.allowed, evidence = verdict.evidence, reason = verdict.reason, batch = batch, provider_id = ARGV[i + 4],
+    dead = verdict.dead}
 end
-local c = {now = now, events = KEYS[14], maxlen = header.maxlen, ends = header.ends, retention = header.retention}
+local c = {now = now, events = KEYS[14], maxlen = header.maxlen, ends = header.ends, retention = header.retention,
+  dead = KEYS[15]}
 -- The provider counts less left than we do: somebody else uses the key. What they used counts here from now on like calls of the lowest
 -- lane, so that floors stay whole. It never counts the other way: every call of ours counts here for at least as long as there.
 for _, limit in ipairs(limits) do
@@ -63,7 +65,7 @@ end
 
 redis.call('HSET', KEYS[13], 'phase', header.phase, 'code', header.code, 'provider_id', header.provider_id, 'ended', now,
   'settled', 1)
-for i = 15 + #limits, 14 + #limits + header.provider_ids do
+for i = 16 + #limits, 15 + #limits + header.provider_ids do
   redis.call('SET', KEYS[i], batch, 'PX', header.keep)
 end
 
