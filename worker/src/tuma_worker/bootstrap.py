@@ -149,7 +149,7 @@ def _lanes(redis: Redis, settings: Settings, queues: Iterable[QueueConfig]) -> d
         lanes[queue.account] = Lane(
             client=provider.client(account, http),
             attempts=Attempts(redis, queue),
-            policy=Policy(resolve_after=account.resolve_after),
+            policy=Policy(resolve_after=account.resolve_after, bad_number_ttl=account.bad_number_ttl),
             callbacks=f"{settings.public_url}/receipts/{queue.account}" if settings.public_url else None,
             sender_id=account.sender_id,
             keeps_books=provider.defaults.keeps_books,

@@ -102,15 +102,21 @@ class Attempts:
     def _account(self) -> AccountKeys:
         return AccountKeys(self.queue.account)
 
-    def begin(self, batch_id: str, token: str, targets: Sequence[Target], *, lane: int, source: str, group: str) -> Begun | None:
-        """Write the attempt down and learn who is still to be sent to; None where the batch is no longer ours."""
+    def begin(
+        self, batch_id: str, token: str, targets: Sequence[Target], *, lane: int, source: str, group: str, heed_bad: bool = True
+    ) -> Begun | None:
+        """Write the attempt down and learn who is still to be sent to; None where the batch is no longer ours.
+
+        `heed_bad` ends recipients whose numbers the provider has blamed lately.
+        """
         targets = sorted(targets)
         account = self._account
-        keys = [self.queue.keys.inflight, account.batch(batch_id), account.events]
+        keys = [self.queue.keys.inflight, account.batch(batch_id), account.events, account.bad_numbers]
         intents = _Intents(account, targets, before=len(keys))
         header = {
             **_COMMON, "token": token, "lane": lane, "source": source, "group": group,
             "sending": _states(origins(RecipientState.SENDING)), "expired": _states({RecipientState.QUEUED}),
+            "rejected": _states({RecipientState.QUEUED}), "heed": heed_bad,
         }  # fmt: skip
         args: list[Argument] = [batch_id, json.dumps(header)]
         for target in targets:
@@ -153,7 +159,7 @@ class Attempts:
         keys, account = self.queue.keys, self._account
         return [
             *self.queue.line_keys, keys.inflight, keys.leases, keys.used, keys.state, keys.bell, account.batch(batch_id),
-            account.events, *self.queue.window_keys, *map(account.provider_id, provider_ids),
+            account.events, account.bad_numbers, *self.queue.window_keys, *map(account.provider_id, provider_ids),
         ]  # fmt: skip
 
     def _settle_header(self, step: NextStep, group: str) -> dict[str, Any]:
@@ -162,6 +168,8 @@ class Attempts:
             "resolve": _milliseconds(step.resolve),
             "block": _milliseconds(step.block),
             "halt": json.dumps(asdict(step.halt)) if step.halt else None,
+            "bad": sorted(step.bad) or None,
+            "bad_for": round(step.bad_for * 1000) or None,
         }
         return {name: value for name, value in optional.items() if value is not None} | {
             **_COMMON,
