@@ -33,6 +33,7 @@ ACCOUNTS: dict[str, Settings] = {
     "hanging": HASTY | {"timeout": 2},
     "cut": HASTY | {"resolve_after": 10},
     "told": HASTY,
+    "lost": HASTY,
     "booked": HASTY | {"provider": "lineserve"},
 }
 
@@ -192,6 +193,38 @@ def test_a_call_that_the_books_do_not_have_is_made_again_once(house: House, numb
     assert [house.copies("booked")[text, number] for text, number in house.copies("booked") if number in numbers] == [1] * len(
         numbers
     )
+
+
+# -------------------------------------------------------------------------------------------------------------- lost jobs
+
+
+def test_a_message_whose_job_was_lost_is_put_back_by_hand_and_delivered_once(house: House) -> None:
+    intent_id = house.send("lost", "+243990000001")
+    house.redis.delete("tuma:{lost}:send:entries")
+    swept = house.tuma("sweep", "--account", "lost", "--json")
+    assert swept.status == 0, swept.err
+    (told,) = swept.json
+    assert (told["account"], told["suspected"], told["restored"]) == ("lost", 0, 1)
+    worker = house.worker("lost")
+    assert house.done(intent_id).counts == {"delivered": 1}
+    assert list(house.copies("lost").values()) == [1]
+    worker.kill()
+
+
+def test_workers_put_back_by_themselves_what_was_lost_of_a_call_without_answer(house: House) -> None:
+    house.sandbox.arm("reset_before_reading", provider="lisoloo")
+    intent_id = house.send("lost", "+243990000001", on_unknown="resend")
+    with_patience = json.loads(house.tuma.environment["TUMA_ACCOUNTS"])
+    with_patience["lost"]["resolve_after"] = 3600
+    first = house.worker("lost", TUMA_ACCOUNTS=json.dumps(with_patience))
+    first.until("delivery.settled", "Unknown")
+    first.end(signal.SIGTERM)
+    assert house.redis.delete("tuma:{lost}:send:due") == 1
+    heir = house.worker("lost", TUMA_SWEEP_EVERY="2")
+    heir.until("delivery.stranded", "lost")
+    assert house.done(intent_id).counts == {"delivered": 1}
+    assert set(house.copies("lost").values()) == {1}
+    heir.kill()
 
 
 # --------------------------------------------------------------------------------------------------------- an orderly end

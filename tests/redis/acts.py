@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tuma_worker.core.states import Evidence, RecipientState
 from tuma_worker.queue.scripts import push, renew
 from tuma_worker.store.steering import Scope, Steering
+from tuma_worker.store.unowned import Unowned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -76,7 +77,15 @@ def _push(driver: Driver) -> None:
     assert driver.taken().jobs[0].subject == "one"
 
 
+def _restore(driver: Driver) -> None:
+    driver.enqueue()
+    driver.redis.delete(driver.queue.keys.entries, driver.queue.keys.groups)
+    unowned = Unowned(driver.redis, driver.queue)
+    assert unowned.lead("test", 1.0)
+    assert unowned.restore(unowned.look()) == 1
+
+
 ACTS: dict[str, Callable[[Driver], None]] = {
     "enqueue": _send, "claim": _send, "begin": _send, "settle": _send, "apply": _apply, "resend": _resend, "release": _release,
-    "renew": _renew, "push": _push, "expire": _expire, "steer": _steer,
+    "renew": _renew, "push": _push, "expire": _expire, "steer": _steer, "unowned": _restore, "restore": _restore,
 }  # fmt: skip

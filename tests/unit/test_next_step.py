@@ -199,7 +199,7 @@ def test_a_delay_that_the_provider_asked_for_is_never_cut_short(asked: float, at
 
 def test_blamed_numbers_are_remembered_for_as_long_as_the_policy_says() -> None:
     found = step(Rejected("1104", numbers=frozenset({B, "+243990000009"})))
-    assert (found.bad, found.bad_for) == ({B}, POLICY.bad_number_ttl)
+    assert (found.bad, found.bad_for) == (frozenset({B}), POLICY.bad_number_ttl)
 
 
 @pytest.mark.parametrize(

@@ -64,8 +64,8 @@ class NextStep:
 
     `verdicts` names recipients that fare otherwise than `rest`; with `rest` None the others stay as they are. `retry` is the delay
     for those that go back to the queue, `most` the largest batch they may join there (0: no such limit). `block` closes the queue
-    for a time, `halt` the account. `resolve` asks for evidence after a time. `bad` are numbers to be left out of this account's calls
-    for the time `bad_for`. Times in seconds.
+    for a time, `halt` the account. `resolve` asks for evidence after a time. `bad` are numbers to be left out of the account's
+    calls for the time `bad_for`. Times in seconds.
     """
 
     phase: str

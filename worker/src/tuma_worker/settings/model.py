@@ -102,6 +102,7 @@ class Settings(BaseSettings):
     public_url: WebAddress | None = None  # where providers reach the gateway from outside, for callbacks
     gateway_host: Text = "127.0.0.1"
     gateway_port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    sweep_every: Seconds = 120.0  # seconds between two looks for recipients that nobody owns
     log_format: Literal["auto", "json", "console"] = "auto"
     log_level: Level = "info"
 
