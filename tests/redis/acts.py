@@ -42,6 +42,8 @@ def _apply(driver: Driver) -> None:
     begun = driver.begin(batch)
     assert begun is not None
     assert driver.attempts.apply(batch.batch_id, begun.targets, RecipientState.SUBMITTED, Evidence.PROVIDER) == 1
+    driver.attempts.awaits(batch.batch_id, 1.0)
+    assert driver.redis.hget(driver.account.batch(batch.batch_id), "awaits") == b"1000"
 
 
 def _expire(driver: Driver) -> None:
@@ -86,6 +88,7 @@ def _restore(driver: Driver) -> None:
 
 
 ACTS: dict[str, Callable[[Driver], None]] = {
-    "enqueue": _send, "claim": _send, "begin": _send, "settle": _send, "apply": _apply, "resend": _resend, "release": _release,
+    "enqueue": _send, "claim": _send, "begin": _send, "settle": _send, "apply": _apply, "note": _apply, "resend": _resend,
+    "release": _release,
     "renew": _renew, "push": _push, "expire": _expire, "steer": _steer, "unowned": _restore, "restore": _restore,
 }  # fmt: skip

@@ -6,9 +6,11 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from tuma_producer.contract import wire
 from tuma_producer.contract.keys import AccountKeys
 from tuma_producer.contract.scripts import Argument, load
-from tuma_producer.contract.wire import EVENTS_KEPT, RETENTION_MS
+from tuma_producer.contract.wire import EVENTS_KEPT, LOOK, RETENTION_MS
+from tuma_worker.core.evidence import Decision, Found
 from tuma_worker.core.states import ENDS, Evidence, RecipientState, origins
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
+    from tuma_worker.core.evidence import Finding
     from tuma_worker.core.next_step import NextStep, Verdict
     from tuma_worker.queue.config import QueueConfig
 
@@ -24,6 +27,7 @@ _SETTLE = load(__package__, "settle")
 _APPLY = load(__package__, "apply")
 _RESEND = load(__package__, "resend")
 _EXPIRE = load(__package__, "expire")
+_NOTE = load(__package__, "note")
 
 KEPT_MS = 4 * 86_400_000  # how long an attempt is remembered: receipts are waited for 72 hours
 
@@ -52,7 +56,10 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """An attempt as it was written down, with all recipients it was begun for and what was to be sent."""
+    """An attempt as it was written down, with all recipients it was begun for and what was to be sent.
+
+    `looks` names the searches for evidence so far.
+    """
 
     batch_id: str
     lane: int
@@ -64,6 +71,7 @@ class Attempt:
     message: str
     sender_id: str | None
     on_unknown: str
+    looks: frozenset[str]
 
     @property
     def unanswered(self) -> bool:
@@ -203,17 +211,22 @@ class Attempts:
             message=fields.get("message", ""),
             sender_id=fields.get("sender_id"),
             on_unknown=fields.get("on_unknown", "hold"),
+            looks=frozenset(name.removeprefix(LOOK) for name in record if name.startswith(LOOK)),
         )
 
     def is_ours(self, provider_id: str) -> bool:
         """Whether an attempt of ours is known to be what the provider calls by this id."""
         return bool(self.redis.exists(self._account.provider_id(provider_id)))
 
-    def looked(self, batch_id: str, look: str) -> int:
-        """Note that the provider's books were searched for this attempt, by the search `look`. Returns how many have been."""
-        key = self._account.batch(batch_id)
-        self.redis.hset(key, f"look:{look}", 1)
-        return sum(name.startswith(b"look:") for name in cast("list[bytes]", self.redis.hkeys(key)))
+    def looked(self, batch_id: str, look: str, finding: Finding) -> None:
+        """Note what the search `look` found and what follows, for whoever asks what became of this attempt."""
+        provider_id = finding.call.provider_id if finding.call else ""
+        told = wire.look(round(self.now() * 1000), finding.found, finding.decision, provider_id)
+        _NOTE.run(self.redis, [self._account.batch(batch_id)], [LOOK + look, told])
+
+    def awaits(self, batch_id: str, until: float) -> None:
+        """Note until when (Unix seconds) a receipt is waited for; where the call itself ended without an answer, that is known."""
+        _NOTE.run(self.redis, [self._account.batch(batch_id)], ["awaits", round(until * 1000)])
 
     def apply(
         self,
@@ -298,8 +311,9 @@ def apply_request(
     provider_id: str = "",
     phase: str | None = None,
     unfenced: bool = False,
+    by_receipt: bool = False,
 ) -> ScriptCall:
-    """The call of the apply script that moves these recipients of this attempt."""
+    """The call of the apply script that moves these recipients of this attempt. `by_receipt` notes that one told of the call."""
     targets = sorted(targets)
     keys = [account.batch(batch_id), account.events]
     intents = _Intents(account, targets, before=len(keys))
@@ -313,6 +327,8 @@ def apply_request(
     }
     if phase is not None:
         header["phase"] = phase
+    if by_receipt:
+        header["look"] = {"field": f"{LOOK}{Found.RECEIPT}", "rest": wire.look("", Found.RECEIPT, Decision.ADOPTED)}
     if unfenced:
         header["unfenced"] = True
     args: list[Argument] = [batch_id, json.dumps(header)]

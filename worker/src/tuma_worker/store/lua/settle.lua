@@ -76,6 +76,7 @@ if header.bad then
 end
 
 if header.resolve then
+  redis.call('HSET', KEYS[13], 'awaits', now + header.resolve)
   redis.call('ZADD', k.due, now + header.resolve, table.concat({0, SYSTEM, 'resolve.0.1.' .. batch, batch}, '|'))
 end
 if put_off then
