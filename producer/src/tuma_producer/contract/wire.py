@@ -201,7 +201,8 @@ def _unanswered(record: Mapping[str, str]) -> bool:
 
 
 def _looks(record: Mapping[str, str]) -> tuple[Look, ...]:
-    packed = sorted(value for name, value in record.items() if name.startswith(LOOK))
+    # A look without a story was written by an older worker.
+    packed = sorted(value for name, value in record.items() if name.startswith(LOOK) and "|" in value)
     return tuple(_look(*value.split("|", 3)) for value in packed)
 
 
