@@ -131,6 +131,11 @@ def test_numbers_are_suspect_only_if_they_may_be_why(
     assert client.send(call()).answer == Rejected(code, suspect_numbers=suspect)
 
 
+def test_a_number_that_is_named_for_its_sender_may_pass_with_another(client: Client, server: CannedServer) -> None:
+    server.serve(refusal(403, "sender_id_not_approved", {"field": "to", "value": SECOND}))
+    assert client.send(call()).answer == Rejected("sender_id_not_approved", frozenset({SECOND}), lasting=False)
+
+
 def campaign(messages: object, **more: object) -> Tin:
     return Tin(200, {"campaign_id": "camp_1", "messages": messages} | more)
 

@@ -195,3 +195,36 @@ def test_an_event_becomes_json_as_it_is() -> None:
         "subject": "lisoloo-main.018f3a",
         "sequence": "0000000001",
     }
+
+
+ATTEMPT = {"at": "1700000000000", "phase": "accepted", "+243990000001": "018f3a"}
+RECEIPT = {"look:receipt": wire.look(1_700_000_002_000, "receipt", "adopted")}
+
+
+def test_a_call_without_an_answer_tells_what_was_looked_for_and_found_oldest_first() -> None:
+    looks = {"look:a": wire.look(1_700_000_001_000, "one", "adopted", "p-1")}
+    found = wire.attempt("b", {**ATTEMPT, "ended": "1700000000500", "awaits": "1700000060000", **RECEIPT, **looks})
+    assert found is not None
+    assert found.awaited == datetime.fromtimestamp(1_700_000_060, UTC)
+    assert [(look.found, look.decision, look.provider_id) for look in found.looks] == [
+        ("one", "adopted", "p-1"),
+        ("receipt", "adopted", None),
+    ]
+
+
+def test_a_call_whose_worker_died_tells_of_the_receipt_that_came() -> None:
+    found = wire.attempt("b", {**ATTEMPT, **RECEIPT})
+    assert found is not None
+    assert [look.found for look in found.looks] == ["receipt"]
+
+
+def test_a_receipt_that_only_overtook_an_answer_is_no_look() -> None:
+    found = wire.attempt("b", {**ATTEMPT, "ended": "1700000000500", **RECEIPT})
+    assert found is not None
+    assert found.looks == ()
+
+
+def test_looks_of_older_workers_which_tell_nothing_are_passed_over() -> None:
+    found = wire.attempt("b", {**ATTEMPT, "look:a": "1"})
+    assert found is not None
+    assert found.looks == ()

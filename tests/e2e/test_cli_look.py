@@ -134,8 +134,19 @@ def test_help_lists_the_commands_in_the_order_of_use(tuma: Tuma) -> None:
     assert [words[0] for words in lines if words and words[0] in COMMANDS] == COMMANDS
 
 
-@pytest.mark.parametrize("command", [*((name,) for name in COMMANDS), ("accounts", "resume")], ids=" ".join)
+@pytest.mark.parametrize(
+    "command", [*((name,) for name in COMMANDS), ("accounts", "resume"), ("accounts", "forget-bad"), ("sweep",)], ids=" ".join
+)
 def test_every_command_has_help_with_an_example(tuma: Tuma, command: tuple[str, ...]) -> None:
     ran = tuma(*command, "--help")
     assert ran.status == 0
     assert f"Example: tuma {' '.join(command)}" in ran.out
+
+
+def test_forgetting_bad_numbers_says_how_many_and_mistakes_in_one_line(tuma: Tuma, redis: Redis) -> None:
+    redis.zadd(AccountKeys("lisoloo-main").bad_numbers, {NUMBER: 1e15, "+243990000002": 1e15})
+    assert tuma("accounts", "forget-bad", "lisoloo-main", "+243 990 000 001", "--json").json["forgotten"] == 1
+    assert tuma("accounts", "forget-bad", "lisoloo-main").out == "account lisoloo-main: 1 bad numbers forgotten\n"
+    wrong = tuma("accounts", "forget-bad", "lisoloo-main", "12")
+    assert (wrong.status, wrong.err.startswith("error: NUMBER: ")) == (2, True)
+    assert tuma("sweep", "--account", "nobody").status == 2

@@ -33,6 +33,7 @@ ACCOUNTS: dict[str, Settings] = {
     "hanging": HASTY | {"timeout": 2},
     "cut": HASTY | {"resolve_after": 10},
     "told": HASTY,
+    "lost": HASTY,
     "booked": HASTY | {"provider": "lineserve"},
 }
 
@@ -147,6 +148,12 @@ def test_a_call_without_answer_and_receipts_ends_unknown_and_is_not_made_again(h
     house.sandbox.arm("accept_then_hang", to=["+243990000501"], receipts="none", seconds=5)
     intent_id = house.send("hanging", "+243990000501")
     assert house.story(intent_id) == ["accepted", "sending", "unknown", "done"]
+    (attempt,) = house.producer.get(intent_id).attempts
+    assert attempt.awaited is not None
+    assert [(look.found, look.decision) for look in attempt.looks] == [("no-books", "unknown")]
+    told = house.tuma("get", intent_id).out
+    assert f"{attempt.id}: no answer came; a receipt was awaited until" in told
+    assert "no receipt came, and the provider keeps no books; nobody knows: ended unknown" in told
     # One that follows is answered long after the first could have been made again.
     assert house.done(house.send("hanging", "+243990000502")).counts == {"delivered": 1}
     assert sorted(number for _, number in house.copies("hanging")) == ["+243990000501", "+243990000502"]
@@ -165,7 +172,9 @@ def test_a_receipt_that_comes_after_all_corrects_what_was_held_to_be_unknown(hou
     intent_id = house.send("hanging", "+243990000701")
     assert house.story(intent_id) == ["accepted", "sending", "unknown", "done"]
     *_, last = house.until(intent_id, "recipient.delivered")
-    assert house.producer.get(intent_id).counts == {"delivered": 1}
+    found = house.producer.get(intent_id)
+    assert found.counts == {"delivered": 1}
+    assert [look.found for look in found.attempts[0].looks] == ["no-books", "receipt"]
     corrections = [event for event in house.until(intent_id, "recipient.delivered") if event.correction]
     assert [event.type for event in corrections] == ["tuma.recipient.submitted"]
     assert last.evidence == "handset"
@@ -179,6 +188,9 @@ def test_a_lost_answer_without_receipts_is_found_in_the_books_of_a_provider_that
     intent_id = house.send("booked", *numbers)
     *_, submitted = house.until(intent_id, "recipient.submitted")
     assert submitted.evidence == "provider"
+    (look,) = house.producer.get(intent_id).attempts[0].looks
+    assert (look.found, look.decision) == ("one", "adopted")
+    assert look.provider_id
     assert [house.copies("booked")[text, number] for text, number in house.copies("booked") if number in numbers] == [1] * len(
         numbers
     )
@@ -188,10 +200,46 @@ def test_a_lost_answer_without_receipts_is_found_in_the_books_of_a_provider_that
 def test_a_call_that_the_books_do_not_have_is_made_again_once(house: House, numbers: list[str]) -> None:
     house.sandbox.arm("reset_before_reading", provider="lineserve")
     intent_id = house.send("booked", *numbers)
-    assert house.done(intent_id).counts == {"delivered": len(numbers)}
+    done = house.done(intent_id)
+    assert done.counts == {"delivered": len(numbers)}
+    first, second = done.attempts
+    assert [(look.found, look.decision) for look in first.looks] == [("nothing", "look-again"), ("nothing", "absent")]
+    assert (second.awaited, second.looks) == (None, ())
     assert [house.copies("booked")[text, number] for text, number in house.copies("booked") if number in numbers] == [1] * len(
         numbers
     )
+
+
+# -------------------------------------------------------------------------------------------------------------- lost jobs
+
+
+def test_a_message_whose_job_was_lost_is_put_back_by_hand_and_delivered_once(house: House) -> None:
+    intent_id = house.send("lost", "+243990000001")
+    house.redis.delete("tuma:{lost}:send:entries")
+    swept = house.tuma("sweep", "--account", "lost", "--json")
+    assert swept.status == 0, swept.err
+    (told,) = swept.json
+    assert (told["account"], told["suspected"], told["restored"]) == ("lost", 0, 1)
+    worker = house.worker("lost")
+    assert house.done(intent_id).counts == {"delivered": 1}
+    assert list(house.copies("lost").values()) == [1]
+    worker.kill()
+
+
+def test_workers_put_back_by_themselves_what_was_lost_of_a_call_without_answer(house: House) -> None:
+    house.sandbox.arm("reset_before_reading", provider="lisoloo")
+    intent_id = house.send("lost", "+243990000001", on_unknown="resend")
+    with_patience = json.loads(house.tuma.environment["TUMA_ACCOUNTS"])
+    with_patience["lost"]["resolve_after"] = 3600
+    first = house.worker("lost", TUMA_ACCOUNTS=json.dumps(with_patience))
+    first.until("delivery.settled", "Unknown")
+    first.end(signal.SIGTERM)
+    assert house.redis.delete("tuma:{lost}:send:due") == 1
+    heir = house.worker("lost", TUMA_SWEEP_EVERY="2")
+    heir.until("delivery.stranded", "lost")
+    assert house.done(intent_id).counts == {"delivered": 1}
+    assert set(house.copies("lost").values()) == {1}
+    heir.kill()
 
 
 # --------------------------------------------------------------------------------------------------------- an orderly end

@@ -13,6 +13,7 @@ from tuma_worker.dispatch.redriving import Redriven, Redriver
 from tuma_worker.queue.scripts import push, renew
 from tuma_worker.store.dead import Choice, DeadLetters
 from tuma_worker.store.steering import Scope, Steering
+from tuma_worker.store.unowned import Unowned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,6 +47,8 @@ def _apply(driver: Driver) -> None:
     begun = driver.begin(batch)
     assert begun is not None
     assert driver.attempts.apply(batch.batch_id, begun.targets, RecipientState.SUBMITTED, Evidence.PROVIDER) == 1
+    driver.attempts.awaits(batch.batch_id, 1.0)
+    assert driver.redis.hget(driver.account.batch(batch.batch_id), "awaits") == b"1000"
 
 
 def _expire(driver: Driver) -> None:
@@ -102,8 +105,17 @@ def _push(driver: Driver) -> None:
     assert driver.taken().jobs[0].subject == "one"
 
 
+def _restore(driver: Driver) -> None:
+    driver.enqueue()
+    driver.redis.delete(driver.queue.keys.entries, driver.queue.keys.groups)
+    unowned = Unowned(driver.redis, driver.queue)
+    assert unowned.lead("test", 1.0)
+    assert unowned.restore(unowned.look()) == 1
+
+
 ACTS: dict[str, Callable[[Driver], None]] = {
-    "enqueue": _send, "claim": _send, "begin": _send, "settle": _send, "apply": _apply, "resend": _resend, "release": _release,
-    "renew": _renew, "push": _push, "expire": _expire, "steer": _steer, "plan": _redrive,
-    "leave": _redrive,
+    "enqueue": _send, "claim": _send, "begin": _send, "settle": _send, "apply": _apply, "note": _apply, "resend": _resend,
+    "release": _release,
+    "renew": _renew, "push": _push, "expire": _expire, "steer": _steer, "unowned": _restore, "restore": _restore,
+    "plan": _redrive, "leave": _redrive,
 }  # fmt: skip

@@ -11,6 +11,7 @@ from tests.redis.driver import NEW_YEAR, Driver, number, numbers, queue_of, targ
 from tests.support.producers import configure
 
 from tuma_producer import Event, Producer
+from tuma_producer.contract.reading import record_texts
 from tuma_producer.contract.wire import RETENTION_MS
 from tuma_worker.core.answers import Rejected, TryLater
 from tuma_worker.core.dead import DeadClass
@@ -192,8 +193,8 @@ def test_the_dead_of_one_intent_go_again_together_as_they_were_and_the_old_recor
     assert told[-1].as_cloudevent()["data"]["redriven_as"] == new_id
     record: Any = driver.redis.hgetall(f"tuma:{{{OTHER}}}:intent:{new_id.rpartition('.')[2]}")
     old_record: Any = driver.redis.hgetall(driver.account.intent(old))
-    assert b'"sender_id":"KITOKO"' in record[b"body"]
-    assert b'"on_unknown":"resend"' in record[b"body"]
+    assert '"sender_id":"KITOKO"' in record_texts(record)["body"]
+    assert '"on_unknown":"resend"' in record_texts(record)["body"]
     assert record[b"group"] != old_record[b"group"], "each shares calls with nobody"
 
 

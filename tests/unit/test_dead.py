@@ -16,7 +16,7 @@ OURS = (E.PROVIDER, E.INFERRED, E.ASSUMED)
 LETTERS = (
     {(R.UNKNOWN, evidence, reason): D.UNKNOWN for evidence, reason in product(E, REASONS)}
     | {(R.FAILED, evidence, reason): D.EXHAUSTED for evidence, reason in product(OURS, REASONS)}
-    | {(R.REJECTED, evidence, reason): D.REJECTED for evidence, reason in product(OURS, REASONS)}
+    | {(R.REJECTED, evidence, reason): D.REJECTED for evidence, reason in product((E.PROVIDER, E.ASSUMED), REASONS)}
     | {(R.FAILED, E.INFERRED, WORKER_DIED): D.WORKER_DIED, (R.REJECTED, E.INFERRED, OVER_LIMIT): D.OVER_LIMIT}
 )
 

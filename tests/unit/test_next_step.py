@@ -192,3 +192,24 @@ def test_the_longest_delay_grows_with_the_attempts_until_the_most(attempts: int)
 def test_a_delay_that_the_provider_asked_for_is_never_cut_short(asked: float, attempts: int, share: float) -> None:
     delay = back_off(asked, attempts, POLICY, lambda most: most * share)
     assert asked <= delay <= asked + POLICY.base
+
+
+# --------------------------------------------------------------------------------------------------------------- bad numbers
+
+
+def test_blamed_numbers_are_remembered_for_as_long_as_the_policy_says() -> None:
+    found = step(Rejected("1104", numbers=frozenset({B, "+243990000009"})))
+    assert (found.bad, found.bad_for) == (frozenset({B}), POLICY.bad_number_ttl)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [Rejected("1102"), Rejected("1101", suspect_numbers=True), Rejected("sender", frozenset({B}), lasting=False), Accepted("m-1")],
+)
+def test_without_blame_for_the_number_itself_nothing_is_remembered(answer: Answer) -> None:
+    assert step(answer).bad == frozenset()
+
+
+def test_a_policy_of_no_time_remembers_nothing() -> None:
+    policy = Policy(bad_number_ttl=0)
+    assert next_step(Rejected("1104", frozenset({B})), (A, B), 1, policy, the_most).bad == frozenset()

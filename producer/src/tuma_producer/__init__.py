@@ -19,7 +19,7 @@ from tuma_producer.errors import (
     UnknownAccount,
     UnknownIntent,
 )
-from tuma_producer.intents import Attempt, Intent, Receipt, Recipient, Send
+from tuma_producer.intents import Attempt, Intent, Look, Receipt, Recipient, Send
 from tuma_producer.outcomes import Event
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "IdempotencyConflict",
     "Intent",
     "InvalidSend",
+    "Look",
     "Producer",
     "Receipt",
     "Recipient",

@@ -170,8 +170,29 @@ class Recipient:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """One search for what became of a call whose answer never came.
+
+    `found` is what was there: `receipt`; `one` (a call with `provider_id` in the books), `nothing`, `several`, `incomplete`
+    (nothing, in books that do not tell all), `unreadable`; or `no-books` where the provider keeps none.
+
+    `decision` is what followed: `adopted`, `absent` (proven never taken, sent again), `look-again`; or without evidence what the
+    intent asked for, `unknown` or `resent`.
+    """
+
+    at: datetime
+    found: str
+    decision: str
+    provider_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
-    """One call to the provider that carried recipients of an intent, with what became of it."""
+    """One call to the provider that carried recipients of an intent, with what became of it.
+
+    Where its answer never came, `awaited` is until when a receipt was waited for before anybody looked, and `looks` what was looked
+    for and found, oldest first.
+    """
 
     id: str
     phase: str
@@ -179,6 +200,8 @@ class Attempt:
     ended: datetime | None = None
     code: str | None = None
     provider_id: str | None = None
+    awaited: datetime | None = None
+    looks: tuple[Look, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,7 @@ def setup() -> None:
     service = bootstrap.build_service(settings)
     declare(service)
     _in_background(lambda: bootstrap.keep_registered(connect(settings.redis_url), settings, stop=threading.Event()))
+    _in_background(lambda: bootstrap.build_sweeper(connect(settings.redis_url), settings).keep_sweeping(threading.Event()))
     dramatiq.set_broker(service.broker)
     _stop_claiming_at(signal.SIGTERM, service.broker)
 

@@ -19,12 +19,14 @@ from tuma_worker.core.limits import Limit
 from tuma_worker.core.next_step import Policy
 from tuma_worker.dispatch.resolving import Resolver
 from tuma_worker.dispatch.sending import Lane, Sender
+from tuma_worker.dispatch.sweeping import Sweeper
 from tuma_worker.providers.http import make_http
 from tuma_worker.queue.broker import TumaBroker
 from tuma_worker.queue.config import QueueConfig
 from tuma_worker.receipts.intake import Door, Intake
 from tuma_worker.store import accounts
 from tuma_worker.store.attempts import Attempts
+from tuma_worker.store.unowned import Unowned
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -112,7 +114,7 @@ def build_service(settings: Settings) -> Service:
         queues,
         connect=lambda: connect_to_wait(settings.redis_url, longest_wait),
         clock=_clock,
-        worker=f"{socket.gethostname()}:{os.getpid()}",
+        worker=_name(),
     )
     dice = random.SystemRandom()
     return Service(
@@ -120,6 +122,19 @@ def build_service(settings: Settings) -> Service:
         sender=Sender(lanes, choose=lambda most: dice.uniform(0, most), secret=lambda: secrets.token_urlsafe(18), pause=time.sleep),
         resolver=Resolver(redis, lanes),
     )
+
+
+def build_sweeper(redis: Redis, settings: Settings, *, only: str | None = None, by_hand: bool = False) -> Sweeper:
+    """What looks after recipients that nobody owns, of all configured accounts or one; `by_hand` whoever else does."""
+    queues = [queue_config(name, account) for name, account in settings.accounts.items() if only in {None, name}]
+    # Two looks must be further apart than a lease: what a worker that has just died held is in its hand until then.
+    apart = max([0.0 if by_hand else settings.sweep_every, *(queue.lease for queue in queues)])
+    return Sweeper([Unowned(redis, queue) for queue in queues], None if by_hand else _name(), apart)
+
+
+def _name() -> str:
+    """What this process is called among all that work on the same Redis."""
+    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 def _clock() -> float:
@@ -149,7 +164,7 @@ def _lanes(redis: Redis, settings: Settings, queues: Iterable[QueueConfig]) -> d
         lanes[queue.account] = Lane(
             client=provider.client(account, http),
             attempts=Attempts(redis, queue),
-            policy=Policy(resolve_after=account.resolve_after),
+            policy=Policy(resolve_after=account.resolve_after, bad_number_ttl=account.bad_number_ttl),
             callbacks=f"{settings.public_url}/receipts/{queue.account}" if settings.public_url else None,
             sender_id=account.sender_id,
             keeps_books=provider.defaults.keeps_books,

@@ -133,6 +133,16 @@ class AccountKeys:
         """String: the batch that the provider knows under this id."""
         return f"{self._prefix}provider-id:{provider_id}"
 
+    @cached_property
+    def bad_numbers(self) -> str:
+        """Sorted set: numbers that the provider has blamed, by the time in milliseconds until which they are left out of calls."""
+        return self._prefix + "bad-numbers"
+
+    @cached_property
+    def sweeper(self) -> str:
+        """String: the process that looks after what nobody owns. Expires soon after its last look."""
+        return self._prefix + "sweeper"
+
     def queue(self, operation: str) -> QueueKeys:
         """The keys of one of this account's queues."""
         return _queue_keys(self.account, operation)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.scripts import Argument, Script, load
 from tuma_producer.errors import IdempotencyConflict, UnknownAccount
-from tuma_producer.intents import Attempt, Intent, Receipt, Recipient, Send
+from tuma_producer.intents import Attempt, Intent, Look, Receipt, Recipient, Send
 from tuma_producer.text import segment
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ IDEMPOTENCY_MS = 30 * 86_400_000  # how long an idempotency key stands for its s
 EVENTS_KEPT = 1_000_000  # of an account's stream, about; consumers that fall further behind lose the oldest
 BODY_FIELDS = ("body", *(f"body{piece}" for piece in range(1, 16)))  # body.lua cuts the body into these
 PLANNED = "~"  # before a plan's name, where an intent's id will stand: no account's name begins with it
+LOOK = "look:"  # begins the names of an attempt's fields that tell what was looked for and found
 ENQUEUE = load("tuma_producer.contract", "enqueue")
 _JSON = json.JSONEncoder(
     ensure_ascii=False, separators=(",", ":"), sort_keys=True
@@ -214,7 +215,29 @@ def attempt(batch_id: str, record: Mapping[str, str]) -> Attempt | None:
         ended=instant(record.get("ended", "")),
         code=record.get("code") or None,
         provider_id=record.get("provider_id") or None,
+        awaited=instant(record.get("awaits", "")),
+        looks=_looks(record) if _unanswered(record) else (),
     )
+
+
+def look(at: int | str, found: str, decision: str, provider_id: str = "") -> str:
+    """A look as an attempt's record keeps it, in a field whose name begins with `LOOK`."""
+    return f"{at}|{found}|{decision}|{provider_id}"
+
+
+def _unanswered(record: Mapping[str, str]) -> bool:
+    """Whether no answer ever came: the call ended without one, or its worker did. A receipt may only have overtaken an answer."""
+    return "awaits" in record or "ended" not in record
+
+
+def _looks(record: Mapping[str, str]) -> tuple[Look, ...]:
+    # A look without a story was written by an older worker.
+    packed = sorted(value for name, value in record.items() if name.startswith(LOOK) and "|" in value)
+    return tuple(_look(*value.split("|", 3)) for value in packed)
+
+
+def _look(at: str, found: str, decision: str, provider_id: str) -> Look:
+    return Look(datetime.fromtimestamp(int(at) / 1000, UTC), found, decision, provider_id or None)
 
 
 __all__ = [

@@ -10,6 +10,7 @@ from tuma_worker import __version__
 from tuma_worker.cli import accounts, dead, look, output, queue, run, watch
 from tuma_worker.cli.demo import demo
 from tuma_worker.cli.send import send
+from tuma_worker.cli.sweep import sweep
 
 app = typer.Typer(
     cls=output.Commands,
@@ -46,6 +47,7 @@ for command in (demo, run.worker, run.gateway, run.sandbox, send, look.get, watc
 app.add_typer(queue.app, name="queue")
 app.add_typer(accounts.app, name="accounts")
 app.add_typer(dead.app, name="dead")
+app.command()(sweep)
 app.command()(look.config)
 
 

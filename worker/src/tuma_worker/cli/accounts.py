@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tuma_producer.errors import TumaError
+from tuma_producer.intents import normalise_number
 from tuma_worker.cli.output import Json, say, say_json, screen, table
 from tuma_worker.cli.queue import By, who
 from tuma_worker.cli.reach import Reach, reach
 from tuma_worker.core.limits import Limit
 from tuma_worker.store import accounts as store_accounts
+from tuma_worker.store import bad_numbers
 from tuma_worker.store.line import look
 from tuma_worker.store.steering import Steering
 
@@ -118,3 +120,28 @@ def resume(
         say_json({"account": name, "resumed": resumed})
     else:
         say(f"account {name} is resumed" if resumed else f"account {name} was not halted")
+
+
+@app.command("forget-bad")
+def forget_bad(
+    name: Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account's name.")],
+    number: Annotated[str | None, typer.Argument(help="Only this number; all of them where not given.", show_default=False)] = None,
+    *,
+    json: Json = False,
+) -> None:
+    """Let numbers be called again that the provider has blamed. Recipients that were refused for it meanwhile stay refused.
+
+    Example: tuma accounts forget-bad lisoloo-main +243990000001
+    """
+    try:
+        wanted = None if number is None else normalise_number(number)
+    except ValueError as error:
+        message = f"NUMBER: {error}"
+        raise TumaError(message) from None
+    with reach() as store:
+        store.expect([name])
+        forgotten = bad_numbers.forget(store.redis, name, wanted)
+    if json:
+        say_json({"account": name, "forgotten": forgotten})
+    else:
+        say(f"account {name}: {forgotten} bad numbers forgotten")

@@ -16,7 +16,7 @@ from tuma_worker.settings import load_settings, masked
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tuma_producer import Intent
+    from tuma_producer import Attempt, Intent
     from tuma_producer.outcomes import Event
 
 _SHOWN = 100  # recipients in a table for people
@@ -68,6 +68,37 @@ def _draw(intent: Intent, *, show_numbers: bool) -> None:
     if intent.attempts:
         attempts = [(one.id, one.phase, one.started, one.ended, one.code, one.provider_id) for one in intent.attempts]
         console.print(table(["attempt", "phase", "started (UTC)", "ended (UTC)", "code", "provider's id"], attempts))
+    for attempt in intent.attempts:
+        for told in _search(attempt):
+            say(told)
+
+
+_FOUND = {
+    "receipt": "a receipt came",
+    "one": "the provider's books have the call",
+    "nothing": "the provider's books do not have the call",
+    "several": "the provider's books have several calls that may be this one",
+    "incomplete": "the provider's books were not complete and did not show the call",
+    "unreadable": "the provider's books could not be read",
+    "no-books": "no receipt came, and the provider keeps no books",
+}
+_DECISION = {
+    "adopted": "so it was taken",
+    "absent": "twice, so it was never taken: sent again",
+    "look-again": "to be looked at again",
+    "unknown": "nobody knows: ended unknown",
+    "resent": "nobody knows: sent again, as the intent asks",
+}
+
+
+def _search(attempt: Attempt) -> Iterator[str]:
+    """What was looked for and found where the answer never came."""
+    if attempt.awaited:
+        yield f"{attempt.id}: no answer came; a receipt was awaited until {attempt.awaited:%H:%M:%S}"
+    for look in attempt.looks:
+        provider_id = f" ({look.provider_id})" if look.provider_id else ""
+        found, decision = _FOUND.get(look.found, look.found), _DECISION.get(look.decision, look.decision)
+        yield f"{attempt.id}: {look.at:%H:%M:%S} {found}{provider_id}; {decision}"
 
 
 def _facts(intent: Intent) -> Iterator[tuple[str, object]]:

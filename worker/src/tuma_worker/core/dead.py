@@ -20,6 +20,7 @@ class DeadClass(StrEnum):
     UNKNOWN = "unknown"  # it may have arrived; only a person can say whether a second copy is better than none
 
 
+_REFUSED_BY_US = {OVER_LIMIT: DeadClass.OVER_LIMIT}  # not a number that is known to be bad: there is nothing to put right
 _BEYOND = frozenset({Evidence.HANDSET, Evidence.OPERATOR})  # what they report went past the provider: no key of ours opens that
 
 
@@ -33,5 +34,5 @@ def dead_class(state: RecipientState, evidence: Evidence, reason: str) -> DeadCl
     if state is RecipientState.FAILED:
         return DeadClass.WORKER_DIED if ours and reason == WORKER_DIED else DeadClass.EXHAUSTED
     if state is RecipientState.REJECTED:
-        return DeadClass.OVER_LIMIT if ours and reason == OVER_LIMIT else DeadClass.REJECTED
+        return _REFUSED_BY_US.get(reason) if ours else DeadClass.REJECTED
     return None

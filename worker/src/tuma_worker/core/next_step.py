@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import assert_never
 
@@ -46,7 +46,8 @@ class Policy:
 
     `budget` counts calls that a recipient was in; refusals of the limiter cost nothing. Delays grow from `base` by powers of two
     up to `most` and are drawn between nothing and that. `blocked` is the pause after a refusal for too many calls that names no
-    time; `resolve_after` how long to wait for evidence about a call without an answer.
+    time; `resolve_after` how long to wait for evidence about a call without an answer; `bad_number_ttl` how long a number that the
+    provider blamed is left out of calls (0: not at all).
     """
 
     budget: int = 10
@@ -54,6 +55,7 @@ class Policy:
     most: float = 300.0
     blocked: float = 60.0
     resolve_after: float = 60.0
+    bad_number_ttl: float = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,8 @@ class NextStep:
 
     `verdicts` names recipients that fare otherwise than `rest`; with `rest` None the others stay as they are. `retry` is the delay
     for those that go back to the queue, `most` the largest batch they may join there (0: no such limit). `block` closes the queue
-    for a time, `halt` the account. `resolve` asks for evidence after a time. Times in seconds.
+    for a time, `halt` the account. `resolve` asks for evidence after a time. `bad` are numbers to be left out of the account's
+    calls for the time `bad_for`. Times in seconds.
     """
 
     phase: str
@@ -76,6 +79,8 @@ class NextStep:
     block: float | None = None
     halt: Halt | None = None
     resolve: float | None = None
+    bad: frozenset[str] = frozenset()
+    bad_for: float = 0.0
 
     def verdict(self, number: str) -> Verdict | None:
         """Where this recipient goes; None where it stays."""
@@ -91,7 +96,7 @@ def next_step(answer: Answer, numbers: Sequence[str], attempts: int, policy: Pol
         case Accepted():
             return _accepted(answer)
         case Rejected():
-            return _rejected(answer, numbers)
+            return _remembering(answer, numbers, policy, _rejected(answer, numbers))
         case TryLater():
             return _try_later(answer, attempts, policy, choose)
         case AccountFault(code=code, fault=fault, operator=operator):
@@ -126,6 +131,18 @@ def _rejected(answer: Rejected, numbers: Sequence[str]) -> NextStep:
         # One of them may be bad and nobody says which: halve until it stands alone. For one bad number in 1,000 that is 20 calls.
         return NextStep("rejected", answer.code, Permit.ENDED, _AGAIN, most=(len(numbers) + 1) // 2)
     return NextStep("rejected", answer.code, Permit.ENDED, refused)
+
+
+def _remembering(answer: Rejected, numbers: Sequence[str], policy: Policy, step: NextStep) -> NextStep:
+    """The step, with what is to be known of these numbers before the next call.
+
+    Only a number that the provider blamed counts, by name or because it stood alone when a number was said to be bad: a whole call
+    may be refused for its text, its size or its sender, and then the number is innocent.
+    """
+    blamed = answer.numbers.intersection(numbers)
+    if not blamed or not answer.lasting or policy.bad_number_ttl <= 0:
+        return step
+    return replace(step, bad=blamed, bad_for=policy.bad_number_ttl)
 
 
 def _try_later(answer: TryLater, attempts: int, policy: Policy, choose: Chooser) -> NextStep:

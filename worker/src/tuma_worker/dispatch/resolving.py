@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from tuma_worker.core.answers import Accepted, Untold
+from tuma_worker.core.evidence import Decision, Finding, Found, judge, without_evidence
 from tuma_worker.core.states import Evidence, RecipientState
 from tuma_worker.logs import Event
 from tuma_worker.providers.base import Call
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from tuma_worker.store.attempts import Attempt
 
 _log = structlog.get_logger(__name__)
-
-LOOKS = 2  # that find nothing in complete books before a call counts as never accepted: a message may appear in them late
-TRIES = 5  # looks at books that tell nothing before the intent's own wish decides
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +42,16 @@ class Resolver:
         attempt = _unanswered(lane, held)
         if attempt is None:
             return
-        remaining = attempt.started / 1000 + lane.policy.resolve_after - lane.attempts.now()
+        until = attempt.started / 1000 + lane.policy.resolve_after
+        remaining = until - lane.attempts.now()
         if remaining > 0:
+            lane.attempts.awaits(attempt.batch_id, until)
             held.settled = release(self.redis, held.queue, held.claim.batch_id, Release.LATER, delay=remaining)
         elif lane.keeps_books:
             self._ask(held, attempt)
         else:
+            finding = Finding(Found.NO_BOOKS, without_evidence(attempt.on_unknown))
+            lane.attempts.looked(attempt.batch_id, Found.NO_BOOKS, finding)
             self._believe(lane, attempt)
 
     def trace(self, held: Held) -> None:
@@ -69,14 +71,16 @@ class Resolver:
 
     def _follow(self, held: Held, lane: Lane, attempt: Attempt, trace: Trace) -> None:
         """Adopt what is found. What two looks at complete books have not found was never accepted: it is sent again."""
-        looks = lane.attempts.looked(attempt.batch_id, held.claim.batch_id)
-        found = () if isinstance(trace, Untold) else _others(lane, trace.found)
-        if len(found) == 1:
-            self._adopt(lane, attempt, found[0])
-        elif not found and not isinstance(trace, Untold) and trace.complete and looks >= LOOKS:
+        look = held.claim.batch_id
+        strangers = () if isinstance(trace, Untold) else _others(lane, trace.found)
+        finding = judge(trace, strangers, len(attempt.looks | {look}), attempt.on_unknown)
+        lane.attempts.looked(attempt.batch_id, look, finding)  # before it is acted on: a worker that dies here has looked
+        if finding.call is not None:
+            self._adopt(lane, attempt, finding.call)
+        elif finding.decision is Decision.ABSENT:
             again = _resend(lane, attempt, Evidence.PROVIDER, "never-accepted")
             _say(lane, attempt.batch_id, f"{again} sent again: the provider has no such call")
-        elif looks < TRIES:
+        elif finding.decision is Decision.LOOK_AGAIN:
             self._ask(held, attempt, delay=lane.policy.resolve_after)
         else:
             self._believe(lane, attempt)

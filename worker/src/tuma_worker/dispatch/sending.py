@@ -61,7 +61,15 @@ class Sender:
         targets = [_target(job.subject) for job in claim.jobs]
         token, asked_at = self.secret(), held.clock()
         begun = self._insist(
-            lambda: lane.attempts.begin(claim.batch_id, token, targets, lane=claim.lane, source=claim.source, group=claim.group)
+            lambda: lane.attempts.begin(
+                claim.batch_id,
+                token,
+                targets,
+                lane=claim.lane,
+                source=claim.source,
+                group=claim.group,
+                heed_bad=lane.policy.bad_number_ttl > 0,
+            )
         )
         if begun is None:
             again = self._insist(lambda: lane.attempts.disown(claim.batch_id, token, targets))
@@ -75,7 +83,7 @@ class Sender:
             )
             return
         if not begun.targets:
-            return  # expired or withdrawn, every one: letting go of the batch gives the permit back
+            return  # expired, withdrawn or known to be bad, every one: letting go of the batch gives the permit back
         deadline = None if begun.left is None else asked_at + begun.left
         reply = self._call(held, lane, begun, token, deadline)
         self._settle(held, lane, begun, reply)

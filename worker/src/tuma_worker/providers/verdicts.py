@@ -40,7 +40,8 @@ class Rule:
     """One line of a table.
 
     `retryable` and `final` replace the verdict where the body's own `retryable` is true or false. `after` is the delay in seconds
-    where a "try later" comes without one. `alarm` marks what the provider's documents do not explain.
+    where a "try later" comes without one. `alarm` marks what the provider's documents do not explain, `sender` what is the sender's
+    fault even where a number is named.
     """
 
     verdict: Verdict
@@ -48,6 +49,7 @@ class Rule:
     final: Verdict | None = None
     after: float | None = None
     alarm: bool = False
+    sender: bool = False
 
     def judge(self, retryable: object) -> Verdict:
         """The verdict, given the body's `retryable` (anything but a bool says nothing)."""
@@ -128,7 +130,7 @@ def decide(rule: Rule, code: str, findings: Findings) -> Answer:
     """The answer that `rule` gives to a refusal with `code`."""
     verdict = rule.judge(findings.retryable)
     if verdict in _REFUSALS:
-        return _rejected(verdict, code, findings)
+        return _rejected(verdict, code, findings, lasting=not rule.sender)
     if verdict in _FAULTS:
         return AccountFault(code, _FAULTS[verdict], operator=verdict is Verdict.OPERATOR)
     if verdict is Verdict.UNKNOWN:
@@ -137,10 +139,15 @@ def decide(rule: Rule, code: str, findings: Findings) -> Answer:
     return TryLater(code, after, scope="account" if verdict is Verdict.LIMITED else "batch")
 
 
-def _rejected(verdict: Verdict, code: str, findings: Findings) -> Rejected:
+def _rejected(verdict: Verdict, code: str, findings: Findings, *, lasting: bool) -> Rejected:
     only_one = len(findings.numbers) == 1
     if verdict is Verdict.NUMBER and only_one:
-        return Rejected(code, frozenset(findings.numbers))
+        return Rejected(code, frozenset(findings.numbers), lasting=lasting)
     cleared = verdict is Verdict.REJECTED or (verdict is Verdict.UNCLEAR and findings.about_others)
     suspect = findings.about_numbers or not cleared
-    return Rejected(code, findings.blamed, suspect_numbers=suspect and not findings.blamed and not only_one)
+    return Rejected(
+        code,
+        findings.blamed,
+        suspect_numbers=suspect and not findings.blamed and not only_one,
+        lasting=lasting or not findings.blamed,
+    )

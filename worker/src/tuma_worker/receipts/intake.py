@@ -127,7 +127,7 @@ class Intake:
         record = await cast("Any", self.redis.hgetall(attempt.keys.batch(attempt.batch_id)))
         targets = [Target(intent.decode(), name.decode()) for name, intent in record.items() if name.startswith(b"+")]
         request = apply_request(
-            attempt.keys, attempt.batch_id, targets, RecipientState.SUBMITTED, Evidence.PROVIDER, phase="accepted"
+            attempt.keys, attempt.batch_id, targets, RecipientState.SUBMITTED, Evidence.PROVIDER, phase="accepted", by_receipt=True
         )
         moved, _left = await APPLY.run_async(self.redis, request.keys, request.args)
         return int(moved)

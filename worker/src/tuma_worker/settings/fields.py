@@ -124,6 +124,7 @@ RedisAddress = Annotated[str, BeforeValidator(_secret_text), AfterValidator(_red
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Duration = Annotated[float, Field(ge=0, allow_inf_nan=False)]  # in seconds, none at all included
 Share = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Limits = Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(_distinct_limits)]

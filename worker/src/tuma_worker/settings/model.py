@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from tuma_worker.settings.fields import (
     AccountName,
+    Duration,
     Floors,
     Lane,
     Lanes,
@@ -47,7 +48,8 @@ class Account(BaseModel):
     What is None is the provider's own default. `floors` are shares of each window that lower lanes may not touch; `guard` is
     the share of claims that goes to the lowest waiting lane whatever waits above it; lanes in `paced`
     are spread over the window instead of bursting; `cold_start` says how the first window goes when the limiter's state is new.
-    Seconds: `timeout` of one call, `lease` of a job, `resolve_after` without answer or receipt before an attempt is looked into.
+    Seconds: `timeout` of one call, `lease` of a job, `resolve_after` without answer or receipt before an attempt is looked into,
+    `bad_number_ttl` for which a number that the provider blamed is left out of calls (0: never).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -67,6 +69,7 @@ class Account(BaseModel):
     timeout: Seconds = 30.0
     lease: Seconds = 15.0
     resolve_after: Seconds = 60.0
+    bad_number_ttl: Duration = 86_400.0
     webhook_username: Text | None = None
     webhook_password: Secret | None = None
     webhook_secret: Secret | None = None
@@ -99,6 +102,7 @@ class Settings(BaseSettings):
     public_url: WebAddress | None = None  # where providers reach the gateway from outside, for callbacks
     gateway_host: Text = "127.0.0.1"
     gateway_port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    sweep_every: Seconds = 120.0  # seconds between two looks for recipients that nobody owns
     log_format: Literal["auto", "json", "console"] = "auto"
     log_level: Level = "info"
 

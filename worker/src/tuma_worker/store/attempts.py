@@ -6,10 +6,12 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from tuma_producer.contract import wire
 from tuma_producer.contract.keys import AccountKeys
 from tuma_producer.contract.scripts import Argument, load
-from tuma_producer.contract.wire import BODY_FIELDS, EVENTS_KEPT, RETENTION_MS
+from tuma_producer.contract.wire import BODY_FIELDS, EVENTS_KEPT, LOOK, RETENTION_MS
 from tuma_worker.core.dead import dead_class
+from tuma_worker.core.evidence import Decision, Found
 from tuma_worker.core.states import ENDS, Evidence, RecipientState, origins
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
+    from tuma_worker.core.evidence import Finding
     from tuma_worker.core.next_step import NextStep, Verdict
     from tuma_worker.queue.config import QueueConfig
 
@@ -25,6 +28,7 @@ _SETTLE = load(__package__, "settle")
 _APPLY = load(__package__, "apply")
 _RESEND = load(__package__, "resend")
 _EXPIRE = load(__package__, "expire")
+_NOTE = load(__package__, "note")
 
 KEPT_MS = 4 * 86_400_000  # how long an attempt is remembered: receipts are waited for 72 hours
 
@@ -53,7 +57,10 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """An attempt as it was written down, with all recipients it was begun for and what was to be sent."""
+    """An attempt as it was written down, with all recipients it was begun for and what was to be sent.
+
+    `looks` names the searches for evidence so far.
+    """
 
     batch_id: str
     lane: int
@@ -65,6 +72,7 @@ class Attempt:
     message: str
     sender_id: str | None
     on_unknown: str
+    looks: frozenset[str]
 
     @property
     def unanswered(self) -> bool:
@@ -103,15 +111,21 @@ class Attempts:
     def _account(self) -> AccountKeys:
         return AccountKeys(self.queue.account)
 
-    def begin(self, batch_id: str, token: str, targets: Sequence[Target], *, lane: int, source: str, group: str) -> Begun | None:
-        """Write the attempt down and learn who is still to be sent to; None where the batch is no longer ours."""
+    def begin(
+        self, batch_id: str, token: str, targets: Sequence[Target], *, lane: int, source: str, group: str, heed_bad: bool = True
+    ) -> Begun | None:
+        """Write the attempt down and learn who is still to be sent to; None where the batch is no longer ours.
+
+        `heed_bad` ends recipients whose numbers the provider has blamed lately.
+        """
         targets = sorted(targets)
         account = self._account
-        keys = [self.queue.keys.inflight, account.batch(batch_id), account.events]
+        keys = [self.queue.keys.inflight, account.batch(batch_id), account.events, account.bad_numbers]
         intents = _Intents(account, targets, before=len(keys))
         header = {
             **_COMMON, "token": token, "lane": lane, "source": source, "group": group,
             "sending": _states(origins(RecipientState.SENDING)), "expired": _states({RecipientState.QUEUED}),
+            "rejected": _states({RecipientState.QUEUED}), "heed": heed_bad,
         }  # fmt: skip
         args: list[Argument] = [batch_id, json.dumps(header)]
         for target in targets:
@@ -160,7 +174,7 @@ class Attempts:
         keys, account = self.queue.keys, self._account
         return [
             *self.queue.line_keys, keys.inflight, keys.leases, keys.used, keys.state, keys.bell, account.batch(batch_id),
-            account.events, account.dead, *self.queue.window_keys, *map(account.provider_id, provider_ids),
+            account.events, account.dead, account.bad_numbers, *self.queue.window_keys, *map(account.provider_id, provider_ids),
         ]  # fmt: skip
 
     def _settle_header(self, step: NextStep, group: str) -> dict[str, Any]:
@@ -169,6 +183,8 @@ class Attempts:
             "resolve": _milliseconds(step.resolve),
             "block": _milliseconds(step.block),
             "halt": json.dumps(asdict(step.halt)) if step.halt else None,
+            "bad": sorted(step.bad) or None,
+            "bad_for": round(step.bad_for * 1000) or None,
         }
         return {name: value for name, value in optional.items() if value is not None} | {
             **_COMMON,
@@ -201,6 +217,7 @@ class Attempts:
             message=fields.get("message", ""),
             sender_id=fields.get("sender_id"),
             on_unknown=fields.get("on_unknown", "hold"),
+            looks=frozenset(name.removeprefix(LOOK) for name in record if name.startswith(LOOK)),
         )
 
     def _body(self, intent: str) -> dict[str, Any]:
@@ -213,11 +230,15 @@ class Attempts:
         """Whether an attempt of ours is known to be what the provider calls by this id."""
         return bool(self.redis.exists(self._account.provider_id(provider_id)))
 
-    def looked(self, batch_id: str, look: str) -> int:
-        """Note that the provider's books were searched for this attempt, by the search `look`. Returns how many have been."""
-        key = self._account.batch(batch_id)
-        self.redis.hset(key, f"look:{look}", 1)
-        return sum(name.startswith(b"look:") for name in cast("list[bytes]", self.redis.hkeys(key)))
+    def looked(self, batch_id: str, look: str, finding: Finding) -> None:
+        """Note what the search `look` found and what follows, for whoever asks what became of this attempt."""
+        provider_id = finding.call.provider_id if finding.call else ""
+        told = wire.look(round(self.now() * 1000), finding.found, finding.decision, provider_id)
+        _NOTE.run(self.redis, [self._account.batch(batch_id)], [LOOK + look, told])
+
+    def awaits(self, batch_id: str, until: float) -> None:
+        """Note until when (Unix seconds) a receipt is waited for; where the call itself ended without an answer, that is known."""
+        _NOTE.run(self.redis, [self._account.batch(batch_id)], ["awaits", round(until * 1000)])
 
     def apply(
         self,
@@ -302,8 +323,9 @@ def apply_request(
     provider_id: str = "",
     phase: str | None = None,
     unfenced: bool = False,
+    by_receipt: bool = False,
 ) -> ScriptCall:
-    """The call of the apply script that moves these recipients of this attempt."""
+    """The call of the apply script that moves these recipients of this attempt. `by_receipt` notes that one told of the call."""
     targets = sorted(targets)
     keys = [account.batch(batch_id), account.events, account.dead]
     intents = _Intents(account, targets, before=len(keys))
@@ -318,6 +340,8 @@ def apply_request(
     }
     if phase is not None:
         header["phase"] = phase
+    if by_receipt:
+        header["look"] = {"field": f"{LOOK}{Found.RECEIPT}", "rest": wire.look("", Found.RECEIPT, Decision.ADOPTED)}
     if unfenced:
         header["unfenced"] = True
     args: list[Argument] = [batch_id, json.dumps(header)]

@@ -24,7 +24,7 @@ V = Verdict
 CODES: Mapping[str, Rule] = {
     "invalid_phone_number": Rule(V.NUMBER),
     # Approval is per country, so that a few numbers of a call may be why.
-    "sender_id_not_approved": Rule(V.SPLIT),
+    "sender_id_not_approved": Rule(V.SPLIT, sender=True),
     "insufficient_balance": Rule(V.MONEY),
     "message_too_long": Rule(V.REJECTED),
     "rate_limit_exceeded": Rule(V.LIMITED, after=60),

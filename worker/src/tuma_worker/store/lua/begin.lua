@@ -1,11 +1,13 @@
 -- Write an attempt down before its call is made, and learn who is still to be sent to.
 --
--- KEYS  1 inflight  2 batch  3 events  4... intents
--- ARGV  1 batch id  2 JSON: {token, maxlen, ends, retention, keep, sending: allowed, expired: allowed, lane, source, group}
+-- KEYS  1 inflight  2 batch  3 events  4 bad numbers  5... intents
+-- ARGV  1 batch id  2 JSON: {token, maxlen, ends, retention, keep, sending: allowed, expired: allowed, rejected: allowed, lane, source,
+--         group, heed: whether bad numbers are left out}
 --       3... key index, short id, number for each job; jobs of one intent stand together
 -- Returns {'lost'} where the lease is gone · {'begun', body, tried, left, position...}: tried counts the calls that the most tried of
 --       them was in, this one included; left is the ms until the earliest deadline, -1 where there is none; the positions, from 1,
---       are of the jobs to be sent, none where nothing is left. Who is past the deadline ends `expired` here.
+--       are of the jobs to be sent, none where nothing is left. Who is past the deadline ends `expired` here, and who is
+--       known to be a bad number ends `rejected`: in the call it would spoil it for the others.
 --
 -- Atomic because a worker that dies after the call must leave behind who was called. Repeatable: a repeat finds the attempt.
 -- include: clock
@@ -43,15 +45,33 @@ elseif phase == 'ended' then
   return {'lost'}
 end
 
+local until_when = {}  -- of each job's number, false where nothing bad is known of it
+if header.heed then
+  local numbers = {}
+  for i = 5, #ARGV, 3 do
+    numbers[#numbers + 1] = ARGV[i]
+  end
+  for from = 1, #numbers, 1000 do
+    for _, score in ipairs(redis.call('ZMSCORE', KEYS[4], unpack(numbers, from, math.min(from + 999, #numbers)))) do
+      until_when[#until_when + 1] = score
+    end
+  end
+end
+
 local items = {}
 for i = 3, #ARGV, 3 do
   local key = KEYS[tonumber(ARGV[i])]
   local last = items[#items]
   local expires = last and last.key == key and last.expires or tonumber(redis.call('HGET', key, 'expires') or '')
   local late = expires and expires <= now
-  items[#items + 1] = {key = key, id = ARGV[i + 1], number = ARGV[i + 2], expires = expires,
-    target = late and 'expired' or 'sending', allowed = late and header.expired or header.sending, evidence = 'inferred',
-    reason = late and 'deadline' or '', batch = ARGV[1], provider_id = ''}
+  local item = {key = key, id = ARGV[i + 1], number = ARGV[i + 2], expires = expires, target = 'sending',
+    allowed = header.sending, evidence = 'inferred', reason = '', batch = ARGV[1], provider_id = ''}
+  if late then
+    item.target, item.allowed, item.reason = 'expired', header.expired, 'deadline'
+  elseif now < tonumber(until_when[#items + 1] or 0) then
+    item.target, item.allowed, item.reason = 'rejected', header.rejected, 'known-bad'
+  end
+  items[#items + 1] = item
 end
 
 local recipients, tried = {}, nil

@@ -1,11 +1,11 @@
 -- Write down what a call came to: states, events, permit and what follows, in one step.
 --
 -- KEYS  1 entries  2 groups  3-5 sources of each lane  6 due  7 spent  8 inflight  9 leases  10 used  11 state  12 bell  13 batch  14 events
---       15 dead, then one list per limit, then one key per provider id, then the intents
+--       15 dead  16 bad numbers, then one list per limit, then one key per provider id, then the intents
 -- ARGV  1 batch id  2 JSON: {limits, grace, permit: 'ended'|'void'|'grace', maxlen, ends, retention, keep, phase, code,
---         provider_id, verdicts: [{target, allowed, evidence, reason, dead}], retry: ms, group: for those that go back, or null, resolve: ms, block: ms,
---         halt: JSON or null, probe_ok,
---         left: {limit name: what the provider says is left of it}}
+--         provider_id, verdicts: [{target, allowed, evidence, reason, dead}], retry: ms, group: for those that go back, or null,
+--         resolve: ms, block: ms, halt: JSON or null, probe_ok,
+--         left: {limit name: what the provider says is left of it}, bad: numbers to be left out of calls, bad_for: ms}
 --       3... key index, short id, number, verdict index, provider id for each recipient; those of one intent stand together
 -- Returns 'settled', or 'lost' where the lease is gone: then nothing is changed and the answer must be offered as evidence.
 --
@@ -23,7 +23,7 @@ local k = {entries = KEYS[1], groups = KEYS[2], sources = {KEYS[3], KEYS[4], KEY
 local limits = header.limits
 permits_steer(limits, k.state)
 for i, limit in ipairs(limits) do
-  limit.key = KEYS[15 + i]
+  limit.key = KEYS[16 + i]
 end
 
 local held = held_get(k, batch)
@@ -65,11 +65,20 @@ end
 
 redis.call('HSET', KEYS[13], 'phase', header.phase, 'code', header.code, 'provider_id', header.provider_id, 'ended', now,
   'settled', 1)
-for i = 16 + #limits, 15 + #limits + header.provider_ids do
+for i = 17 + #limits, 16 + #limits + header.provider_ids do
   redis.call('SET', KEYS[i], batch, 'PX', header.keep)
 end
 
+if header.bad then
+  redis.call('ZREMRANGEBYSCORE', KEYS[16], '-inf', now)
+  for _, number in ipairs(header.bad) do
+    redis.call('ZADD', KEYS[16], now + header.bad_for, number)
+  end
+  redis.call('PEXPIRE', KEYS[16], header.bad_for)
+end
+
 if header.resolve then
+  redis.call('HSET', KEYS[13], 'awaits', now + header.resolve)
   redis.call('ZADD', k.due, now + header.resolve, table.concat({0, SYSTEM, 'resolve.0.1.' .. batch, batch}, '|'))
 end
 if put_off then

@@ -1,0 +1,177 @@
+"""What is really lost is found, said, and put back once; what is in anybody's hand is left alone."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.redis.driver import GIVEN_UP, Driver, number, numbers, queue_of, target_of
+
+from tuma_worker.core.answers import Rejected, TryLater
+from tuma_worker.core.states import Evidence
+from tuma_worker.dispatch.sweeping import Sweeper, Swept
+from tuma_worker.queue.scripts import Claim, Release, push
+from tuma_worker.store.unowned import Unowned
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+
+@pytest.fixture
+def driver(redis: Redis) -> Driver:
+    return Driver(redis, queue_of(batch_max=10, lease=0.2))
+
+
+@pytest.fixture
+def unowned(driver: Driver) -> Unowned:
+    return Unowned(driver.redis, driver.queue)
+
+
+@pytest.fixture
+def sweeper(unowned: Unowned) -> Sweeper:
+    return Sweeper([unowned], "w1", every=60)
+
+
+def lose_the_job(driver: Driver, subject: str) -> None:
+    """Delete a job from the line or from the due set, as nobody ever should."""
+    for key in (driver.queue.keys.entries, driver.queue.keys.due):
+        members: Any = driver.redis.zrange(key, 0, -1)
+        lost = [member for member in members if member.decode().rpartition("|")[2] == subject]
+        if lost:
+            driver.redis.zrem(key, *lost)
+            return
+    raise AssertionError(subject)
+
+
+def test_a_recipient_whose_job_was_lost_from_the_line_is_found_at_the_second_look_and_sent_once(
+    driver: Driver, sweeper: Sweeper
+) -> None:
+    intent = driver.enqueue(*numbers(3))
+    lose_the_job(driver, f"{intent}:{number(1)}")
+    assert sweeper.run_once() == [Swept(driver.queue.account, looked=True, suspected=1)]
+    assert sweeper.run_once() == [Swept(driver.queue.account, looked=True, restored=1, intents=(intent,))]
+    assert sweeper.run_once() == [Swept(driver.queue.account, looked=True)]
+    sent = []
+    while isinstance(batch := driver.claim(), Claim):
+        assert driver.begin(batch) is not None
+        sent += [target_of(job.subject).number for job in batch.jobs]
+        driver.settle(batch)
+    assert sorted(sent) == numbers(3)
+
+
+def test_an_unanswered_call_that_nobody_would_resolve_is_resolved_by_one_job_for_all_its_recipients(
+    driver: Driver, sweeper: Sweeper
+) -> None:
+    first, second = driver.enqueue(number(1), message="The same"), driver.enqueue(number(2), message="The same")
+    batch = driver.taken()
+    driver.begin(batch)
+    driver.settle(batch, GIVEN_UP)
+    lose_the_job(driver, batch.batch_id)
+    assert [one.suspected for one in sweeper.run_once()] == [2]
+    assert [one.restored for one in sweeper.run_once()] == [1]
+    assert sweeper.run_once() == [Swept(driver.queue.account, looked=True)]
+    resolve = driver.taken()
+    assert (resolve.actor, [job.subject for job in resolve.jobs]) == ("resolve", [batch.batch_id])
+    assert {driver.state_of(first, number(1)), driver.state_of(second, number(2))} == {"sending"}
+
+
+def test_what_is_in_anybodys_hand_is_not_missed(driver: Driver, unowned: Unowned) -> None:
+    def hands_are_empty() -> bool:
+        return unowned.look() == {}
+
+    driver.enqueue(*numbers(4))
+    assert hands_are_empty(), "in the line"
+    batch = driver.taken()
+    assert hands_are_empty(), "claimed"
+    driver.release(batch)
+    assert hands_are_empty(), "back in its place"
+    batch = driver.taken()
+    driver.release(batch, Release.LATER, delay=0.0)
+    assert hands_are_empty(), "put off"
+    batch = driver.taken()
+    begun = driver.begin(batch)
+    assert begun is not None
+    assert hands_are_empty(), "calling"
+    driver.settle(batch, TryLater("busy", after=0.0))
+    assert hands_are_empty(), "to be tried later"
+    driver.until(driver.server_ms() + 10)
+    halved = driver.taken()
+    driver.begin(halved)
+    driver.settle(halved, Rejected("bad", suspect_numbers=True))
+    assert hands_are_empty(), "in halves"
+    half = driver.taken()
+    assert hands_are_empty(), "one half claimed, the other in the line with a group of its own"
+    driver.begin(half)
+    driver.settle(half, GIVEN_UP)
+    assert hands_are_empty(), "to be resolved"
+    driver.attempts.resend(half.batch_id, [target_of(job.subject) for job in half.jobs], Evidence.ASSUMED, reason="test")
+    assert hands_are_empty(), "sent again"
+
+
+def test_a_call_that_is_looked_up_in_the_books_or_held_by_its_resolver_is_in_somebodys_hand(
+    driver: Driver, unowned: Unowned
+) -> None:
+    driver.enqueue()
+    batch = driver.taken()
+    driver.begin(batch)
+    driver.settle(batch, GIVEN_UP)
+    lose_the_job(driver, batch.batch_id)
+    push(driver.redis, driver.queue, f"trace.1.1.{batch.batch_id}", batch.batch_id, delay=60, lane=batch.lane, source=batch.source)
+    assert unowned.look() == {}
+    lose_the_job(driver, batch.batch_id)
+    push(driver.redis, driver.queue, f"trace.1.1.{batch.batch_id}", batch.batch_id, lane=batch.lane, source=batch.source)
+    assert unowned.look() == {}
+    assert driver.taken().actor == "trace"
+    assert unowned.look() == {}
+
+
+def test_what_is_found_in_somebodys_hand_after_all_is_left(driver: Driver, unowned: Unowned) -> None:
+    intent = driver.enqueue()
+    seen = {target_of(f"{intent}:{number(0)}"): "queued"}
+    assert unowned.restore(seen) == 0, "in the line"
+    driver.taken()
+    assert unowned.restore(seen) == 0, "claimed"
+    assert driver.waiting() == []
+
+
+def test_putting_back_repeated_changes_nothing(driver: Driver, unowned: Unowned) -> None:
+    intent = driver.enqueue()
+    lose_the_job(driver, f"{intent}:{number(0)}")
+    seen = unowned.look()
+    assert unowned.restore(seen) == 1
+    before = driver.snapshot()
+    assert unowned.restore(seen) == 0
+    assert driver.snapshot() == before
+
+
+def test_one_worker_looks_after_an_account_until_it_is_gone(driver: Driver, unowned: Unowned) -> None:
+    first, second = (Sweeper([unowned], name, every=0.05) for name in ("w1", "w2"))
+    assert [one.looked for one in first.run_once()] == [True]
+    assert [one.looked for one in second.run_once()] == [False]
+    assert [one.looked for one in first.run_once()] == [True]
+    driver.until(driver.server_ms() + 200)
+    assert [one.looked for one in second.run_once()] == [True]
+
+
+def test_during_a_busy_run_nothing_is_suspected_twice_and_nothing_put_back(driver: Driver, sweeper: Sweeper) -> None:
+    looks: list[Swept] = []
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.is_set():
+            looks.extend(sweeper.run_once())
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    for round_ in range(30):
+        driver.enqueue(*numbers(40, first=40 * round_))
+        for answer in (None, TryLater("busy", after=0.0), Rejected("bad", suspect_numbers=True), GIVEN_UP, None):
+            batch = driver.claim()
+            if isinstance(batch, Claim) and batch.actor == "send":
+                driver.begin(batch)
+                driver.settle(batch, answer)
+    over.set()
+    looking.join()
+    assert looks
+    assert sum(one.restored for one in looks) == 0

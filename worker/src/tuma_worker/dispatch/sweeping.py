@@ -1,0 +1,85 @@
+"""Look after what nobody owns: a net under the ordinary road, which should never have anything in it.
+
+Every step of the road hands a recipient on together with the job for it, in one script. Should a job be lost all the same (a fault
+of ours, a member that somebody deleted, a replica that became master without the last moments), its recipient would wait for ever.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import structlog
+
+from tuma_producer.contract.connection import FAILURES
+from tuma_worker.logs import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from threading import Event as Signal
+
+    from tuma_worker.store.unowned import Seen, Unowned
+
+_log = structlog.get_logger(__name__)
+
+_SHOWN = 5  # ids: enough to find it by
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What one look at an account came to.
+
+    `suspected` recipients were seen without an owner for the first time; `restored` were so at the look before as well, and have a
+    job again; `intents` names a few of theirs. `looked` is false where another process looks after the account.
+    """
+
+    account: str
+    looked: bool
+    suspected: int = 0
+    restored: int = 0
+    intents: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Sweeper:
+    """Looks after some accounts in the name of `worker`, every `every` seconds.
+
+    Of all workers one looks after an account, for as long as it goes on doing so; without a name it looks whoever else does, which
+    costs reading twice and changes nothing else. A recipient gets a job again only if two looks of
+    the same process saw it without an owner and unchanged.
+    """
+
+    accounts: Sequence[Unowned]
+    worker: str | None
+    every: float
+    _suspects: dict[str, Seen] = field(default_factory=dict)
+
+    def keep_sweeping(self, stop: Signal) -> None:
+        """Look again and again until told to stop, and say what was put back."""
+        while not stop.wait(self.every):
+            try:
+                swept = self.run_once()
+            except FAILURES as error:
+                _log.warning(Event.SWEEP_FAILED, error=type(error).__name__)
+                continue
+            for one in swept:
+                if one.restored:
+                    _log.error(Event.DELIVERY_STRANDED, account=one.account, recipients=one.restored, intents=list(one.intents))
+
+    def run_once(self) -> list[Swept]:
+        """Look at each account once."""
+        return [self._sweep(unowned) for unowned in self.accounts]
+
+    def _sweep(self, unowned: Unowned) -> Swept:
+        account = unowned.queue.account
+        # The lead outlasts a look that takes its time; a leader that has died is followed after so long.
+        if self.worker is not None and not unowned.lead(self.worker, self.every * 3):
+            self._suspects.pop(account, None)
+            return Swept(account, looked=False)
+        seen = unowned.look()
+        before = self._suspects.get(account, {})
+        lost = {target: packed for target, packed in seen.items() if before.get(target) == packed}
+        restored = unowned.restore(lost)
+        self._suspects[account] = {target: packed for target, packed in seen.items() if target not in lost}
+        intents = sorted({target.intent for target in lost})[:_SHOWN] if restored else ()
+        return Swept(account, looked=True, suspected=len(self._suspects[account]), restored=restored, intents=tuple(intents))

@@ -1,0 +1,43 @@
+-- Whether somebody has a recipient in hand who has not ended: a job that waits for it, or a call. Needs ready.lua.
+--
+-- k: {entries, due, inflight}; record: {lane, source, group, at} of its intent
+-- Sure where it says true. Where it says false, a job may still be there that this cannot name: one that a worker holds, and one that
+-- has come due again, whose time nobody keeps.
+
+local function owned_waits(k, lane, source, group, subject)
+  local prefix = table.concat({lane, source, group}, '|') .. '|'
+  return redis.call('ZRANGE', k.entries, '[' .. prefix, '[' .. prefix .. '\255', 'BYLEX', 'LIMIT', 0, 1)[1] ~= nil
+    or redis.call('ZSCORE', k.due, prefix .. subject) ~= false
+end
+
+-- Nobody knows yet whether its call was taken: the call is under way, or a job will look for evidence.
+local function owned_call(k, record, batch)
+  local held = redis.call('HGET', k.inflight, batch)
+  return held and string.sub(held, 1, 8) == 'calling '
+    or owned_waits(k, 0, SYSTEM, 'resolve.0.1.' .. batch, batch)
+    or owned_waits(k, record.lane, record.source, 'trace.1.1.' .. batch, batch)
+end
+
+-- It waits for its turn. A job that was enqueued or put back at a known time has a name that can be composed.
+local function owned_turn(k, record, since, subject)
+  local prefix = table.concat({record.lane, record.source, record.group}, '|') .. '|'
+  return redis.call('ZSCORE', k.entries, prefix .. ready_time(since) .. '|' .. subject) ~= false
+    or redis.call('ZSCORE', k.due, prefix .. subject) ~= false
+end
+
+-- packed: the recipient's field. Returns whether it is owned, since when it has stood so, and the batch where it is `sending`.
+local function owned_by_somebody(k, record, packed, subject)
+  local state, since, batch = string.match(packed, '^(%a+)|?([^|]*)|?[^|]*|?[^|]*|?([^|]*)')
+  if state == 'queued' then
+    since = tonumber(since) or record.at
+    return owned_turn(k, record, since, subject), since
+  elseif state == 'sending' then
+    return owned_call(k, record, batch), tonumber(since), batch
+  end
+  return true
+end
+
+local function owned_record(key)
+  local found = redis.call('HMGET', key, 'lane', 'source', 'group', 'at')
+  return {lane = found[1], source = found[2], group = found[3], at = tonumber(found[4] or '')}
+end
