@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import resources
 from typing import TYPE_CHECKING
 
+from tuma_worker.core.answers import Fault
+from tuma_worker.core.next_step import Halt
 from tuma_worker.core.states import Evidence, RecipientState
 from tuma_worker.queue.scripts import push, renew
 from tuma_worker.store.steering import Scope, Steering
@@ -71,6 +73,14 @@ def _steer(driver: Driver) -> None:
     assert steering.resume(Scope(lane="bulk"))
 
 
+def _half_open(driver: Driver) -> None:
+    steering = Steering(driver.redis, driver.queue.account, driver.queue.operation, "test")
+    assert not steering.half_open()
+    steering.halt(Halt(Fault.MONEY, "1202", operator=False, after=1.0))
+    assert steering.half_open()
+    assert steering.lift_halt()
+
+
 def _push(driver: Driver) -> None:
     push(driver.redis, driver.queue, "dramatiq.0.1.one", "one", delay=0.0, message=b"{}")
     assert driver.taken().jobs[0].subject == "one"
@@ -78,5 +88,5 @@ def _push(driver: Driver) -> None:
 
 ACTS: dict[str, Callable[[Driver], None]] = {
     "enqueue": _send, "claim": _send, "begin": _send, "settle": _send, "apply": _apply, "resend": _resend, "release": _release,
-    "renew": _renew, "push": _push, "expire": _expire, "steer": _steer,
+    "renew": _renew, "push": _push, "expire": _expire, "steer": _steer, "half_open": _half_open,
 }  # fmt: skip

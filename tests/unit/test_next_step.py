@@ -126,7 +126,7 @@ def test_with_the_budget_spent_everyone_fails_with_the_reason() -> None:
 @pytest.mark.parametrize("fault", list(Fault))
 def test_a_fault_halts_the_account_and_not_the_messages(fault: Fault) -> None:
     found = step(AccountFault("1302", fault, operator=True), attempts=POLICY.budget * 100)
-    assert found.halt == Halt(fault, "1302", operator=True)
+    assert found.halt == Halt(fault, "1302", operator=True, after=POLICY.suspension)
     assert targets(found) == [R.QUEUED] * 3
 
 
