@@ -84,3 +84,12 @@ def test_lisoloo_has_money_when_it_pays_for_one_segment(
 ) -> None:
     sandbox.config(lisoloo={"balance": balance, "unit_price": 0.02})
     assert client_of("lisoloo").probe(Fault.MONEY).works is works
+
+
+def test_lisoloos_suspension_for_suspicious_activity_is_not_asked_about_again(
+    sandbox: Sandbox, client_of: Callable[..., Client]
+) -> None:
+    sandbox.config(lisoloo={"suspicious_after": 1, "limits": {"send": [{"count": 1, "seconds": 60}]}})
+    for _ in range(2):
+        sandbox.lisoloo("POST", "/send", {"to": ["+243990000001"], "message": "hello", "sender_id": "KITOKO"})
+    assert client_of("lisoloo").probe(Fault.SUSPENDED) == Health(works=False, code="1302", operator=True)

@@ -192,3 +192,20 @@ def test_the_longest_delay_grows_with_the_attempts_until_the_most(attempts: int)
 def test_a_delay_that_the_provider_asked_for_is_never_cut_short(asked: float, attempts: int, share: float) -> None:
     delay = back_off(asked, attempts, POLICY, lambda most: most * share)
     assert asked <= delay <= asked + POLICY.base
+
+
+# --------------------------------------------------------------------------------------------------------- how a halt ends
+
+
+@pytest.mark.parametrize(
+    ("policy", "after", "permit"),
+    [
+        (Policy(asks=frozenset({Fault.MONEY}), probe_every=30.0), 30.0, False),
+        (Policy(asks=frozenset({Fault.MONEY}), probe_every=30.0, asking_counts=True), 30.0, True),
+        (Policy(asks=frozenset({Fault.KEY}), cool_down=600.0, asking_counts=True), 600.0, False),
+    ],
+    ids=["asked beside the limits", "asked within the limits", "a send tries after the cool-down"],
+)
+def test_a_halt_knows_when_and_how_it_is_probed(policy: Policy, after: float, *, permit: bool) -> None:
+    found = next_step(AccountFault("1202", Fault.MONEY), (A,), 1, policy, the_most)
+    assert found.halt == Halt(Fault.MONEY, "1202", operator=False, after=after, permit=permit)

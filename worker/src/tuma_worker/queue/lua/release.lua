@@ -29,10 +29,10 @@ elseif ARGV[2] == 'later' or ARGV[2] == 'again' then
   for i = 2, #held.items, 2 do
     redis.call('ZADD', k.due, now + tonumber(ARGV[3]), table.concat({held.lane, held.source, held.group, held.items[i]}, '|'))
   end
+  held_wake(k)  -- it may be the next one due
 end
 if ARGV[2] == 'called' or ARGV[2] == 'again' then
   held_end(k, limits, held, now)
-  held_wake(k)
 else
   held_void(k, limits, held)
 end
