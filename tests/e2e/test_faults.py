@@ -17,6 +17,7 @@ OPEN = 0.3  # seconds
 ACCOUNTS: dict[str, Settings] = {
     "asked": {"provider": "lisoloo", "probe_every": 0.2},
     "mute": {"provider": "lineserve", "cool_down": 0.3, "environment": "production"},  # test mode costs nothing
+    "barred": {"provider": "lineserve", "probe_every": 0.2},
     "failing": {"provider": "lisoloo", "breaker_open": OPEN, "resolve_after": 0.2},
 }
 
@@ -54,6 +55,20 @@ def test_an_account_without_money_waits_and_goes_on_by_itself_when_there_is_some
     assert house.halts(account) == 1
     assert all(house.producer.get(intent).counts == {"delivered": 1} for intent in intents)
     assert list(house.copies(account).values()) == [1] * len(intents)
+
+
+def test_a_suspended_account_goes_on_by_itself_when_a_probe_within_the_limits_finds_it_active(house: House) -> None:
+    def become(state: str) -> None:
+        house.sandbox.configure(lineserve={"keys": {key_of("barred"): {"label": "barred", "state": state}}})
+
+    become("suspended")
+    intents = [house.send("barred", f"+24399002{index:04}") for index in range(3)]
+    house.until_halted("barred")
+    house.sandbox.until(lambda books: "GET /sms/messages" in books["requests"]["lineserve"])
+    become("active")
+    house.all_done(intents)
+    assert events_of(house, "barred", "resumed") == ["halted", "resumed"]
+    assert list(house.copies("barred").values()) == [1] * len(intents)
 
 
 def test_a_provider_that_fails_is_left_alone_but_for_one_call_at_a_time_until_it_recovers(house: House) -> None:
