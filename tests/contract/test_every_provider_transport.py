@@ -78,13 +78,13 @@ def test_a_refused_connection_never_left(provider: str, http: httpx.Client) -> N
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         reply = send(provider, f"http://127.0.0.1:{unused.getsockname()[1]}", http)
-    assert reply.answer == TryLater("connect-error", left=False)
+    assert reply.answer == TryLater("connect-error", left=False, unreachable=True)
 
 
 def test_a_name_that_does_not_resolve_never_left(provider: str, http: httpx.Client) -> None:
     assert send(provider, "https://provider.invalid", http).answer in (
-        TryLater("connect-error", left=False),
-        TryLater("connect-timeout", left=False),
+        TryLater("connect-error", left=False, unreachable=True),
+        TryLater("connect-timeout", left=False, unreachable=True),
     )
 
 
@@ -107,7 +107,7 @@ def test_a_connection_that_is_never_taken_never_left(provider: str, http: httpx.
             waiting.settimeout(0)
             waiting.connect_ex(listener.getsockname())
         reply = send(provider, f"http://127.0.0.1:{listener.getsockname()[1]}", http)
-    assert reply.answer == TryLater("connect-timeout", left=False)
+    assert reply.answer == TryLater("connect-timeout", left=False, unreachable=True)
 
 
 def test_a_call_that_got_no_connection_from_the_pool_never_left(provider: str, server: CannedServer) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from tuma_producer.contract.keys import AccountKeys
 from tuma_worker import __version__
+from tuma_worker.store import accounts
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -85,16 +86,19 @@ def test_outcomes_end_at_once_where_no_account_is_known(tuma: Tuma, redis: Redis
 def test_accounts_show_what_waits_and_what_is_halted_and_resume_lifts_the_halt(tuma: Tuma, redis: Redis) -> None:
     tuma.send("--account", "lisoloo-main")
     halt(redis, "lisoloo-main")
+    redis.zadd(AccountKeys("lisoloo-main").queue("send").due, {accounts.probe_job(permit=False): 1795356713594})
     expected = {
-        "account": "lisoloo-main", "provider": "lisoloo", "waiting": 1, "due_later": 0, "in_flight": 0, "holders": [],
-        "halted": "key (1301)", "halted_at": "2026-11-22T14:10:53.594+00:00",
+        "account": "lisoloo-main", "provider": "lisoloo", "waiting": 1, "due_later": 1, "in_flight": 0, "holders": [],
+        "halted": "key (1301)", "halted_at": "2026-11-22T14:10:53.594+00:00", "operator": False,
+        "probe_at": "2026-11-22T14:11:53.594+00:00", "breaker": None,
     }  # fmt: skip
     assert tuma("accounts", "--json").json == [expected]
     header, row = tuma("accounts").out.splitlines()
     assert header.split()[:2] == ["account", "provider"]
-    assert row.split() == ["lisoloo-main", "lisoloo", "1", "0", "0", "key", "(1301)", "2026-11-22", "14:10:53"]
+    assert row.split()[:9] == ["lisoloo-main", "lisoloo", "1", "1", "0", "key", "(1301)", "2026-11-22", "14:10:53"]
+    assert row.endswith("when a probe succeeds, the next at 14:11:53")
     assert tuma("accounts", "resume", "lisoloo-main").out == "account lisoloo-main is resumed\n"
-    assert tuma("accounts", "--json").json == [expected | {"halted": None, "halted_at": None}]
+    assert tuma("accounts", "--json").json == [expected | {"halted": None, "halted_at": None, "probe_at": None}]
     assert tuma("accounts", "resume", "lisoloo-main").out == "account lisoloo-main was not halted\n"
     assert tuma("accounts", "resume", "lisoloo-main", "--json").json == {"account": "lisoloo-main", "resumed": False}
 
@@ -112,8 +116,8 @@ def test_watching_all_accounts_writes_a_line_for_each_change_until_ctrl_c(tuma: 
 
 
 def test_config_is_sorted_and_shows_no_secret(tuma: Tuma) -> None:
-    accounts = {"lisoloo-main": {"provider": "lisoloo", "api_key": "sk_test_hidden", "webhook_secret": "also-hidden"}}
-    given = {"TUMA_ACCOUNTS": json.dumps(accounts), "TUMA_REDIS_URL": "redis://me:hidden@127.0.0.1:6379/0"}
+    configured = {"lisoloo-main": {"provider": "lisoloo", "api_key": "sk_test_hidden", "webhook_secret": "also-hidden"}}
+    given = {"TUMA_ACCOUNTS": json.dumps(configured), "TUMA_REDIS_URL": "redis://me:hidden@127.0.0.1:6379/0"}
     ran = tuma("config", **given)
     assert ran.status == 0
     names = [line.split(" = ")[0] for line in ran.out.splitlines()]

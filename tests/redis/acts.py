@@ -7,7 +7,8 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from tuma_producer import Producer
-from tuma_worker.core.answers import Rejected
+from tuma_worker.core.answers import Fault, Rejected
+from tuma_worker.core.next_step import Halt
 from tuma_worker.core.states import Evidence, RecipientState
 from tuma_worker.dispatch.redriving import Redriven, Redriver
 from tuma_worker.queue.scripts import push, renew
@@ -100,6 +101,14 @@ def _redrive(driver: Driver) -> None:
     assert done.recipients == 1
 
 
+def _half_open(driver: Driver) -> None:
+    steering = Steering(driver.redis, driver.queue.account, driver.queue.operation, "test")
+    assert not steering.half_open()
+    steering.halt(Halt(Fault.MONEY, "1202", operator=False, after=1.0))
+    assert steering.half_open()
+    assert steering.lift_halt()
+
+
 def _push(driver: Driver) -> None:
     push(driver.redis, driver.queue, "dramatiq.0.1.one", "one", delay=0.0, message=b"{}")
     assert driver.taken().jobs[0].subject == "one"
@@ -118,4 +127,5 @@ ACTS: dict[str, Callable[[Driver], None]] = {
     "release": _release,
     "renew": _renew, "push": _push, "expire": _expire, "steer": _steer, "unowned": _restore, "restore": _restore,
     "plan": _redrive, "leave": _redrive,
+    "half_open": _half_open,
 }  # fmt: skip

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from tuma_worker.core.answers import Answer
+    from tuma_worker.core.breaker import Breaker, Pulse
 
 ACCOUNT = "lisoloo-main"
 CLOCK = "tuma:test:clock"
@@ -132,13 +133,21 @@ class Driver:
         targets = [target_of(job.subject) for job in batch.jobs]
         return self.attempts.begin(batch.batch_id, token, targets, lane=batch.lane, source=batch.source, group=batch.group)
 
-    def settle(self, batch: Claim, answer: Answer | NextStep | None = None, left: Mapping[str, int] | None = None) -> bool:
+    def settle(
+        self,
+        batch: Claim,
+        answer: Answer | NextStep | None = None,
+        left: Mapping[str, int] | None = None,
+        *,
+        policy: Policy | None = None,
+        pulse: tuple[Pulse, Breaker] | None = None,
+    ) -> bool:
         """Settle with what follows from an answer (accepted where none is given); delays are the longest possible."""
         targets = [target_of(job.subject) for job in batch.jobs]
         if not isinstance(answer, NextStep):
             to = [target.number for target in targets]
-            answer = next_step(answer or Accepted("provider-1"), to, 1, Policy(), lambda most: most)
-        return self.attempts.settle(batch.batch_id, targets, answer, group=batch.group, left=left)
+            answer = next_step(answer or Accepted("provider-1"), to, 1, policy or Policy(), lambda most: most)
+        return self.attempts.settle(batch.batch_id, targets, answer, group=batch.group, left=left, pulse=pulse)
 
     def release(self, batch: Claim, how: Release = Release.BACK, delay: float = 0.0) -> bool:
         return release(self.redis, self.queue, batch.batch_id, how, delay=delay)

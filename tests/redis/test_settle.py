@@ -370,7 +370,7 @@ def test_an_account_fault_stops_the_account_and_not_the_messages(driver: Driver)
     assert driver.state_of(intent, number(1)) == "queued"
     assert happened(driver)[-1] == "halted"
     halt = driver.redis.hget(driver.queue.keys.state, "halt")
-    assert json.loads(halt or b"") == {"fault": "money", "code": "1201", "operator": False}
+    assert json.loads(halt or b"") == {"fault": "money", "code": "1201", "operator": False, "after": 900.0}
     assert Steering(driver.redis, driver.queue.account, "send", "test").lift_halt()
     assert not Steering(driver.redis, driver.queue.account, "send", "test").lift_halt()
     driver.taken()

@@ -126,7 +126,7 @@ def test_with_the_budget_spent_everyone_fails_with_the_reason() -> None:
 @pytest.mark.parametrize("fault", list(Fault))
 def test_a_fault_halts_the_account_and_not_the_messages(fault: Fault) -> None:
     found = step(AccountFault("1302", fault, operator=True), attempts=POLICY.budget * 100)
-    assert found.halt == Halt(fault, "1302", operator=True)
+    assert found.halt == Halt(fault, "1302", operator=True, after=POLICY.suspension)
     assert targets(found) == [R.QUEUED] * 3
 
 
@@ -213,3 +213,20 @@ def test_without_blame_for_the_number_itself_nothing_is_remembered(answer: Answe
 def test_a_policy_of_no_time_remembers_nothing() -> None:
     policy = Policy(bad_number_ttl=0)
     assert next_step(Rejected("1104", frozenset({B})), (A, B), 1, policy, the_most).bad == frozenset()
+
+
+# --------------------------------------------------------------------------------------------------------- how a halt ends
+
+
+@pytest.mark.parametrize(
+    ("policy", "after", "permit"),
+    [
+        (Policy(asks=frozenset({Fault.MONEY}), probe_every=30.0), 30.0, False),
+        (Policy(asks=frozenset({Fault.MONEY}), probe_every=30.0, asking_counts=True), 30.0, True),
+        (Policy(asks=frozenset({Fault.KEY}), cool_down=600.0, asking_counts=True), 600.0, False),
+    ],
+    ids=["asked beside the limits", "asked within the limits", "a send tries after the cool-down"],
+)
+def test_a_halt_knows_when_and_how_it_is_probed(policy: Policy, after: float, *, permit: bool) -> None:
+    found = next_step(AccountFault("1202", Fault.MONEY), (A,), 1, policy, the_most)
+    assert found.halt == Halt(Fault.MONEY, "1202", operator=False, after=after, permit=permit)

@@ -37,6 +37,9 @@ def declare(service: bootstrap.Service) -> None:
     def trace(batch_id: str) -> None:
         service.resolver.trace(broker.held(batch_id))
 
+    def probe(batch_id: str) -> None:
+        service.prober.probe(broker.held(batch_id))
+
     def expire(batch_id: str) -> None:
         service.sender.expire(broker.held(batch_id))
 
@@ -46,7 +49,7 @@ def declare(service: bootstrap.Service) -> None:
     def overweight(batch_id: str) -> None:
         service.sender.refuse(broker.held(batch_id))
 
-    for work in (send, resolve, trace, expire, park, overweight):
+    for work in (send, resolve, trace, probe, expire, park, overweight):
         # No time limit: a call has its own, and an answer must outlast any outage of Redis until it is written down.
         dramatiq.actor(broker=broker, queue_name=home, max_retries=0, time_limit=float("inf"))(work)
 

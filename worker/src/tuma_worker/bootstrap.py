@@ -15,8 +15,10 @@ import structlog
 from tuma_producer.contract.connection import FAILURES, connect_for_threads, connect_to_wait
 from tuma_producer.errors import TumaError
 from tuma_worker import logs, providers
+from tuma_worker.core.breaker import Breaker
 from tuma_worker.core.limits import Limit
 from tuma_worker.core.next_step import Policy
+from tuma_worker.dispatch.probing import Prober
 from tuma_worker.dispatch.resolving import Resolver
 from tuma_worker.dispatch.sending import Lane, Sender
 from tuma_worker.dispatch.sweeping import Sweeper
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from redis import Redis
     from redis.asyncio import Redis as AsyncRedis
 
+    from tuma_worker.providers.base import Defaults
     from tuma_worker.settings import Account, Settings
 
 REGISTER_EVERY = 30.0  # seconds
@@ -99,6 +102,7 @@ class Service:
     broker: TumaBroker
     sender: Sender
     resolver: Resolver
+    prober: Prober
 
 
 def build_service(settings: Settings) -> Service:
@@ -121,6 +125,7 @@ def build_service(settings: Settings) -> Service:
         broker=broker,
         sender=Sender(lanes, choose=lambda most: dice.uniform(0, most), secret=lambda: secrets.token_urlsafe(18), pause=time.sleep),
         resolver=Resolver(redis, lanes),
+        prober=Prober(redis, lanes),
     )
 
 
@@ -164,9 +169,21 @@ def _lanes(redis: Redis, settings: Settings, queues: Iterable[QueueConfig]) -> d
         lanes[queue.account] = Lane(
             client=provider.client(account, http),
             attempts=Attempts(redis, queue),
-            policy=Policy(resolve_after=account.resolve_after, bad_number_ttl=account.bad_number_ttl),
+            policy=_policy(account, provider.defaults),
+            breaker=Breaker(account.breaker_after, account.slow_after, account.breaker_open),
             callbacks=f"{settings.public_url}/receipts/{queue.account}" if settings.public_url else None,
             sender_id=account.sender_id,
             keeps_books=provider.defaults.keeps_books,
         )
     return lanes
+
+
+def _policy(account: Account, defaults: Defaults) -> Policy:
+    return Policy(
+        resolve_after=account.resolve_after,
+        bad_number_ttl=account.bad_number_ttl,
+        asks=defaults.tells,
+        asking_counts=defaults.probe_counts,
+        probe_every=account.probe_every,
+        cool_down=account.cool_down,
+    )

@@ -17,11 +17,20 @@ def holds(state: Mapping[str, str], *, lane: int, source: str, now_ms: int) -> t
         "the queue is paused" if "paused" in state else None,
         "its priority is paused" if f"paused:lane:{lane}" in state else None,
         "its source is paused" if f"paused:source:{source}" in state else None,
-        _until(state, "blocked_until", now_ms, "the provider asked for no calls"),
+        breaker(state) or _until(state, "blocked_until", now_ms, "the provider asked for no calls"),
         "one probe call is on its way after a block" if state.get("probing", "next") != "next" else None,
         _limit(state, lane, now_ms),
     ]
     return tuple(hold for hold in found if hold is not None)
+
+
+def breaker(state: Mapping[str, str]) -> str | None:
+    """Since when and why the breaker is open, and when one call tries; None where it is closed."""
+    if "breaker" not in state:
+        return None
+    since, _opens, why = state["breaker"].split(" ", 2)
+    tries = f"at {_time(int(float(state['blocked_until'])))}" if "blocked_until" in state else "now"
+    return f"breaker: open since {_time(int(since))}, after {why}, one call tries {tries}"
 
 
 def _halt(state: Mapping[str, str]) -> str | None:
@@ -29,7 +38,8 @@ def _halt(state: Mapping[str, str]) -> str | None:
         return None
     halt = json.loads(state["halt"])
     since = _time(int(state["halted_at"])) if "halted_at" in state else "an unknown time"
-    return f"the account is halted: {halt['fault']} ({halt['code']}) since {since}"
+    goes_on = "; only an operator may resume it" if halt.get("operator") else "; one call tries" if "half_open" in state else ""
+    return f"the account is halted: {halt['fault']} ({halt['code']}) since {since}{goes_on}"
 
 
 def _until(state: Mapping[str, str], field: str, now_ms: int, why: str) -> str | None:

@@ -22,7 +22,7 @@ from tuma_worker.store.steering import Steering
 if TYPE_CHECKING:
     from tuma_worker.store.accounts import Standing
 
-COLUMNS = ("account", "provider", "waiting", "later", "in flight", "halted", "since (UTC)")
+COLUMNS = ("account", "provider", "waiting", "later", "in flight", "halted", "since (UTC)", "goes on")
 
 app = typer.Typer(invoke_without_command=True)
 
@@ -35,16 +35,27 @@ def standings(store: Reach) -> list[Standing]:
 def as_row(standing: Standing) -> tuple[object, ...]:
     """A standing as cells under `COLUMNS`."""
     counts = (standing.waiting, standing.due_later, standing.in_flight)
-    return (standing.account, standing.provider, *counts, standing.halted, _since(standing))
+    return (standing.account, standing.provider, *counts, standing.halted, _time(standing.halted_at), _goes_on(standing))
 
 
 def as_json(standing: Standing) -> dict[str, Any]:
     """A standing for programs."""
-    return asdict(standing) | {"in_flight": standing.in_flight, "halted_at": _since(standing)}
+    times = {"halted_at": _time(standing.halted_at), "probe_at": _time(standing.probe_at)}
+    return asdict(standing) | {"in_flight": standing.in_flight} | times
 
 
-def _since(standing: Standing) -> datetime | None:
-    return None if standing.halted_at is None else datetime.fromtimestamp(standing.halted_at / 1000, UTC)
+def _time(milliseconds: int | None) -> datetime | None:
+    return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def _goes_on(standing: Standing) -> str | None:
+    """What will put the account to work again."""
+    at = _time(standing.probe_at)
+    if standing.halted is None:
+        return standing.breaker
+    if standing.operator:
+        return "by an operator only" + (f", not before {at:%H:%M:%S}" if at else "")
+    return f"when a probe succeeds, the next at {at:%H:%M:%S}" if at else "when the call that tries now succeeds"
 
 
 @app.callback()

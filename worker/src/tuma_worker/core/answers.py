@@ -69,13 +69,15 @@ class TryLater:
     """Not now. `after` is the delay in seconds that the provider asked for, if it did.
 
     `scope` says who waits: `account` (a rate limit: every call with this key) or `batch` (only this call). `left` is false where no
-    byte of the body can have reached the provider, so that the permit may be given back.
+    byte of the body can have reached the provider, so that the permit may be given back; `unreachable` is true where that is
+    because no connection to it could be made.
     """
 
     code: str
     after: float | None = None
     scope: Literal["account", "batch"] = "batch"
     left: bool = True
+    unreachable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,18 @@ class Untold:
 
 
 Trace = Traced | Untold
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What a provider says when it is asked whether an account's fault is over.
+
+    `code` says why it is not. `operator` is true where it must not be asked again, because only a person may resume the account.
+    """
+
+    works: bool
+    code: str = ""
+    operator: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,11 +33,17 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Halt:
-    """Why the account stops."""
+    """Why the account stops.
+
+    `after` is how many seconds it stays so at the least: then a probe goes, or, with `operator`, a person may resume it. `permit`
+    is true where the probe is a call that counts against the queue's limits.
+    """
 
     fault: Fault
     code: str
     operator: bool
+    after: float
+    permit: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +54,10 @@ class Policy:
     up to `most` and are drawn between nothing and that. `blocked` is the pause after a refusal for too many calls that names no
     time; `resolve_after` how long to wait for evidence about a call without an answer; `bad_number_ttl` how long a number that the
     provider blamed is left out of calls (0: not at all).
+
+    `asks` are the faults whose end the provider can be asked about, every `probe_every`; with `asking_counts` that is a call within
+    the limits of the sends. Where it cannot be asked, one send tries after `cool_down`. `suspension` is how long an operator is
+    told to leave an account alone that only a person may resume.
     """
 
     budget: int = 10
@@ -56,6 +66,11 @@ class Policy:
     blocked: float = 60.0
     resolve_after: float = 60.0
     bad_number_ttl: float = 86_400.0
+    asks: frozenset[Fault] = frozenset()
+    asking_counts: bool = False
+    probe_every: float = 60.0
+    cool_down: float = 900.0
+    suspension: float = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +114,8 @@ def next_step(answer: Answer, numbers: Sequence[str], attempts: int, policy: Pol
             return _remembering(answer, numbers, policy, _rejected(answer, numbers))
         case TryLater():
             return _try_later(answer, attempts, policy, choose)
-        case AccountFault(code=code, fault=fault, operator=operator):
-            return NextStep("refused", code, Permit.ENDED, _AGAIN, halt=Halt(fault, code, operator))
+        case AccountFault(code=code):
+            return NextStep("refused", code, Permit.ENDED, _AGAIN, halt=halt(answer, policy))
         case Unknown(code=code):
             return NextStep("unknown", code, Permit.GRACE, None, resolve=policy.resolve_after)
         case _:
@@ -153,6 +168,15 @@ def _try_later(answer: TryLater, attempts: int, policy: Policy, choose: Chooser)
     if attempts >= policy.budget:
         return NextStep("refused", answer.code, permit, Verdict(RecipientState.FAILED, reason=answer.code))
     return NextStep("refused", answer.code, permit, _AGAIN, retry=back_off(answer.after, attempts, policy, choose))
+
+
+def halt(answer: AccountFault, policy: Policy) -> Halt:
+    """How an account stops, and what may end that."""
+    asks = answer.fault in policy.asks
+    if answer.operator:
+        return Halt(answer.fault, answer.code, operator=True, after=policy.suspension)
+    after = policy.probe_every if asks else policy.cool_down
+    return Halt(answer.fault, answer.code, operator=False, after=after, permit=asks and policy.asking_counts)
 
 
 def back_off(asked: float | None, attempts: int, policy: Policy, choose: Chooser) -> float:

@@ -10,6 +10,7 @@ import structlog
 
 from tuma_producer.contract.connection import FAILURES, unavailable
 from tuma_worker.core.answers import Reply, TryLater
+from tuma_worker.core.breaker import Breaker, pulse
 from tuma_worker.core.dead import OVER_LIMIT, WORKER_DIED
 from tuma_worker.core.next_step import Chooser, NextStep, Policy, next_step
 from tuma_worker.core.states import RecipientState
@@ -41,6 +42,7 @@ class Lane:
     client: Client
     attempts: Attempts
     policy: Policy
+    breaker: Breaker
     callbacks: str | None
     sender_id: str | None
     keeps_books: bool
@@ -85,8 +87,9 @@ class Sender:
         if not begun.targets:
             return  # expired, withdrawn or known to be bad, every one: letting go of the batch gives the permit back
         deadline = None if begun.left is None else asked_at + begun.left
+        called_at = held.clock()
         reply = self._call(held, lane, begun, token, deadline)
-        self._settle(held, lane, begun, reply)
+        self._settle(held, lane, begun, reply, took=held.clock() - called_at)
 
     def _call(self, held: Held, lane: Lane, begun: Begun, token: str, deadline: float | None) -> Reply:
         """Make the call, unless this process was held up for so long that the batch may be somebody else's, or is too late.
@@ -111,12 +114,16 @@ class Sender:
             ),
         )
 
-    def _settle(self, held: Held, lane: Lane, begun: Begun, reply: Reply) -> None:
+    def _settle(self, held: Held, lane: Lane, begun: Begun, reply: Reply, *, took: float) -> None:
         numbers = [target.number for target in begun.targets]
         step = next_step(reply.answer, numbers, begun.tried, lane.policy, self.choose)
         batch_id = held.claim.batch_id
         left = {quota.limit: quota.remaining for quota in reply.quotas}
-        settled = self._insist(lambda: lane.attempts.settle(batch_id, begun.targets, step, group=held.claim.group, left=left))
+        told = pulse(reply, took, lane.breaker)
+        health = None if told is None else (told, lane.breaker)
+        settled = self._insist(
+            lambda: lane.attempts.settle(batch_id, begun.targets, step, group=held.claim.group, left=left, pulse=health)
+        )
         if not settled:
             self._insist(lambda: self._offer(lane, batch_id, begun.targets, step))
         held.settled = True

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tuma_worker.core.answers import Reply, Trace
+    from tuma_worker.core.answers import Fault, Health, Reply, Trace
     from tuma_worker.core.limits import Limit
     from tuma_worker.core.receipts import Receipt
 
@@ -41,6 +41,10 @@ class Client(Protocol):
         """Look in the provider's books for a call begun at `since` (Unix seconds) whose answer was lost. One HTTP request."""
         ...
 
+    def probe(self, fault: Fault) -> Health:
+        """Ask whether the account may go on after `fault`, without sending anything. At most one HTTP request."""
+        ...
+
 
 class BadReceipt(ValueError):
     """A webhook body that is not what this provider sends. The message names the field, never its content."""
@@ -67,10 +71,13 @@ class Defaults:
     """What the provider documents about its limits, used where an account sets nothing else.
 
     `limits` are those of the send operation; `batch_max` the most recipients one call may carry; `count_segments` whether a
-    long text counts once per segment against a limit in messages; `keeps_books` whether a call can be traced afterwards.
+    long text counts once per segment against a limit in messages; `keeps_books` whether a call can be traced afterwards;
+    `tells` of which faults `Client.probe` sees the end, and `probe_counts` whether it counts against the limits.
     """
 
     limits: tuple[Limit, ...]
     batch_max: int
     count_segments: bool = False
     keeps_books: bool = False
+    tells: frozenset[Fault] = frozenset()
+    probe_counts: bool = False

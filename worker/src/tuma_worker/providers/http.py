@@ -37,10 +37,10 @@ MAX_BODY = 4 * 1024 * 1024
 
 FAILURES: Mapping[type[Exception], Answer] = {
     # No byte of the body has left.
-    httpx.ConnectError: TryLater("connect-error", left=False),
-    httpx.ConnectTimeout: TryLater("connect-timeout", left=False),
+    httpx.ConnectError: TryLater("connect-error", left=False, unreachable=True),
+    httpx.ConnectTimeout: TryLater("connect-timeout", left=False, unreachable=True),
     httpx.PoolTimeout: TryLater("pool-timeout", left=False),
-    httpx.ProxyError: TryLater("proxy-error", left=False),
+    httpx.ProxyError: TryLater("proxy-error", left=False, unreachable=True),
     httpx.UnsupportedProtocol: TryLater("unsupported-protocol", left=False),
     httpx.InvalidURL: AccountFault("invalid-url", Fault.CONFIGURATION),
     # Some of it, or all of it, may have been read.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from tuma_worker.core.answers import AccountFault, Fault, Rejected, TryLater, Unknown
+from tuma_worker.core.answers import Accepted, AccountFault, Fault, Health, Rejected, TryLater, Unknown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -137,6 +137,12 @@ def decide(rule: Rule, code: str, findings: Findings) -> Answer:
         return Unknown(code)
     after = findings.after if findings.after is not None else rule.after
     return TryLater(code, after, scope="account" if verdict is Verdict.LIMITED else "batch")
+
+
+def unwell(answer: Answer) -> Health:
+    """The health that an answer tells which is no success."""
+    code = "" if isinstance(answer, Accepted) else answer.code
+    return Health(works=False, code=code, operator=isinstance(answer, AccountFault) and answer.operator)
 
 
 def _rejected(verdict: Verdict, code: str, findings: Findings, *, lasting: bool) -> Rejected:

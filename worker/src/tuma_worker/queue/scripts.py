@@ -70,13 +70,15 @@ class Wait:
 class Release(StrEnum):
     """How a batch that was never begun is let go: `done`, `back` in its place, or `later`.
 
-    `called` is for a call that was no send and so needed no attempt: its permit counts on.
+    `called` is for a call that was no send and so needed no attempt: its permit counts on. `again` is for one that is
+    to be made again later.
     """
 
     DONE = "done"
     CALLED = "called"
     BACK = "back"
     LATER = "later"
+    AGAIN = "again"
 
 
 def claim(redis: Redis, queue: QueueConfig, batch_id: str, worker: str, *, last: bool) -> Claim | Wait:
@@ -111,7 +113,7 @@ def renew(redis: Redis, queue: QueueConfig, batch_ids: Sequence[str]) -> list[st
 
 
 def release(redis: Redis, queue: QueueConfig, batch_id: str, how: Release, *, delay: float = 0.0) -> bool:
-    """Let go of a batch for which no call was made; `delay` in seconds for `later`. False where the lease was lost before."""
+    """Let go of a batch without an attempt; `delay` in seconds for `later` and `again`. False where the lease was lost before."""
     keys = queue.keys
     reply = _RELEASE.run(
         redis,
@@ -122,6 +124,7 @@ def release(redis: Redis, queue: QueueConfig, batch_id: str, how: Release, *, de
 
 
 SYSTEM = "~"  # the source of jobs that need no permit, in lane 0; ready.lua says what that means
+PROBE = "~probe"  # the source of the call that asks whether a halted account may go on; claim.lua says what that means
 
 
 def push(

@@ -50,6 +50,10 @@ class Account(BaseModel):
     are spread over the window instead of bursting; `cold_start` says how the first window goes when the limiter's state is new.
     Seconds: `timeout` of one call, `lease` of a job, `resolve_after` without answer or receipt before an attempt is looked into,
     `bad_number_ttl` for which a number that the provider blamed is left out of calls (0: never).
+
+    While the account is halted the provider is asked every `probe_every` seconds whether it may go on; where it cannot be asked,
+    one send tries each `cool_down` seconds. `breaker_after` calls in a row that fail or take longer than `slow_after` seconds open
+    the breaker for `breaker_open` seconds, and for longer each time that the call which then tries fails too.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -70,6 +74,11 @@ class Account(BaseModel):
     lease: Seconds = 15.0
     resolve_after: Seconds = 60.0
     bad_number_ttl: Duration = 86_400.0
+    probe_every: Seconds = 60.0
+    cool_down: Seconds = 900.0
+    breaker_after: Annotated[int, Field(ge=1)] = 5
+    breaker_open: Seconds = 5.0
+    slow_after: Seconds = 10.0
     webhook_username: Text | None = None
     webhook_password: Secret | None = None
     webhook_secret: Secret | None = None

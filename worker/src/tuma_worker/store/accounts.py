@@ -4,14 +4,48 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from tuma_producer.contract.holds import breaker
 from tuma_producer.contract.keys import ACCOUNTS, AccountKeys
+from tuma_producer.contract.reading import texts
+from tuma_worker.core.answers import Fault
+from tuma_worker.queue.scripts import PROBE, SYSTEM
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from redis import Redis
+
+    from tuma_worker.core.next_step import Halt
+
+
+def packed(halt: Halt) -> str:
+    """A halt as the queue's state holds it."""
+    return json.dumps({"fault": halt.fault, "code": halt.code, "operator": halt.operator, "after": halt.after})
+
+
+def probe_job(*, permit: bool) -> str:
+    """The job that asks whether a halted account may go on, as the due set holds it; with `permit`, it waits for one."""
+    return f"0|{PROBE if permit else SYSTEM}|probe.{int(permit)}.1.-|account"
+
+
+@dataclass(frozen=True, slots=True)
+class Halted:
+    """A halt that stands."""
+
+    fault: Fault
+    code: str
+    operator: bool
+
+
+def halted(redis: Redis, account: str) -> Halted | None:
+    """The halt that stands in the way of an account's sends; None where there is none."""
+    raw = redis.hget(AccountKeys(account).queue("send").state, "halt")
+    if raw is None:
+        return None
+    halt = json.loads(raw)
+    return Halted(Fault(halt["fault"]), halt["code"], halt["operator"])
 
 
 def register(redis: Redis, account: str, *, provider: str, environment: str, queue: str) -> None:
@@ -29,7 +63,8 @@ class Standing:
     """An account's queue at a glance.
 
     `holders` names the worker of each call in flight, as `host:pid`. `halted` says why and since when (Unix milliseconds), None
-    where it is not.
+    where it is not. `probe_at` is when it is probed next, or, where `operator` says that only a person may resume it, from when on
+    that is advisable; None where a probe is under way. `breaker` says since when and why it is open.
     """
 
     account: str
@@ -39,6 +74,9 @@ class Standing:
     holders: tuple[str, ...]
     halted: str | None
     halted_at: int | None
+    operator: bool
+    probe_at: int | None
+    breaker: str | None
 
     @property
     def in_flight(self) -> int:
@@ -55,9 +93,14 @@ def standing(redis: Redis, account: str) -> Standing:
     pipeline.zcard(queue.entries)
     pipeline.zcard(queue.due)
     pipeline.hgetall(queue.inflight)
-    pipeline.hmget(queue.state, "halt", "halted_at")
-    provider, waiting, due_later, inflight, (halt, halted_at) = pipeline.execute()
-    why = json.loads(halt) if halt else None
+    pipeline.hgetall(queue.state)
+    pipeline.zscore(queue.due, probe_job(permit=False))
+    pipeline.zscore(queue.due, probe_job(permit=True))
+    provider, waiting, due_later, inflight, raw_state, *probes = pipeline.execute()
+    state = texts(raw_state)
+    why = json.loads(state["halt"]) if "halt" in state else None
+    halted_at = int(state["halted_at"]) if why and "halted_at" in state else None
+    operator = bool(why and why.get("operator"))
     return Standing(
         account=account,
         provider=provider.decode() if provider else "",
@@ -65,8 +108,17 @@ def standing(redis: Redis, account: str) -> Standing:
         due_later=due_later,
         holders=tuple(sorted(_holders(inflight))),
         halted=f"{why['fault']} ({why['code']})" if why else None,
-        halted_at=int(halted_at) if halted_at else None,
+        halted_at=halted_at,
+        operator=operator,
+        probe_at=_probe_at(why, halted_at, probes) if why else None,
+        breaker=breaker(state),
     )
+
+
+def _probe_at(halt: Mapping[str, Any], halted_at: int | None, probes: Iterable[float | None]) -> int | None:
+    if halt.get("operator"):
+        return None if halted_at is None else halted_at + round(halt.get("after", 0) * 1000)
+    return min((int(at) for at in probes if at is not None), default=None)
 
 
 def _holders(inflight: Mapping[bytes, bytes]) -> Iterator[str]:

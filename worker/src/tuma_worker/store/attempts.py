@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from tuma_producer.contract import wire
@@ -13,14 +13,16 @@ from tuma_producer.contract.wire import BODY_FIELDS, EVENTS_KEPT, LOOK, RETENTIO
 from tuma_worker.core.dead import dead_class
 from tuma_worker.core.evidence import Decision, Found
 from tuma_worker.core.states import ENDS, Evidence, RecipientState, origins
+from tuma_worker.store import accounts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from redis import Redis
 
+    from tuma_worker.core.breaker import Breaker, Pulse
     from tuma_worker.core.evidence import Finding
-    from tuma_worker.core.next_step import NextStep, Verdict
+    from tuma_worker.core.next_step import Halt, NextStep, Verdict
     from tuma_worker.queue.config import QueueConfig
 
 _BEGIN = load(__package__, "begin")
@@ -139,10 +141,18 @@ class Attempts:
         return Begun(fields.get("message", ""), fields.get("sender_id"), live, tried, left / 1000 if left >= 0 else None)
 
     def settle(
-        self, batch_id: str, targets: Sequence[Target], step: NextStep, *, group: str, left: Mapping[str, int] | None = None
+        self,
+        batch_id: str,
+        targets: Sequence[Target],
+        step: NextStep,
+        *,
+        group: str,
+        left: Mapping[str, int] | None = None,
+        pulse: tuple[Pulse, Breaker] | None = None,
     ) -> bool:
         """Write down what the call came to; `left` is what the provider says is left of each limit, where it does.
 
+        `pulse` is what the call says about the provider's health, and how much trouble the account bears.
         False where the lease was lost: nothing is changed then.
         """
         decided = [(target, verdict) for target in sorted(targets) if (verdict := step.verdict(target.number)) is not None]
@@ -152,6 +162,7 @@ class Attempts:
         intents = _Intents(self._account, [target for target, _ in decided], before=len(keys))
         header = self._settle_header(step, group) | {
             "left": dict(left or {}),
+            **_pulse_header(pulse),
             "provider_ids": len(provider_ids),
             "verdicts": [
                 {
@@ -182,7 +193,8 @@ class Attempts:
             "group": narrowed(group, step.most) if step.most else None,
             "resolve": _milliseconds(step.resolve),
             "block": _milliseconds(step.block),
-            "halt": json.dumps(asdict(step.halt)) if step.halt else None,
+            "halt": accounts.packed(step.halt) if step.halt else None,
+            "probe": _probe_job(step.halt) if step.halt and not step.halt.operator else None,
             "bad": sorted(step.bad) or None,
             "bad_for": round(step.bad_for * 1000) or None,
         }
@@ -348,6 +360,19 @@ def apply_request(
     for one in targets:
         args += (intents.index(one), one.intent, one.number)
     return ScriptCall([*keys, *intents.keys], args)
+
+
+def _probe_job(halt: Halt) -> dict[str, Any]:
+    """The one job that asks whether the account may go on: put into the due set again, it only changes its time."""
+    return {"job": accounts.probe_job(permit=halt.permit), "after": _milliseconds(halt.after)}
+
+
+def _pulse_header(pulse: tuple[Pulse, Breaker] | None) -> dict[str, Any]:
+    if pulse is None:
+        return {}
+    told, breaker = pulse
+    header = {"after": breaker.after, "opens": _milliseconds(breaker.opens), "most": _milliseconds(breaker.most)}
+    return {"pulse": header | ({"strike": told.strike} if told.strike else {})}
 
 
 def narrowed(group: str, most: int) -> str:

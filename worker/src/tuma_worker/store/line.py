@@ -128,7 +128,7 @@ def _over(slots: list[bytes], before: int) -> float:
 
 
 def _holds(state: Mapping[str, str], waiting: tuple[Waiting, ...], now: int) -> tuple[str, ...]:
-    places = [(LANES.index(one.lane), one.source) for one in waiting if one.source != SYSTEM] or [(0, "")]
+    places = [(LANES.index(one.lane), one.source) for one in waiting if not one.source.startswith(SYSTEM)] or [(0, "")]
     found = [hold for lane, source in places for hold in holds(state, lane=lane, source=source, now_ms=now)]
     return tuple(dict.fromkeys(found))
 
@@ -139,7 +139,7 @@ def _next_permit(state: Mapping[str, str], now: int) -> int | None:
 
 
 def _backlog(waiting: tuple[Waiting, ...], windows: tuple[Window, ...], batch_max: int) -> float:
-    jobs = sum(one.jobs for one in waiting if one.source != SYSTEM)
-    groups = sum(one.groups for one in waiting if one.source != SYSTEM)
+    jobs = sum(one.jobs for one in waiting if not one.source.startswith(SYSTEM))
+    groups = sum(one.groups for one in waiting if not one.source.startswith(SYSTEM))
     needed = {"messages": jobs, "calls": max(groups, math.ceil(jobs / max(1, batch_max)))}
     return round(max((needed[one.unit] * one.seconds / one.count for one in windows), default=0.0), 1)

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING
 from tuma_producer.contract.keys import AccountKeys
 from tuma_producer.contract.scripts import load
 from tuma_producer.contract.wire import EVENTS_KEPT, LANES
+from tuma_worker.store.accounts import packed
 
 if TYPE_CHECKING:
     from redis import Redis
 
     from tuma_worker.core.limits import Limit
+    from tuma_worker.core.next_step import Halt
 
 _STEER = load(__package__, "steer")
+_HALF_OPEN = load(__package__, "half_open")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,16 @@ class Steering:
 
     def lift_halt(self) -> bool:
         """Put a halted account to work again. False where it was not halted."""
-        return self._write("halt", "", "resumed", "halt", "halted_at")
+        return self._write("halt", "", "resumed", "halt", "halted_at", "half_open")
+
+    def halt(self, halt: Halt) -> None:
+        """Halt the account, or say anew why it is halted."""
+        self._write("halt", packed(halt), "halted", halt.code)
+
+    def half_open(self) -> bool:
+        """Let one send try whether a halted account may go on. False where it was not halted."""
+        queue = AccountKeys(self.account).queue(self.operation)
+        return bool(_HALF_OPEN.run(self.redis, [queue.state, queue.bell], []))
 
     def set_limit(self, limit: Limit) -> None:
         """Use this count and window for the limit of that name, from the next claim on, in every worker."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tuma_worker.core.limits import Limit
 from tuma_worker.providers.base import Defaults
-from tuma_worker.providers.lineserve.client import LineserveClient
+from tuma_worker.providers.lineserve.client import TELLS, LineserveClient
 from tuma_worker.providers.lineserve.receipts import LineserveReceipts
 from tuma_worker.providers.lineserve.settings import LineserveSettings
 from tuma_worker.providers.provider import Provider
@@ -18,6 +18,8 @@ PROVIDER = Provider(
         batch_max=100,
         count_segments=True,
         keeps_books=True,
+        tells=TELLS,
+        probe_counts=True,
     ),
     client=lambda account, http: LineserveClient(LineserveSettings.of(account), http),
     receipts=lambda account: LineserveReceipts(LineserveSettings.of(account)),

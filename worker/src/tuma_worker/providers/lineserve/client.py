@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tuma_worker.core.answers import Accepted, RecipientAnswer, Reply, Unknown, Untold
+from tuma_worker.core.answers import Accepted, Fault, Health, RecipientAnswer, Reply, Unknown, Untold
 from tuma_worker.providers.http import Arrived, get, post
 from tuma_worker.providers.lineserve.history import message_query, traced_campaign, traced_message
-from tuma_worker.providers.lineserve.statuses import quotas, refused, request_id
+from tuma_worker.providers.lineserve.statuses import health, quotas, refused, request_id
 from tuma_worker.providers.reading import code, digits, identifier, items, money, section
+from tuma_worker.providers.verdicts import unwell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 # The message states that end a message at once; any other one, also one unknown to us, says that it was taken.
 REFUSED_STATES = frozenset({"failed", "rejected", "expired"})
+
+
+# There is no balance to ask for.
+TELLS = frozenset({Fault.KEY, Fault.SUSPENDED, Fault.CONFIGURATION})
 
 
 class LineserveClient:
@@ -62,6 +67,21 @@ class LineserveClient:
         if not isinstance(arrived, Arrived) or not arrived.success:
             return Untold("unreadable-books")
         return traced_message(arrived.body, call) if single else traced_campaign(arrived.body, call, since)
+
+    def probe(self, fault: Fault) -> Health:
+        """Ask for one line of the history: that answers for the key and the account, while nothing answers for its money."""
+        if fault not in TELLS:
+            return Health(works=False, code="not-told")
+        arrived = get(
+            self._http,
+            self._api_url + "/sms/messages",
+            headers=self._headers(),
+            params={"per_page": "1"},
+            timeout=self._settings.timeout,
+        )
+        if not isinstance(arrived, Arrived):
+            return unwell(arrived)
+        return Health(works=True) if arrived.success else health(arrived)
 
     def _headers(self) -> dict[str, str]:
         headers = {"Authorization": f"Bearer {self._settings.api_key.get_secret_value()}"}

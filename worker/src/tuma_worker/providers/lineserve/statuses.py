@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from tuma_worker.core.answers import Quota, Reply
 from tuma_worker.providers.reading import code, digits, identifier, reference, retry_after, section, until, whole
-from tuma_worker.providers.verdicts import Findings, Rule, Verdict, decide, status_code, status_rule
+from tuma_worker.providers.verdicts import Findings, Rule, Verdict, decide, status_code, status_rule, unwell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tuma_worker.core.answers import Health
     from tuma_worker.providers.base import Call
     from tuma_worker.providers.http import Arrived
 
@@ -58,6 +59,12 @@ def refused(arrived: Arrived, call: Call) -> Reply:
         recognised=not rule.alarm,
         request_id=request_id(arrived),
     )
+
+
+def health(arrived: Arrived) -> Health:
+    """What a response other than 2xx to a probe says."""
+    rule, name = _rule(arrived, code(section(arrived.body, "error").get("code")))
+    return unwell(decide(rule, name, Findings(numbers=())))
 
 
 def request_id(arrived: Arrived) -> str | None:

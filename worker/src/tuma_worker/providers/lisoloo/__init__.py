@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tuma_worker.core.answers import Fault
 from tuma_worker.core.limits import Limit
 from tuma_worker.providers.base import Defaults
 from tuma_worker.providers.lisoloo.client import LisolooClient
@@ -11,7 +12,7 @@ from tuma_worker.providers.provider import Provider
 
 PROVIDER = Provider(
     name="lisoloo",
-    defaults=Defaults(limits=(Limit.parse("60 calls/min"),), batch_max=1000),
+    defaults=Defaults(limits=(Limit.parse("60 calls/min"),), batch_max=1000, tells=frozenset(Fault)),
     client=lambda account, http: LisolooClient(LisolooSettings.of(account), http),
     receipts=lambda account: LisolooReceipts(LisolooSettings.of(account)),
     check=lambda account: LisolooSettings.of(account).check(),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tuma_worker.core.answers import Accepted, Reply, Unknown, Untold
-from tuma_worker.providers.http import Arrived, post
-from tuma_worker.providers.lisoloo.statuses import refused, request_id
+from tuma_worker.core.answers import Accepted, Fault, Health, Reply, Unknown, Untold
+from tuma_worker.providers.http import Arrived, get, post
+from tuma_worker.providers.lisoloo.statuses import health, refused, request_id
 from tuma_worker.providers.reading import code, identifier, money, section
+from tuma_worker.providers.verdicts import unwell
 
 if TYPE_CHECKING:
     import httpx
@@ -29,13 +30,14 @@ class LisolooClient:
         self._settings = settings
         self._http = http
         self._send_url = settings.api_url() + "/send"
+        self._balance_url = settings.api_url() + "/balance"
 
     def send(self, call: Call) -> Reply:
         """Make one `POST /send` for all numbers of `call`."""
         arrived = post(
             self._http,
             self._send_url,
-            headers={"app-key": self._settings.api_key.get_secret_value()},
+            headers=self._headers(),
             body=self._body(call),
             timeout=self._settings.timeout,
             start_within=call.start_within,
@@ -46,6 +48,18 @@ class LisolooClient:
             return refused(arrived, call)
         return Reply(_accepted(arrived), arrived.status, request_id=request_id(arrived))
 
+    def probe(self, fault: Fault) -> Health:
+        """Ask for the balance, which has a limit of its own: 30 calls per minute. Any success proves the key."""
+        arrived = get(self._http, self._balance_url, headers=self._headers(), params={}, timeout=self._settings.timeout)
+        if not isinstance(arrived, Arrived):
+            return unwell(arrived)
+        if not arrived.success:
+            return health(arrived)
+        return _funded(arrived) if fault is Fault.MONEY else Health(works=True)
+
+    def _headers(self) -> dict[str, str]:
+        return {"app-key": self._settings.api_key.get_secret_value()}
+
     def _body(self, call: Call) -> dict[str, object]:
         """The request. `sending_type` stays out: the provider's pages disagree about the name of the immediate one."""
         fields: dict[str, object | None] = {
@@ -55,6 +69,15 @@ class LisolooClient:
             "callback_url": call.callback_url,
         }
         return {name: value for name, value in fields.items() if value is not None}
+
+
+def _funded(arrived: Arrived) -> Health:
+    """Whether the wallets together pay for one segment."""
+    data = section(arrived.body, "data")
+    balance, price = money(data.get("balance")), money(data.get("unit_price"))
+    if balance is None or price is None:
+        return Health(works=False, code="no-balance")
+    return Health(works=True) if balance >= price > 0 else Health(works=False, code="balance-too-low")
 
 
 def _accepted(arrived: Arrived) -> Answer:

@@ -90,9 +90,16 @@ local function messages_left(lane, segments)
   return left
 end
 
+-- The source of the call that asks the provider whether a halted account may go on. It goes while the account is halted, and counts
+-- against the limits like any other. No service can have this name.
+local PROBE = '~probe'
+
 -- Why no call may be made now, and until when that is known to last; nil where one may.
 local function closed()
-  if state.halt then
+  if state.half_open and not state.probing then
+    state.probing = 'next'  -- nothing but a send can tell whether the fault is over: one goes, and its answer decides
+  end
+  if state.halt and not state.half_open then
     return 'halted'
   elseif state.paused then
     return 'paused'
@@ -118,6 +125,10 @@ local closed_why, closed_until = closed()
 local function next_source(lane)
   if lane == 0 and redis.call('ZSCORE', k.sources[1], SYSTEM) then
     return SYSTEM
+  end
+  if closed_why == 'halted' and lane == 0 and not state.paused and now >= tonumber(state.blocked_until or 0)
+    and redis.call('ZSCORE', k.sources[1], PROBE) then
+    return PROBE
   end
   if closed_why or state['paused:lane:' .. lane] then
     return nil
@@ -324,7 +335,7 @@ if earliest then
 end
 
 if closed_why then
-  earliest, why, held = closed_until, closed_why, 0
+  earliest, why, held = closed_until or earliest, closed_why, 0
 end
 local next_due = redis.call('ZRANGE', k.due, 0, 0, 'WITHSCORES')[2]
 if next_due and (not earliest or tonumber(next_due) < earliest) then

@@ -13,12 +13,12 @@ local function recover_one(k, limits, config, id, now)
   elseif held.phase == 'ended' then
     held_end(k, limits, held, tonumber(redis.call('ZSCORE', k.leases, id)))
   else
-    local back = {}
+    local back, sends = {}, string.sub(held.group, 1, 5) == 'send.'
     for i = 1, #held.items, 2 do
       local at, subject = held.items[i], held.items[i + 1]
       if redis.call('HINCRBY', k.crashes, subject, 1) >= config.crashes then
         redis.call('HDEL', k.crashes, subject)
-        if held.weight.calls > 0 then
+        if held.weight.calls > 0 and sends then
           ready_push(k, 0, SYSTEM, 'park.0.1.' .. subject, {at, subject})
         else  -- not a send, and nobody's to drop: it is put off, so that the workers get on meanwhile
           redis.call('ZADD', k.due, now + 60000, table.concat({held.lane, held.source, held.group, subject}, '|'))
@@ -32,7 +32,7 @@ local function recover_one(k, limits, config, id, now)
     if #back > 0 then
       ready_push(k, held.lane, held.source, held.group, back)
     end
-    if held.weight.calls > 0 and string.sub(held.group, 1, 5) ~= 'send.' then
+    if held.weight.calls > 0 and not sends then
       held_grace(k, held, now, config.grace)  -- it makes its call without writing it down before: perhaps it has made it
     else
       held_void(k, limits, held)

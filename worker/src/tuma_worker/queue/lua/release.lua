@@ -2,7 +2,7 @@
 --
 -- KEYS  1 entries  2 groups  3-5 sources of each lane  6 due  7 spent  8 inflight  9 leases  10 used  11 state  12 bell
 --       13... one list per limit
--- ARGV  1 batch id  2 'done', 'called', 'back' or 'later'  3 for 'later': delay in ms  4 limits, JSON as in claim
+-- ARGV  1 batch id  2 'done', 'called', 'back', 'later' or 'again'  3 for 'later' and 'again': delay in ms  4 limits, JSON as in claim
 -- Returns 'released', or 'lost' where the lease is gone or an attempt has begun: then nothing is changed.
 --
 -- Repeatable: a repeat finds nothing held.
@@ -25,12 +25,13 @@ if not held or held.phase ~= 'claimed' then
 end
 if ARGV[2] == 'back' then
   ready_push(k, held.lane, held.source, held.group, held.items)
-elseif ARGV[2] == 'later' then
+elseif ARGV[2] == 'later' or ARGV[2] == 'again' then
   for i = 2, #held.items, 2 do
     redis.call('ZADD', k.due, now + tonumber(ARGV[3]), table.concat({held.lane, held.source, held.group, held.items[i]}, '|'))
   end
+  held_wake(k)  -- it may be the next one due
 end
-if ARGV[2] == 'called' then
+if ARGV[2] == 'called' or ARGV[2] == 'again' then
   held_end(k, limits, held, now)
 else
   held_void(k, limits, held)

@@ -4,7 +4,8 @@
 --       15 dead  16 bad numbers, then one list per limit, then one key per provider id, then the intents
 -- ARGV  1 batch id  2 JSON: {limits, grace, permit: 'ended'|'void'|'grace', maxlen, ends, retention, keep, phase, code,
 --         provider_id, verdicts: [{target, allowed, evidence, reason, dead}], retry: ms, group: for those that go back, or null,
---         resolve: ms, block: ms, halt: JSON or null, probe_ok,
+--         resolve: ms, block: ms, halt: JSON or null, probe: {job: member of the due set, after: ms} or null, probe_ok,
+--         pulse: {strike: code or null, after: strikes, opens: ms, most: ms} or null,
 --         left: {limit name: what the provider says is left of it}, bad: numbers to be left out of calls, bad_for: ms}
 --       3... key index, short id, number, verdict index, provider id for each recipient; those of one intent stand together
 -- Returns 'settled', or 'lost' where the lease is gone: then nothing is changed and the answer must be offered as evidence.
@@ -92,19 +93,88 @@ else
   held_end(k, limits, held, now)
 end
 
-if header.halt and redis.call('HSETNX', k.state, 'halt', header.halt) == 1 then  -- once, however many calls were in flight
-  redis.call('HSET', k.state, 'halted_at', now)
-  redis.call('XADD', KEYS[14], 'MAXLEN', '~', header.maxlen, '*', 'e', 'halted', 'w', header.code)
+-- One call goes first after a block, and while an account is half open: is it this one?
+local probing = redis.call('HGET', k.state, 'probing') == batch
+local half_open = redis.call('HEXISTS', k.state, 'half_open') == 1
+
+local function tell(event, what, by)
+  redis.call('XADD', KEYS[14], 'MAXLEN', '~', header.maxlen, '*', 'e', event, 'w', what, 'by', by)
 end
-if header.block then
-  local until_ms = math.max(now + header.block, tonumber(redis.call('HGET', k.state, 'blocked_until') or 0))
+
+-- Calls that were in flight with the one that halted the account have nothing to add, but the one that tried decides anew.
+local function halt()
+  local before = redis.call('HGET', k.state, 'halt')
+  if before and not (half_open and probing) then
+    return
+  end
+  redis.call('HSET', k.state, 'halt', header.halt)
+  redis.call('HSETNX', k.state, 'halted_at', now)
+  redis.call('HDEL', k.state, 'half_open')
+  if before ~= header.halt then
+    redis.call('XADD', KEYS[14], 'MAXLEN', '~', header.maxlen, '*', 'e', 'halted', 'w', header.code)
+  end
+  if header.probe then
+    redis.call('ZADD', k.due, now + header.probe.after, header.probe.job)
+    held_wake(k)
+  end
+end
+
+-- Returns for how long the breaker is open from now on, nil where this call does not open it. While it is open only the call that
+-- tries counts: the others began before.
+local function beat(pulse)
+  local breaker = redis.call('HGET', k.state, 'breaker')
+  local since, opens = now, pulse.opens
+  if not pulse.strike then
+    redis.call('HDEL', k.state, 'strikes')
+    if breaker and probing then
+      redis.call('HDEL', k.state, 'breaker')
+      tell('breaker-closed', string.match(breaker, '^%S+ %S+ (.*)$'), 'probe')
+    end
+    return nil
+  end
+  local why
+  if breaker then
+    if not probing then
+      return nil
+    end
+    local before
+    since, before, why = string.match(breaker, '^(%S+) (%S+) (.*)$')
+    opens = math.min(2 * tonumber(before), pulse.most)
+  else
+    local strikes = redis.call('HINCRBY', k.state, 'strikes', 1)
+    if strikes < pulse.after then
+      return nil
+    end
+    redis.call('HDEL', k.state, 'strikes')
+    why = strikes .. ' x ' .. pulse.strike
+    tell('breaker-opened', why, 'strikes')
+  end
+  redis.call('HSET', k.state, 'breaker', string.format('%.0f %.0f %s', since, opens, why))
+  return opens
+end
+
+if header.halt then
+  halt()
+end
+local block = header.block
+local opens = header.pulse and beat(header.pulse)
+if opens then
+  block = math.max(block or 0, opens)
+end
+if block then
+  local until_ms = math.max(now + block, tonumber(redis.call('HGET', k.state, 'blocked_until') or 0))
   redis.call('HSET', k.state, 'blocked_until', string.format('%.0f', until_ms))
-elseif redis.call('HGET', k.state, 'probing') == batch then
+  redis.call('HDEL', k.state, 'probing')
+elseif probing then
   if header.probe_ok then
     redis.call('HDEL', k.state, 'probing')
   else
     redis.call('HSET', k.state, 'probing', 'next')
   end
   held_wake(k)
+end
+if half_open and probing and header.phase == 'accepted' then
+  redis.call('HDEL', k.state, 'halt', 'halted_at', 'half_open')
+  tell('resumed', 'halt', 'probe')
 end
 return 'settled'

@@ -1,0 +1,235 @@
+"""Halts with their probes, and the breaker: what stands in a queue's way after trouble, and what ends it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import pytest
+from tests.redis.driver import Driver, VirtualClock, calls, queue_of, virtual_clock
+
+from tuma_producer.contract.holds import holds
+from tuma_producer.contract.reading import texts
+from tuma_worker.core.answers import Accepted, AccountFault, Fault, Rejected, Unknown
+from tuma_worker.core.breaker import Breaker, Pulse
+from tuma_worker.core.next_step import Policy
+from tuma_worker.queue.scripts import Claim, Release, Why
+from tuma_worker.store import accounts
+from tuma_worker.store.steering import Steering
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from redis import Redis
+
+ASKS = Policy(asks=frozenset(Fault), probe_every=60.0)
+COUNTS = Policy(asks=frozenset(Fault), asking_counts=True, probe_every=60.0)
+MUTE = Policy(cool_down=900.0)
+NO_MONEY = AccountFault("1202", Fault.MONEY)
+BREAKER = Breaker(after=3, opens=5.0, most=15.0)
+STRIKE, BEAT = (Pulse("read-timeout"), BREAKER), (Pulse(), BREAKER)
+
+
+@pytest.fixture
+def clock(redis: Redis) -> Iterator[VirtualClock]:
+    with virtual_clock(redis) as clock:
+        yield clock
+
+
+@pytest.fixture
+def driver(redis: Redis, clock: VirtualClock) -> Driver:
+    del clock
+    return Driver(redis, queue_of(batch_max=10))
+
+
+@pytest.fixture
+def steering(driver: Driver) -> Steering:
+    return Steering(driver.redis, driver.queue.account, "send", "probe")
+
+
+def begun(driver: Driver) -> Claim:
+    batch = driver.taken()
+    assert batch.actor == "send"
+    assert driver.begin(batch) is not None
+    return batch
+
+
+def account_events(driver: Driver) -> list[tuple[str, str]]:
+    return [(event["e"], event["w"]) for event in driver.events() if "i" not in event]
+
+
+def said(driver: Driver, clock: VirtualClock) -> str:
+    state = texts(cast("dict[bytes, bytes]", driver.redis.hgetall(driver.queue.keys.state)))
+    return " ".join(holds(state, lane=1, source="billing", now_ms=clock.ms))
+
+
+# ----------------------------------------------------------------------------------------------------------------------- halts
+
+
+def test_a_halt_leaves_one_probe_job_however_many_calls_were_in_flight(driver: Driver, clock: VirtualClock) -> None:
+    driver.enqueue_singles(3)
+    batches = [begun(driver) for _ in range(3)]
+    driver.settle(batches[0], NO_MONEY, policy=ASKS)
+    due = clock.ms + 60_000
+    clock.forward(10)
+    for batch in batches[1:]:
+        driver.settle(batch, NO_MONEY, policy=ASKS)
+    assert driver.due()["account"] == due
+    assert account_events(driver) == [("halted", "1202")]
+    assert accounts.standing(driver.redis, driver.queue.account).probe_at == due
+    clock.forward(50)
+    assert driver.taken().actor == "probe"
+    assert driver.refused().why is Why.HALTED
+
+
+def test_a_halt_for_an_operator_has_no_probe_and_says_so(driver: Driver, clock: VirtualClock) -> None:
+    driver.enqueue()
+    driver.settle(begun(driver), AccountFault("1302", Fault.SUSPENDED, operator=True), policy=ASKS)
+    assert "account" not in driver.due()
+    standing = accounts.standing(driver.redis, driver.queue.account)
+    assert (standing.operator, standing.probe_at) == (True, clock.ms + 3_600_000)
+    assert "only an operator may resume it" in said(driver, clock)
+
+
+def test_a_probe_that_says_still_broken_is_followed_by_the_next(driver: Driver, clock: VirtualClock) -> None:
+    driver.enqueue()
+    driver.settle(begun(driver), NO_MONEY, policy=ASKS)
+    for _ in range(3):
+        clock.forward(60)
+        assert driver.release(driver.taken(), Release.AGAIN, delay=60.0)
+        assert driver.due()["account"] == clock.ms + 60_000
+    assert account_events(driver) == [("halted", "1202")]
+
+
+def test_a_probe_whose_worker_dies_again_and_again_is_made_in_the_end(driver: Driver, clock: VirtualClock) -> None:
+    driver.enqueue()
+    driver.settle(begun(driver), NO_MONEY, policy=COUNTS)
+    for _ in range(5):
+        clock.forward(120)
+        while not isinstance(batch := driver.claim(), Claim):
+            clock.forward(5)
+        assert batch.actor == "probe"
+        clock.forward(driver.queue.lease + 0.001)
+
+
+def test_a_probe_that_counts_waits_for_its_permit_and_keeps_nobody_else_waiting(redis: Redis, clock: VirtualClock) -> None:
+    limit = calls(1, 3600)
+    driver = Driver(redis, queue_of(limit))
+    driver.enqueue()
+    intent = driver.enqueue(expires_in=300)
+    driver.settle(begun(driver), NO_MONEY, policy=COUNTS)
+    clock.forward(60)
+    assert driver.refused().why is Why.HALTED
+    clock.forward(240)
+    late = driver.taken()
+    assert (late.actor, late.jobs[0].subject) == ("expire", intent)
+    driver.release(late, Release.DONE)
+    clock.forward(3600)
+    probe = driver.taken()
+    assert probe.actor == "probe"
+    driver.release(probe, Release.AGAIN, delay=60.0)
+    assert driver.used(limit) == 1
+    clock.forward(60)
+    driver.refused()
+
+
+def test_the_accounts_operator_resumes_it_whatever_the_probe_does(driver: Driver, clock: VirtualClock, steering: Steering) -> None:
+    driver.enqueue()
+    driver.settle(begun(driver), NO_MONEY, policy=MUTE)
+    clock.forward(900)
+    driver.release(driver.taken(), Release.DONE)
+    assert steering.half_open()
+    assert steering.lift_halt()
+    driver.send()
+    assert not steering.half_open()
+    assert accounts.standing(driver.redis, driver.queue.account).halted is None
+
+
+def test_where_nothing_can_be_asked_one_send_tries_and_the_others_follow_when_it_is_accepted(
+    driver: Driver, clock: VirtualClock, steering: Steering
+) -> None:
+    driver.enqueue_singles(4)
+    driver.settle(begun(driver), NO_MONEY, policy=MUTE)
+    for _ in range(2):
+        clock.forward(900)
+        probe = driver.taken()
+        assert probe.actor == "probe"
+        assert steering.half_open()
+        driver.release(probe, Release.DONE)
+        tries = begun(driver)
+        assert driver.refused().why is Why.PROBING
+        driver.settle(tries, NO_MONEY, policy=MUTE)
+        assert driver.refused().why is Why.HALTED
+    assert account_events(driver) == [("halted", "1202")], "one alert, however often it is tried"
+    clock.forward(900)
+    driver.release(driver.taken(), Release.DONE)
+    steering.half_open()
+    driver.settle(begun(driver), Rejected("1105"), policy=MUTE)
+    assert account_events(driver) == [("halted", "1202")], "a refused text proves nothing about the money"
+    driver.settle(begun(driver), Accepted("p"))
+    assert account_events(driver) == [("halted", "1202"), ("resumed", "halt")]
+    driver.send()
+
+
+# ------------------------------------------------------------------------------------------------------------------ the breaker
+
+
+def opened(driver: Driver) -> None:
+    for _ in range(BREAKER.after):
+        driver.settle(begun(driver), Unknown("read-timeout"), pulse=STRIKE)
+
+
+def test_strikes_in_a_row_open_the_breaker_and_one_call_tries(driver: Driver, clock: VirtualClock) -> None:
+    driver.enqueue_singles(8)
+    opened(driver)
+    assert account_events(driver) == [("breaker-opened", "3 x read-timeout")]
+    assert driver.refused().why is Why.BLOCKED
+    assert "breaker: open since 2027-01-15T08:00:00+00:00, after 3 x read-timeout, one call tries at" in said(driver, clock)
+    clock.forward(5)
+    tries = begun(driver)
+    assert driver.refused().why is Why.PROBING
+    driver.settle(tries, pulse=BEAT)
+    assert account_events(driver)[1:] == [("breaker-closed", "3 x read-timeout")]
+    assert "breaker" not in said(driver, clock)
+    assert [driver.taken().actor for _ in range(2)] == ["send"] * 2
+
+
+def test_an_answer_in_time_ends_a_row_of_strikes(driver: Driver) -> None:
+    driver.enqueue_singles(9)
+    for _ in range(3):
+        driver.settle(begun(driver), Unknown("read-timeout"), pulse=STRIKE)
+        driver.settle(begun(driver), Unknown("read-timeout"), pulse=STRIKE)
+        driver.settle(begun(driver), pulse=BEAT)
+    assert account_events(driver) == []
+
+
+def test_each_try_that_fails_doubles_the_time_up_to_the_most(driver: Driver, clock: VirtualClock) -> None:
+    driver.enqueue_singles(8)
+    opened(driver)
+    for seconds in (5, 10, 15, 15):
+        clock.forward(seconds - 0.001)
+        assert driver.refused().why is Why.BLOCKED
+        clock.forward(0.001)
+        driver.settle(begun(driver), Unknown("read-timeout"), pulse=STRIKE)
+    assert account_events(driver) == [("breaker-opened", "3 x read-timeout")]
+
+
+def test_calls_that_began_before_the_breaker_opened_neither_lengthen_nor_close_it(driver: Driver, clock: VirtualClock) -> None:
+    driver.enqueue_singles(8)
+    before = [begun(driver) for _ in range(2)]
+    opened(driver)
+    clock.forward(3)
+    driver.settle(before[0], Unknown("read-timeout"), pulse=STRIKE)
+    driver.settle(before[1], pulse=BEAT)
+    assert len(account_events(driver)) == 1
+    assert driver.refused().why is Why.BLOCKED
+    clock.forward(2)
+    begun(driver)
+
+
+def test_a_settlement_told_twice_is_one_strike(driver: Driver) -> None:
+    driver.enqueue_singles(3)
+    for _ in range(2):
+        batch = begun(driver)
+        for _ in range(3):
+            assert driver.settle(batch, Unknown("read-timeout"), pulse=STRIKE)
+    assert account_events(driver) == []

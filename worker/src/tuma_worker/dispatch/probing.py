@@ -1,0 +1,58 @@
+"""Ask whether a halted account may go on, and let it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+
+from tuma_worker.core.answers import AccountFault
+from tuma_worker.core.next_step import halt
+from tuma_worker.logs import Event
+from tuma_worker.queue.scripts import Release, release
+from tuma_worker.store import accounts
+from tuma_worker.store.steering import Steering
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+    from tuma_worker.dispatch.sending import Lane
+    from tuma_worker.queue.leases import Held
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Prober:
+    """Probes the halted accounts among those that this process is configured with."""
+
+    redis: Redis
+    lanes: dict[str, Lane]
+
+    def probe(self, held: Held) -> None:
+        """Ask the provider once; where it cannot be asked, let one send try.
+
+        What ends the halt is written before this job is let go of, so that a worker which dies between the two leaves the job to
+        another one: no account stays halted without it.
+        """
+        account = held.queue.account
+        lane, halted = self.lanes[account], accounts.halted(self.redis, account)
+        if halted is None or halted.operator:
+            return  # resumed meanwhile, or left to a person
+        steering = Steering(self.redis, account, held.queue.operation, by="probe")
+        if halted.fault not in lane.policy.asks:
+            steering.half_open()
+            return
+        self._ask(held, lane, steering, halted)
+
+    def _ask(self, held: Held, lane: Lane, steering: Steering, halted: accounts.Halted) -> None:
+        health = lane.client.probe(halted.fault)
+        _log.info(Event.ACCOUNT_PROBED, account=held.queue.account, fault=halted.fault, works=health.works, code=health.code)
+        if health.works:
+            steering.lift_halt()
+        elif health.operator:
+            steering.halt(halt(AccountFault(health.code, halted.fault, operator=True), lane.policy))
+        over = health.works or health.operator
+        how = Release.CALLED if over else Release.AGAIN
+        held.settled = release(self.redis, held.queue, held.claim.batch_id, how, delay=lane.policy.probe_every)
