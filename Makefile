@@ -17,7 +17,7 @@ PINS   ?=
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --no-emit-package tuma-producer --no-emit-package tuma-worker --annotation-style line --custom-compile-command 'make pins' $(PINS)
 
-.PHONY: help setup demo test check bench pins
+.PHONY: help setup demo test check bench chaos pins
 
 help: ## what can be made
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -51,10 +51,13 @@ check: $(READY) ## lint, format, types, import contracts, dead code
 	$(BIN)/lint-imports
 	$(BIN)/vulture
 
-BENCHES ?= limits latency priority fair batch due enqueue drain
+BENCHES ?= limits latency priority fair batch due enqueue drain crash
 
 bench: $(READY) ## measurements beside their peers (about half an hour; BENCHES="limits fair" for some, ARGS=--no-peers without peers)
 	@for name in $(BENCHES); do echo "== $$name"; $(BIN)/python -m tests.bench.$$name --json $(ARGS) || exit; done
+
+chaos: $(READY) ## twenty minutes of bad weather (ARGS='--minutes 2 --seed 7' for others)
+	$(BIN)/python -m tests.chaos.run --minutes 20 --json $(ARGS)
 
 pins: $(READY) ## compile requirements/*.txt again (PINS='--upgrade' for newer ones)
 	$(COMPILE) requirements/worker.in --output-file requirements/worker.txt

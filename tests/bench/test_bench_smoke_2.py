@@ -49,6 +49,13 @@ def test_accepting_a_single_writes_its_record_its_job_and_its_event() -> None:
     assert figures["peers"] == {}
 
 
+def test_the_work_of_workers_that_end_is_done_by_others_once() -> None:
+    figures = bench("crash", "--size", "200", "--times", "1")
+    assert set(figures["tuma"]) == {"SIGKILL", "SIGTERM"}
+    for ended in figures["tuma"].values():
+        assert (ended["lost"], ended["duplicated"], ended["unrecovered"]) == (0, 0, 0)
+
+
 # The measurement itself ends with an error where a recipient was called for twice, or is not written down as handed over.
 @pytest.mark.parametrize("part", ["batched", "calls", "both"])
 def test_a_backlog_is_called_for_once_and_written_down(part: str) -> None:

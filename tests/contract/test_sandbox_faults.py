@@ -57,7 +57,7 @@ def test_an_armed_429_says_the_wait_that_was_asked_for(sandbox: Sandbox) -> None
 
 
 @_PROVIDERS
-@pytest.mark.parametrize(("kind", "accepted"), [("accept_then_reset", 1), ("reset_before_reading", 0)])
+@pytest.mark.parametrize(("kind", "accepted"), [("accept_then_reset", 1), ("reset_before_reading", 0), ("reset_after_reading", 0)])
 def test_a_reset_leaves_the_client_without_an_answer(sandbox: Sandbox, provider: str, kind: str, accepted: int) -> None:
     sandbox.arm(kind)
     with pytest.raises((httpx.ReadError, httpx.RemoteProtocolError, httpx.WriteError)):

@@ -10,12 +10,14 @@ import subprocess
 import sys
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from typer.testing import CliRunner
 
 from tuma_worker.cli import app
 
+ROOT = Path(__file__).parents[2]
 PATIENCE = 45.0  # seconds; a busy machine is no failure
 
 
@@ -58,8 +60,12 @@ class Tuma:
 
     def start(self, *arguments: str, **environment: str) -> Running:
         """Start a command as a process of its own."""
+        return self.start_module("tuma_worker.cli", *arguments, **environment)
+
+    def start_module(self, module: str, *arguments: str, **environment: str) -> Running:
+        """Start any other module of Python with the same environment; it may import the tests."""
         plain = {name: value for name, value in os.environ.items() if not name.startswith("TUMA_")}
-        return Running(arguments, {**plain, **self.environment, **environment})
+        return Running((module, *arguments), {**plain, "PYTHONPATH": str(ROOT), **self.environment, **environment})
 
 
 def _mind_interrupts() -> None:
@@ -68,11 +74,11 @@ def _mind_interrupts() -> None:
 
 
 class Running:
-    """A command that runs. What it says, on either stream, is read as it comes."""
+    """A module of Python that runs. What it says, on either stream, is read as it comes."""
 
     def __init__(self, arguments: tuple[str, ...], environment: dict[str, str]) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tuma_worker.cli", *arguments],
+            [sys.executable, "-m", *arguments],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -55,6 +55,10 @@ class Sandbox:
         """Order a bad day for the next call."""
         self._http.post("/_sandbox/faults", json={"kind": kind, **more}).raise_for_status()
 
+    def armed(self) -> list[dict[str, Any]]:
+        """What was ordered and has not happened yet."""
+        return list(self._http.get("/_sandbox/faults").raise_for_status().json())
+
     def disarm(self) -> None:
         """Nothing that was ordered happens any more."""
         self._http.delete("/_sandbox/faults").raise_for_status()

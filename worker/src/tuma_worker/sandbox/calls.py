@@ -151,6 +151,8 @@ class Operation:
         return await self._spoil(call, fault, response)
 
     def _refusal(self, call: Call, fault: Fault) -> Response:
+        if fault.kind == "reset_after_reading":
+            return Cut()
         if fault.kind == "rate_limit":
             return self.provider.limited(call, fault.retry_after)
         return self.provider.trouble(call, fault.kind)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +20,16 @@ if TYPE_CHECKING:
 RECEIPTS = ("normal", "none", "late", "duplicate", "reordered", "before_answer")
 
 EARLY = frozenset({"reset_before_reading"})
-REFUSALS = frozenset({"refuse_500", "refuse_503", "rate_limit", "insufficient_balance", "suspended_key", "bad_key"})
+REFUSALS = frozenset(
+    {"reset_after_reading", "refuse_500", "refuse_503", "rate_limit", "insufficient_balance", "suspended_key", "bad_key"}
+)
 ACCEPTED = {
     "accept_then_hang": "normal",
     "accept_then_500": "normal",
     "accept_then_reset": "normal",
     "html_200": "normal",
     "wrong_json": "normal",
+    "wrong_counts": "normal",
     "slow_bytes": "normal",
     "no_receipts": "none",
     "late_receipts": "late",
@@ -192,9 +196,23 @@ def garbled(fault: Fault, good: Response) -> Response:
         return HTMLResponse("<!doctype html><title>Proxy</title><h1>Please wait</h1>", 200)
     if fault.kind == "wrong_json":
         return JSONResponse({"result": ["surprise"], "ok": 1}, good.status_code)
+    if fault.kind == "wrong_counts":
+        return JSONResponse(_miscounted(json.loads(bytes(good.body))), good.status_code)
     if fault.kind == "slow_bytes":
         return StreamingResponse(_trickle(bytes(good.body), fault.seconds), good.status_code, media_type="application/json")
     return good
+
+
+def _miscounted(answer: dict[str, Any]) -> dict[str, Any]:
+    """The answer with one recipient too many in every total, wherever the provider says one."""
+    return {
+        name: _miscounted(value)
+        if isinstance(value, dict)
+        else value + (name in {"total_recipients", "total_messages"})
+        if isinstance(value, int)
+        else value
+        for name, value in answer.items()
+    }
 
 
 async def _trickle(body: bytes, seconds: float) -> AsyncIterator[bytes]:

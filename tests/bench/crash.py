@@ -1,0 +1,135 @@
+"""What dies with a worker, and how soon somebody else has done it: 2,000 sends, five SIGKILLs, then SIGTERMs.
+
+Two workers send to the sandbox, whose answers take 100 ms. One of them is killed while it holds calls, and another is started. What
+it held is looked up in Redis at that moment; it is recovered when the provider has it and our records say so. The same is done with
+SIGTERM. Leases and patience are the defaults.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections import Counter
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from tests.bench.support import output, processes
+from tests.bench.support.figures import rounded
+from tests.support import servers
+from tests.support.houses import House, open_house
+
+from tuma_producer import Send
+from tuma_producer.contract.keys import AccountKeys
+
+if TYPE_CHECKING:
+    import argparse
+
+    from tests.support.programs import Running
+
+ACCOUNT = "bench"
+SIZE = 2000
+TIMES = 5  # of each signal
+LATENCY_MS = 100
+EVERY = 2.0  # seconds between two deaths
+WITHIN = 180.0
+
+_ON_THE_WAY = {"accepted", "queued", "sending"}
+
+
+def _held_by(house: House, worker: Running) -> set[str]:
+    """The intents that a worker's processes hold now: claimed, or on the wire."""
+    record: Any = house.redis.hgetall(AccountKeys(ACCOUNT).queue("send").inflight)
+    fields = {name.decode(): value.decode() for name, value in record.items()}
+    batches = [name for name, packed in fields.items() if not name.endswith(":items") and _is_of(packed, worker)]
+    subjects = [subject for name in batches for subject in fields.get(f"{name}:items", "").split()[1::2]]
+    return {f"{ACCOUNT}.{subject.partition(':')[0]}" for subject in subjects if ":" in subject}
+
+
+def _is_of(packed: str, worker: Running) -> bool:
+    pid = int(packed.rpartition(" ")[2].partition("/")[0].rpartition(":")[2])
+    try:
+        return os.getpgid(pid) == worker.process.pid
+    except ProcessLookupError:  # of a worker that died before
+        return False
+
+
+def _end(house: House, worker: Running, how: signal.Signals) -> tuple[float, set[str]]:
+    """End a worker while it holds something. Returns when, and what it held."""
+    while not (held := _held_by(house, worker)):
+        time.sleep(0.005)
+    ended = time.monotonic()
+    if how is signal.SIGKILL:
+        worker.kill()
+    else:
+        worker.process.send_signal(how)
+    return ended, held
+
+
+def _recovered(house: House, held: set[str]) -> bool:
+    return not any(_ON_THE_WAY.intersection(house.producer.get(intent).counts) for intent in held)
+
+
+def _deaths(house: House, how: signal.Signals, times: int, size: int) -> dict[str, Any]:
+    """Drain a backlog through so many deaths."""
+    texts = [f"{how.name} {place}" for place in range(size)]
+    sends = (Send(account=ACCOUNT, to=f"+24399{place:07d}", message=text, coalesce=False) for place, text in enumerate(texts))
+    workers = [house.worker(), house.worker()]
+    intents = [receipt.id for receipt in house.producer.enqueue_many(sends)]
+    waiting: list[tuple[float, set[str]]] = []
+    took: list[float] = []
+    for turn in range(times):
+        waiting.append(_end(house, workers[turn % 2], how))
+        workers[turn % 2] = house.start("worker", "--threads", "4")
+        _watch(house, waiting, took, EVERY)
+    _watch(house, waiting, took, WITHIN)
+    house.all_done(intents)
+    copies = Counter(text for call in house.sandbox.calls(ACCOUNT) for text in [call["message"]] if text in set(texts))
+    for worker in workers:
+        worker.kill()
+    return {
+        "lost": size - len(copies),
+        "duplicated": sum(count - 1 for count in copies.values()),
+        "unrecovered": len(waiting),
+        "recovered_s_median": rounded(median(took), 3),
+        "recovered_s_most": rounded(max(took), 3),
+    }
+
+
+def _watch(house: House, waiting: list[tuple[float, set[str]]], took: list[float], seconds: float) -> None:
+    """Note how long each death's work took to be done, for so many seconds; less where `seconds` is all the patience there is."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and (waiting or seconds == EVERY):
+        for one in [one for one in waiting if _recovered(house, one[1])]:
+            waiting.remove(one)
+            took.append(time.monotonic() - one[0])
+        time.sleep(0.005)
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Both ways to end."""
+    machine = output.machine()
+    server = servers.start()
+    account = {"provider": "lisoloo", "limits": ["1000000 calls/1s"]}
+    config = {"latency_ms": LATENCY_MS, "lisoloo": {"limits": {"send": []}}}
+    try:
+        with open_house(server, {ACCOUNT: account}, config=config) as house:
+            found = {how.name: _deaths(house, how, options.times, options.size) for how in (signal.SIGKILL, signal.SIGTERM)}
+    finally:
+        server.stop()
+    output.table([{"signal": name, **figures} for name, figures in found.items()])
+    return {"bench": "crash", "sends": options.size, "deaths": options.times, "tuma": found, "machine": machine}
+
+
+def main() -> None:
+    """The command."""
+    parser = output.options(__doc__.splitlines()[0], seconds=0)
+    parser.add_argument("--size", type=int, default=SIZE, help="sends for each signal (%(default)s)")
+    parser.add_argument("--times", type=int, default=TIMES, help="deaths of each kind (%(default)s)")
+    options = parser.parse_args()
+    processes.end_tidily_when_terminated()
+    output.finish(run(options), as_json=options.json)
+
+
+if __name__ == "__main__":
+    main()

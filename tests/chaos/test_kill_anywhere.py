@@ -1,0 +1,248 @@
+"""A worker is killed right before and right after every durable step of the road: nothing is lost, nothing is sent twice.
+
+The steps are listed from the code (`tests.support.mortal`). A new one fails the first test here until a scenario kills a worker at
+it or a reason says why no worker can be. A scenario is a line in `SCENARIOS`: the step, and the road on which a worker comes by it.
+
+Each case has an account of its own, whose only worker dies at the step; then one healthy worker serves them all. What the
+provider's books show afterwards, and what we say of each recipient, is told exactly: see `Case.end` and `Case.copies`.
+"""
+
+from __future__ import annotations
+
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.support import mortal
+from tests.support.houses import open_house
+from tests.support.producers import configure
+
+from tuma_producer import Send
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tests.support import servers
+    from tests.support.houses import House, Settings
+
+    from tuma_producer import Event, Intent
+
+NO_SCENARIO = {
+    "contract.enqueue": "the producer's; that a repeat of it changes nothing is tested with the producers",
+    "store.steer": "an operator's command; no worker runs it",
+}
+
+SIDES = ("before", "after")
+PER_INTENT = 100  # recipients of an intent: a batch of a thousand carries ten of them
+AT_ONCE = 6  # workers that die at the same time
+
+# Leases and patience are short, but a worker on a busy machine must not lose its lease by being slow.
+HASTY: Settings = {"lease": 3, "resolve_after": 1, "timeout": 10}
+
+
+@dataclass(frozen=True)
+class Road:
+    """What happens to the first call at the provider, if anything, and where its recipients end when no worker dies."""
+
+    provider: str
+    fault: Settings = field(default_factory=dict)
+    send: Settings = field(default_factory=dict)
+    end: str = "delivered"
+    copies: int = 1
+
+
+OPEN = Road("lisoloo")
+OPEN_WITH_BOOKS = Road("lineserve")
+SLOW = Road("lineserve", {"kind": "accept_then_hang", "seconds": 4})  # longer than a third of the lease
+ANSWER_LOST = Road("lineserve", {"kind": "accept_then_reset", "receipts": "late", "seconds": 15})
+NEVER_ARRIVED = Road("lineserve", {"kind": "reset_after_reading"})
+NEVER_KNOWN = Road("lisoloo", {"kind": "accept_then_reset", "receipts": "none"}, end="unknown")
+TOO_LATE = Road("lisoloo", send={"expires_in": 0.05}, end="expired", copies=0)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A step, the road that leads by it, how often it is passed before, and how many recipients the call has."""
+
+    step: str
+    road: Road
+    skip: int = 0
+    sizes: tuple[int, ...] = (1, 1000)
+
+
+OF_EVERY_SEND = ("queue.claim", "store.begin", "provider.send", "store.settle")
+SCENARIOS = [
+    *(Scenario(step, OPEN, sizes=(1,)) for step in OF_EVERY_SEND),
+    *(Scenario(step, OPEN_WITH_BOOKS) for step in OF_EVERY_SEND),
+    Scenario("queue.renew", SLOW),
+    Scenario("queue.push", ANSWER_LOST),
+    Scenario("provider.trace", ANSWER_LOST),
+    Scenario("store.apply", ANSWER_LOST),
+    Scenario("queue.release", ANSWER_LOST),  # the job that asks for the search is done
+    Scenario("queue.release", ANSWER_LOST, skip=1),  # the search is done
+    Scenario("store.resend", NEVER_ARRIVED),
+    Scenario("store.apply", NEVER_KNOWN),
+    Scenario("store.expire", TOO_LATE),
+]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A scenario on one side of its step, for one size of the batch."""
+
+    number: int
+    scenario: Scenario
+    side: str
+    size: int
+
+    @property
+    def account(self) -> str:
+        return f"case-{self.number}"
+
+    @property
+    def to(self) -> list[str]:
+        return [f"+24399{self.number:03}{place:04}" for place in range(self.size)]
+
+    @property
+    def settings(self) -> Settings:
+        return HASTY | {"provider": self.scenario.road.provider}
+
+    @property
+    def sends(self) -> Iterator[Send]:
+        for to in _batched(self.to, PER_INTENT):
+            yield Send(
+                account=self.account, to=list(to), message=f"text {self.number}", on_unknown="hold", **self.scenario.road.send
+            )
+
+    @property
+    def _written_down_but_never_called(self) -> bool:
+        return (self.scenario.step, self.side) in {("store.begin", "after"), ("provider.send", "before")}
+
+    @property
+    def end(self) -> str:
+        """The state in which every recipient must end.
+
+        A call that was written down and never left can be told from one that was made only in books. A provider that keeps none
+        leaves it `unknown`, which is the intents' own wish here.
+        """
+        if self._written_down_but_never_called and self.scenario.road.provider == "lisoloo":
+            return "unknown"
+        return self.scenario.road.end
+
+    @property
+    def copies(self) -> int:
+        """How often the provider must have taken the text for each of the numbers."""
+        return 0 if self.end == "unknown" and self._written_down_but_never_called else self.scenario.road.copies
+
+    def __str__(self) -> str:
+        skipped = f"-{self.scenario.skip + 1}" if self.scenario.skip else ""
+        road = self.scenario.road
+        return f"{self.side}-{self.scenario.step}{skipped}-{road.fault.get('kind', road.end)}-{road.provider}-{self.size}"
+
+
+def _batched(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+_PARTS = [(scenario, side, size) for scenario in SCENARIOS for side in SIDES for size in scenario.sizes]
+CASES = [Case(number, *parts) for number, parts in enumerate(_PARTS)]
+
+
+def test_every_durable_step_of_a_worker_has_a_scenario_or_a_reason_for_having_none() -> None:
+    killed_at = {scenario.step for scenario in SCENARIOS}
+    assert killed_at.isdisjoint(NO_SCENARIO)
+    assert killed_at | NO_SCENARIO.keys() == mortal.steps()
+
+
+# ----------------------------------------------------------------------------------------------------------- what happened
+
+
+@dataclass(frozen=True)
+class Aftermath:
+    """What is known of a case when all is over."""
+
+    exit_status: int
+    intents: list[Intent]
+    events: list[Event]
+    copies: dict[str, int]
+
+
+@pytest.fixture(scope="module")
+def house(server: servers.Server) -> Iterator[House]:
+    with open_house(server, {case.account: case.settings for case in CASES}) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def aftermath(house: House) -> dict[str, Aftermath]:
+    """Let a worker of every case die, then let a healthy one finish all roads."""
+    configure(house.redis, *(case.account for case in CASES))
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        deaths = list(pool.map(lambda case: dies(house, case), CASES))
+    # A receipt that is still on its way when nobody waits for it any longer corrects an end. That is another story.
+    house.sandbox.until(lambda books: books["webhooks"]["pending"] == 0)
+    house.worker()
+    found = {}
+    for case, (intent_ids, exit_status) in zip(CASES, deaths, strict=True):
+        events = told(house, case, intent_ids)
+        intents = [house.producer.get(intent_id) for intent_id in intent_ids]
+        found[case.account] = Aftermath(exit_status, intents, events, dict.fromkeys(case.to, 0))
+    for call in house.sandbox.books()["accepted"]:
+        for number in call["recipients"]:
+            found[call["key"]].copies[number] += 1
+    return found
+
+
+def dies(house: House, case: Case) -> tuple[list[str], int]:
+    """Send what the case sends and start the worker that dies of it. Returns the intents and how it ended."""
+    if case.scenario.road.fault:
+        house.sandbox.arm(**case.scenario.road.fault, to=case.to[:1])
+    intent_ids = [receipt.id for receipt in house.producer.enqueue_many(case.sends)]
+    fate = {"MORTAL_STEP": case.scenario.step, "MORTAL_SIDE": case.side, "MORTAL_SKIP": str(case.scenario.skip)}
+    arguments = ("tests.support.mortal:setup", "--skip-logging", "--processes", "1", "--queues", f"{case.account}.send")
+    victim = house.tuma.start_module("dramatiq", *arguments, **fate)
+    try:
+        return intent_ids, victim.ended()
+    finally:
+        victim.kill()
+
+
+def told(house: House, case: Case, intent_ids: Sequence[str]) -> list[Event]:
+    """All that is told of these intents until the last of them is done; what there is of it, where that does not come."""
+    waiting, events = set(intent_ids), []
+    for event in house.account_events(case.account):
+        events.append(event)
+        if event.type == "tuma.intent.done":
+            waiting.discard(event.intent or "")
+        if not waiting:
+            break
+    return events
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_worker_that_is_killed_at_a_step_loses_nothing_and_sends_nothing_twice(
+    aftermath: dict[str, Aftermath], case: Case
+) -> None:
+    after = aftermath[case.account]
+    assert after.exit_status == -signal.SIGKILL, "it never came to the step"
+    assert set(after.copies.values()) == {case.copies}
+    assert [intent.state for intent in after.intents] == ["done"] * len(after.intents)
+    ends: dict[str, str] = {one.number: one.state for intent in after.intents for one in intent.recipients}
+    assert ends == dict.fromkeys(case.to, case.end)
+    for intent in after.intents:
+        assert intent.counts == {case.end: len(intent.recipients)}
+        sequence = [event.sequence for event in after.events if event.intent == intent.id]
+        assert sequence == list(range(1, len(sequence) + 1))
+    assert told_ends(after.events, case.end) == dict.fromkeys(case.to, 1)
+
+
+def told_ends(events: Sequence[Event], end: str) -> dict[Any, int]:
+    """How often each recipient was told to have come to this end."""
+    told: dict[Any, int] = {}
+    for event in events:
+        if event.type == f"tuma.recipient.{end}":
+            told[event.recipient] = told.get(event.recipient, 0) + 1
+    return told

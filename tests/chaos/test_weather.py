@@ -1,0 +1,15 @@
+"""The short version of `make chaos`: half a minute of everything that can go wrong, with the same dice each time."""
+
+from __future__ import annotations
+
+from tests.chaos import weather
+
+SEED = 7
+
+
+def test_in_any_weather_nothing_is_lost_doubled_or_over_a_limit_and_everything_ends() -> None:
+    found = weather.run(20, SEED)
+    assert weather.broken(found) == {}, found
+    assert found["kills"] > 0
+    assert found["redis_restarts"] == 1
+    assert found["states"]["delivered"] > 0

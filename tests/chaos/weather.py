@@ -1,0 +1,296 @@
+"""All of Tuma in bad weather: providers that fail in every way they can, workers that are killed, a Redis that dies and comes back.
+
+One loop does everything, in an order that its seed decides: traffic, faults, deaths, and the operator, who pays bills and resumes
+accounts. Then the weather clears, all that was accepted must come to its end, and three witnesses are compared: what `enqueue`
+accepted, what Tuma says became of it, and the sandbox's ledger, which knows nothing of Tuma.
+"""
+
+from __future__ import annotations
+
+import random
+import tempfile
+import time
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tests.support import servers
+from tests.support.houses import House, key_of, open_house
+
+from tuma_producer import Send
+from tuma_producer.contract.keys import AccountKeys
+from tuma_worker.store.accounts import standing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.support.houses import Settings
+    from tests.support.programs import Running
+
+# Written down before it is answered for: a server that is killed, as by a power cut, has lost nothing that it acknowledged.
+DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
+
+_PATIENT: Settings = {"lease": 3, "resolve_after": 3, "timeout": 3}
+ACCOUNTS: dict[str, Settings] = {
+    "lisoloo": {"provider": "lisoloo", "limits": ["15 calls/1s"], **_PATIENT},
+    "lineserve": {"provider": "lineserve", "limits": ["25 calls/1s", "5000 messages/10s"], **_PATIENT},
+}
+SANDBOX: Settings = {
+    "lisoloo": {"limits": {"send": [{"count": 15, "seconds": 1}]}, "suspension": 3},
+    "lineserve": {"limits": {"requests": [{"count": 25, "seconds": 1}], "sms": [{"count": 5000, "seconds": 10}]}},
+}
+WORKERS = 3
+BAD_NUMBER = "+243990999909"  # the sandbox refuses it
+
+FAULTS: tuple[Settings, ...] = (
+    {"kind": "accept_then_hang", "seconds": 5},
+    {"kind": "accept_then_hang", "seconds": 5, "receipts": "none"},
+    {"kind": "accept_then_reset"},
+    {"kind": "accept_then_reset", "receipts": "none"},
+    {"kind": "reset_before_reading"},
+    {"kind": "reset_after_reading"},
+    {"kind": "accept_then_500"},
+    {"kind": "refuse_503"},
+    {"kind": "rate_limit", "retry_after": 1},
+    {"kind": "html_200"},
+    {"kind": "wrong_json"},
+    {"kind": "wrong_counts"},
+    {"kind": "slow_bytes", "seconds": 60},  # a byte or a few a second
+    {"kind": "receipts_before_answer", "seconds": 2},
+    {"kind": "duplicate_receipts"},
+    {"kind": "reordered_receipts"},
+    {"kind": "late_receipts", "seconds": 4},
+    {"kind": "no_receipts"},
+)
+TROUBLES: dict[str, Settings] = {"no money": {"balance": 0}, "suspended key": {"state": "suspended"}}
+
+ON_THE_WAY = {"accepted", "queued", "sending"}
+TAKEN = {"submitted", "sent", "delivered"}  # the provider has it; the sandbox's dice know no bad end
+NEVER_TAKEN = {"rejected", "expired"}
+
+
+class Storm:
+    """The loop's hands. All that it does is counted."""
+
+    def __init__(self, house: House, store: Store, seed: int) -> None:
+        self.house = house
+        self.dice = random.Random(seed)  # noqa: S311 - so that a seed shows the same weather again
+        self.store = store
+        self.accepted: dict[str, tuple[str, list[str], str]] = {}
+        self.did: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()
+        self._trouble_over = 0.0
+        self._workers = [self._start() for _ in range(WORKERS)]
+
+    def _start(self) -> Running:
+        return self.house.start("worker", "--threads", "4")
+
+    # ------------------------------------------------------------------------------------------------------------- traffic
+
+    def send(self) -> None:
+        """A single, a one-time password or a campaign, to numbers and with a text that nobody else has."""
+        place, account = len(self.accepted), self.dice.choice(sorted(ACCOUNTS))
+        kind = self.dice.choices(("single", "otp", "campaign"), (6, 3, 1))[0]
+        count = self.dice.randint(50, 400) if kind == "campaign" else 1
+        to = [f"+24397{place % 1000:03}{n:04}" for n in range(count)]
+        if kind == "campaign" and self.dice.random() < 0.5:
+            to[count // 2] = BAD_NUMBER
+        more: dict[str, Settings] = {
+            "single": {},
+            "otp": {"priority": "otp", "expires_in": self.dice.uniform(1, 15)},
+            "campaign": {"priority": "bulk"},
+        }
+        message = f"{kind} {place}"
+        send = Send(account=account, to=to, message=message, on_unknown="hold", idempotency_key=message, **more[kind])
+        self.accepted[self.house.producer.enqueue(send).id] = (message, to, account)
+        self.counts[kind] += 1
+
+    # ------------------------------------------------------------------------------------------------------------- weather
+
+    def strike(self) -> None:
+        """Order a bad day for one or a few of the next calls."""
+        fault = self.dice.choice(FAULTS)
+        count = self.dice.randint(5, 15) if fault["kind"] == "rate_limit" else self.dice.randint(1, 2)
+        self.house.sandbox.arm(**fault, count=count, provider=self.dice.choice(sorted(ACCOUNTS)))
+        self.did[_name(fault)] += count
+
+    def trouble(self) -> None:
+        """Leave an account without money, or its key suspended, for a while."""
+        name, account = self.dice.choice(sorted(TROUBLES)), self.dice.choice(sorted(ACCOUNTS))
+        self.house.sandbox.configure(**{account: {"keys": {key_of(account): TROUBLES[name]}}})
+        self._trouble_over = time.monotonic() + self.dice.uniform(1, 3)
+        self.did[name] += 1
+
+    def kill_a_worker(self) -> None:
+        """Kill one, whatever it is doing, and start another."""
+        place = self.dice.randrange(WORKERS)
+        self._workers[place].kill()
+        self._workers[place] = self._start()
+        self.counts["kills"] += 1
+
+    def restart_redis(self) -> None:
+        """Kill the server and start it again with what it had written down."""
+        self.store.restart()
+        self.counts["redis_restarts"] += 1
+
+    def operate(self) -> None:
+        """What an operator does: pays the bill once the trouble is over, and resumes what is halted."""
+        if self._trouble_over and time.monotonic() > self._trouble_over:
+            self._trouble_over = 0.0
+            for account in ACCOUNTS:
+                self.house.sandbox.configure(**{account: {"keys": {key_of(account): {"state": "active", "balance": 1e9}}}})
+        if not self._trouble_over:
+            for account in ACCOUNTS:
+                if standing(self.house.redis, account).halted is not None:
+                    assert self.house.tuma("accounts", "resume", account).status == 0
+                    self.counts["resumes"] += 1
+
+    def clear(self) -> None:
+        """Nothing bad happens any more. What was ordered and met no call did not happen."""
+        for fault in self.house.sandbox.armed():
+            self.did[_name(fault)] -= fault["count"]
+        self.house.sandbox.disarm()
+        self._trouble_over = self._trouble_over and time.monotonic()
+
+
+def _name(fault: Settings) -> str:
+    return f"{fault['kind']} without receipts" if fault.get("receipts") == "none" else str(fault["kind"])
+
+
+@dataclass
+class Store:
+    """A server that outlives its own death."""
+
+    directory: Path
+    server: servers.Server
+
+    def restart(self) -> None:
+        """End it at once, and start it again at the same address."""
+        self.server.stop()
+        self.server = servers.start(None, *DURABLE, port=self.server.port, directory=self.directory)
+
+
+@contextmanager
+def _store() -> Iterator[Store]:
+    with tempfile.TemporaryDirectory(prefix="tuma-chaos-", ignore_cleanup_errors=True) as home:
+        store = Store(Path(home), servers.start(None, *DURABLE, directory=Path(home)))
+        try:
+            yield store
+        finally:
+            store.server.stop()
+
+
+@dataclass
+class Diary:
+    """What is to be done when: each duty with the mean of its pauses in seconds."""
+
+    dice: random.Random
+    _next: dict[str, float] = field(default_factory=dict)
+
+    def due(self, duty: str, pause: float) -> bool:
+        """Whether it is time for a duty; if so, its next time is set."""
+        now = time.monotonic()
+        if now < self._next.setdefault(duty, now + self.dice.uniform(0, 2 * pause)):
+            return False
+        self._next[duty] = now + self.dice.uniform(0, 2 * pause)
+        return True
+
+
+def run(seconds: float, seed: int, *, drain_within: float = 240.0) -> dict[str, Any]:
+    """Let the weather last for so many seconds, let it clear, and compare the witnesses."""
+    with _store() as store, open_house(store.server, ACCOUNTS, config=SANDBOX) as house:
+        storm = Storm(house, store, seed)
+        house.running[-1].until("ready for action")
+        _storm(storm, seconds)
+        storm.clear()
+        drained = _drain(storm, drain_within)
+        return {"seed": seed, "seconds": seconds, "drained": drained, **_compare(storm)}
+
+
+def _storm(storm: Storm, seconds: float) -> None:
+    """Everything at once. Redis dies in the middle of it."""
+    began, diary = time.monotonic(), Diary(storm.dice)
+    duties: dict[str, tuple[Callable[[], None], float]] = {
+        "send": (storm.send, 0.1),
+        "strike": (storm.strike, 0.7),
+        "trouble": (storm.trouble, 12.0),
+        "kill": (storm.kill_a_worker, 4.0),
+        "operate": (storm.operate, 0.5),
+    }
+    while (passed := time.monotonic() - began) < seconds:
+        for name, (do, pause) in duties.items():
+            if diary.due(name, pause):
+                do()
+        if passed > seconds / 2 and not storm.counts["redis_restarts"]:
+            storm.restart_redis()
+        time.sleep(0.01)
+
+
+def _drain(storm: Storm, within: float) -> bool:
+    """Wait until nothing is on its way any more and every receipt has been delivered."""
+    deadline, open_ones = time.monotonic() + within, set(storm.accepted)
+    while time.monotonic() < deadline:
+        storm.operate()
+        open_ones = {intent for intent in open_ones if ON_THE_WAY.intersection(storm.house.producer.get(intent).counts)}
+        if not open_ones and storm.house.sandbox.books()["webhooks"]["pending"] == 0:
+            return True
+        time.sleep(0.5)
+    return False
+
+
+def _compare(storm: Storm) -> dict[str, Any]:
+    books = storm.house.sandbox.books()
+    copies = Counter((call["message"], number) for call in books["accepted"] for number in call["recipients"])
+    states: Counter[str] = Counter()
+    lost = contradictions = not_ended = without_receipt = 0
+    for intent_id, (message, to, _) in storm.accepted.items():
+        intent = storm.house.producer.get(intent_id)
+        states.update(intent.counts)
+        told = {one.number: one.state for one in intent.recipients}
+        lost += sum(told.get(number) is None or told[number] in ON_THE_WAY for number in to)
+        lost += sum(told.get(number) in TAKEN and not copies[message, number] for number in to)
+        contradictions += sum(told.get(number) in NEVER_TAKEN and copies[message, number] > 0 for number in to)
+        if intent.state != "done":
+            waits_for_receipts = set(intent.counts) <= {*TAKEN, *NEVER_TAKEN, "unknown", "failed"}
+            without_receipt += waits_for_receipts
+            not_ended += not waits_for_receipts
+    accepted = sum(len(to) for _, to, _ in storm.accepted.values())
+    return {
+        "intents": len(storm.accepted),
+        "recipients": accepted,
+        "states": dict(states),
+        "lost": lost,
+        "duplicates": sum(times - 1 for times in copies.values() if times > 1),
+        "contradictions": contradictions,
+        "states_missing": accepted - states.total(),
+        "limit_violations": books["violations"],
+        "intents_not_ended": not_ended,
+        "intents_whose_receipts_never_came": without_receipt,
+        "gaps_in_events": _gaps(storm.house),
+        "ledger": {name: books[name] for name in ("calls", "recipients", "rate_limited")},
+        "weather": dict(+storm.did),
+        **{name: storm.counts[name] for name in ("single", "otp", "campaign", "kills", "redis_restarts", "resumes")},
+    }
+
+
+def _gaps(house: House) -> int:
+    """How many of the intents' events are missing or doubled, by the numbers that they carry."""
+    gaps = 0
+    for account in ACCOUNTS:
+        seen: dict[bytes, list[int]] = {}
+        stream: Any = house.redis.xrange(AccountKeys(account).events)
+        for _, fields in stream:
+            if b"q" in fields:
+                seen.setdefault(fields[b"i"], []).append(int(fields[b"q"]))
+        gaps += sum(numbers != list(range(1, len(numbers) + 1)) for numbers in seen.values())
+    return gaps
+
+
+PROMISES = ("lost", "duplicates", "contradictions", "states_missing", "limit_violations", "intents_not_ended", "gaps_in_events")
+
+
+def broken(found: dict[str, Any]) -> dict[str, Any]:
+    """The promises that were not kept, and by how much."""
+    return {name: found[name] for name in PROMISES if found[name]} | ({} if found["drained"] else {"drained": False})

@@ -1,0 +1,151 @@
+"""A worker that ends its own life at one step of the road: `dramatiq tests.support.mortal:setup`.
+
+Every durable step that a worker makes is a Redis script or a call to a provider. They are listed here from the code itself, so that
+one which is added later is listed as well: `queue.claim`, `store.settle`, `provider.send`.
+
+MORTAL_STEP names the step, MORTAL_SIDE says `before` or `after` it (after: Redis or the provider has done it, and nobody has seen
+the answer yet), MORTAL_SKIP how often the step is let pass first. Without MORTAL_STEP the worker is one like any other.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import signal
+import threading
+from dataclasses import dataclass, field, replace
+from functools import cache
+from importlib import resources
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from tuma_producer.contract.scripts import Script, load
+from tuma_worker import actors, providers
+from tuma_worker.providers.base import Client
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from importlib.resources.abc import Traversable
+
+    import httpx
+
+    from tuma_worker.providers.provider import Account, Provider
+
+_ROOTS = ("tuma_producer", "tuma_worker")
+
+
+@cache
+def transitions() -> dict[str, Script]:
+    """Every Lua script of both distributions that runs by itself, by `room.name`. What is only included declares no keys."""
+    return {
+        f"{room.rpartition('.')[2]}.{file.name.removesuffix('.lua')}": load(room, file.name.removesuffix(".lua"))
+        for root in _ROOTS
+        for room in _rooms(root)
+        for file in _files(room)
+        if _declares_keys(file)
+    }
+
+
+def _rooms(package: str) -> Iterator[str]:
+    """The package and those inside it."""
+    yield package
+    for inside in resources.files(package).iterdir():
+        if inside.is_dir() and inside.joinpath("__init__.py").is_file():
+            yield from _rooms(f"{package}.{inside.name}")
+
+
+def _files(room: str) -> list[Traversable]:
+    folder = resources.files(room).joinpath("lua")
+    return [file for file in folder.iterdir() if file.name.endswith(".lua")] if folder.is_dir() else []
+
+
+def _declares_keys(file: Traversable) -> bool:
+    """Whether the head, the comment that a script begins with, says what its keys are."""
+    for line in file.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("--"):
+            return False
+        if line.startswith("-- KEYS"):
+            return True
+    return False
+
+
+def provider_calls() -> tuple[str, ...]:
+    """Every call that a worker may make to a provider, as `provider.name`: the methods of the protocol that all clients keep."""
+    return tuple(f"provider.{name}" for name, _ in inspect.getmembers(Client, inspect.isfunction) if not name.startswith("_"))
+
+
+def steps() -> frozenset[str]:
+    """Every durable step there is."""
+    return frozenset({*transitions(), *provider_calls()})
+
+
+@dataclass
+class Fate:
+    """When this process dies. Thread-safe."""
+
+    step: str
+    side: str
+    skip: int
+    _passed: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def around(self, step: str, do: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever the step answers
+        """Do a step, and die on the side of it that was fated."""
+        if step != self.step or not self._is_the_one():
+            return do()
+        if self.side == "before":
+            _die()
+        answer = do()
+        _die()
+        return answer
+
+    def _is_the_one(self) -> bool:
+        with self._lock:
+            self._passed += 1
+            return self._passed == self.skip + 1
+
+
+def _die() -> None:
+    """End the whole group at once: Dramatiq's master, which would notice and clean up, goes with its worker."""
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+    signal.pause()
+
+
+def setup() -> None:
+    """Make this process a worker that is to die, if the environment says so."""
+    if step := os.environ.get("MORTAL_STEP"):
+        fate = Fate(step, os.environ["MORTAL_SIDE"], int(os.environ["MORTAL_SKIP"]))
+        _watch_scripts(fate)
+        _watch_providers(fate)
+    actors.setup()
+
+
+def _watch_scripts(fate: Fate) -> None:
+    names = {script.source: name for name, script in transitions().items()}
+    run = Script.run
+
+    def mortal_run(script: Script, *arguments: Any) -> Any:  # noqa: ANN401 - as the original
+        return fate.around(names[script.source], lambda: run(script, *arguments))
+
+    Script.run = mortal_run  # type: ignore[method-assign, assignment] # that is the point
+
+
+def _watch_providers(fate: Fate) -> None:
+    watched = {name: replace(provider, client=_mortal_client(fate, provider)) for name, provider in providers.PROVIDERS.items()}
+    providers.PROVIDERS = MappingProxyType(watched)
+
+
+def _mortal_client(fate: Fate, provider: Provider) -> Callable[[Account, httpx.Client], Client]:
+    def client(account: Account, http: httpx.Client) -> Client:
+        made = provider.client(account, http)
+        for call in provider_calls():
+            _watch_call(fate, made, call)
+        return made
+
+    return client
+
+
+def _watch_call(fate: Fate, client: Client, call: str) -> None:
+    name = call.removeprefix("provider.")
+    method = getattr(client, name)
+    setattr(client, name, lambda *arguments, **more: fate.around(call, lambda: method(*arguments, **more)))
