@@ -234,13 +234,14 @@ class AnyOrder(RuleBasedStateMachine):
         if not hasattr(self, "driver"):
             return
         keys, redis = self.driver.queue.keys, self.redis
-        lines: list[bytes] = [*redis.zrange(keys.entries, 0, -1), *redis.zrange(keys.due, 0, -1)]
+        lines: list[Any] = [*redis.zrange(keys.entries, 0, -1), *redis.zrange(keys.due, 0, -1)]
         jobs = {line.decode().rpartition("|")[2] for line in lines} | self._held()
         for intent in self.intents:
             for name, packed in self._record(intent).items():
                 if name.startswith("+") and packed.startswith("queued"):
                     assert f"{intent}:{name}" in jobs
-        groups = {tuple(line.split(b"|")[:3]) for line in redis.zrange(keys.entries, 0, -1)}
+        ready: Any = redis.zrange(keys.entries, 0, -1)
+        groups = {tuple(line.split(b"|")[:3]) for line in ready}
         placed: Any = redis.zrange(keys.groups, 0, -1)
         assert {(lane, source, group) for lane, source, _, group in (line.split(b"|") for line in placed)} == groups
         sources = {(lane, name) for lane in range(len(LANES)) for name in redis.zrange(keys.sources(lane), 0, -1)}
