@@ -101,6 +101,13 @@ def _redrive(driver: Driver) -> None:
     assert done.recipients == 1
 
 
+def _withdraw(driver: Driver) -> None:
+    producer, intent = Producer(driver.redis), f"{driver.queue.account}.{driver.enqueue()}"
+    assert producer.pause(intent).outcome == "done"
+    assert producer.resume(intent).outcome == "done"
+    assert producer.cancel(intent).outcome == "done"
+
+
 def _half_open(driver: Driver) -> None:
     steering = Steering(driver.redis, driver.queue.account, driver.queue.operation, "test")
     assert not steering.half_open()
@@ -127,5 +134,5 @@ ACTS: dict[str, Callable[[Driver], None]] = {
     "release": _release,
     "renew": _renew, "push": _push, "expire": _expire, "steer": _steer, "unowned": _restore, "restore": _restore,
     "plan": _redrive, "leave": _redrive,
-    "half_open": _half_open,
+    "half_open": _half_open, "withdraw": _withdraw, "resume": _withdraw,
 }  # fmt: skip

@@ -19,12 +19,13 @@ from tuma_producer.errors import (
     UnknownAccount,
     UnknownIntent,
 )
-from tuma_producer.intents import Attempt, Intent, Look, Receipt, Recipient, Send
+from tuma_producer.intents import Attempt, ControlResult, Intent, Look, Receipt, Recipient, Send
 from tuma_producer.outcomes import Event
 
 __all__ = [
     "AsyncProducer",
     "Attempt",
+    "ControlResult",
     "Event",
     "IdempotencyConflict",
     "Intent",

@@ -19,6 +19,7 @@ from tuma_producer.contract.connection import (
     undecoded,
     url_from_environment,
 )
+from tuma_producer.contract.control import control
 from tuma_producer.contract.keys import ACCOUNTS, account_keys
 from tuma_producer.contract.reading import (
     CHUNK,
@@ -39,7 +40,7 @@ from tuma_producer.intents import checked_source
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-    from tuma_producer.intents import Intent, Receipt, Send
+    from tuma_producer.intents import ControlResult, Intent, Receipt, Send, Verb
     from tuma_producer.outcomes import Event
 
 
@@ -127,6 +128,23 @@ class AsyncProducer:
                 pipeline.hgetall(keys.batch(batch_id))
             now, state, *batches = await pipeline.execute()
         return lookup.intent(record, batches, state, now)
+
+    async def cancel(self, intent_id: str, *, by: str | None = None) -> ControlResult:
+        """Withdraw what has not been handed over; see `Producer.cancel`."""
+        return await self._control(intent_id, "cancel", by)
+
+    async def pause(self, intent_id: str, *, by: str | None = None) -> ControlResult:
+        """Hold back what has not been handed over; see `Producer.pause`."""
+        return await self._control(intent_id, "pause", by)
+
+    async def resume(self, intent_id: str, *, by: str | None = None) -> ControlResult:
+        """Put a paused intent back into the line; see `Producer.resume`."""
+        return await self._control(intent_id, "resume", by)
+
+    async def _control(self, intent_id: str, verb: Verb, by: str | None) -> ControlResult:
+        request = control(intent_id, verb, by or self._source)
+        with translated(self._where):
+            return request.result(await request.script.run_async(self._redis, request.keys, request.args))
 
     async def outcomes(
         self,

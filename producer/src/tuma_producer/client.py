@@ -12,6 +12,7 @@ from redis.exceptions import NoScriptError, ResponseError
 
 from tuma_producer.contract import wire
 from tuma_producer.contract.connection import connect, is_cluster, server_of, translated, undecoded, url_from_environment
+from tuma_producer.contract.control import control
 from tuma_producer.contract.keys import ACCOUNTS, account_keys
 from tuma_producer.contract.reading import (
     CHUNK,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-    from tuma_producer.intents import Intent, Receipt, Send
+    from tuma_producer.intents import ControlResult, Intent, Receipt, Send, Verb
     from tuma_producer.outcomes import Event
 
 
@@ -153,6 +154,26 @@ class Producer:
                 pipeline.hgetall(keys.batch(batch_id))
             now, state, *batches = pipeline.execute()
         return lookup.intent(record, batches, state, now)
+
+    def cancel(self, intent_id: str, *, by: str | None = None) -> ControlResult:
+        """Withdraw what of an intent has not been handed to the provider. Who is told as stopped is not sent to.
+
+        `by` is who asks, for the record; this producer's source where not given. Raises `UnknownIntent`.
+        """
+        return self._control(intent_id, "cancel", by)
+
+    def pause(self, intent_id: str, *, by: str | None = None) -> ControlResult:
+        """Hold back what of an intent has not been handed to the provider, until it is resumed; see `cancel`."""
+        return self._control(intent_id, "pause", by)
+
+    def resume(self, intent_id: str, *, by: str | None = None) -> ControlResult:
+        """Put a paused intent back into the line; see `cancel`."""
+        return self._control(intent_id, "resume", by)
+
+    def _control(self, intent_id: str, verb: Verb, by: str | None) -> ControlResult:
+        request = control(intent_id, verb, by or self._source)
+        with translated(self._where):
+            return request.result(request.script.run(self._redis, request.keys, request.args))
 
     def outcomes(
         self,

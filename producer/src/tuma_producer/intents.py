@@ -20,6 +20,7 @@ _SPACING = re.compile(r"[\s\-().\u00a0\u2011]")
 _E164 = re.compile(r"\+[1-9][0-9]{7,14}")  # `\d` would let the digits of every script through
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
 _MAX_LIFE = 10 * 366 * 86_400.0  # seconds; more than anybody means, and small enough to add to a time
+_MAX_HOLD = 86_400.0  # seconds; who wants to wait longer wants a schedule
 _SHOWN, _HIDDEN = (4, 2), 3  # of a masked number: characters at its two ends, and how many must stay hidden between them
 
 
@@ -106,6 +107,8 @@ class Send(BaseModel):
     """Seconds from acceptance after which it must not be handed over any more; it then ends `expired`."""
     expires_at: AwareDatetime | None = None
     """The same as an instant. At most one of the two may be given."""
+    cancel_within: Annotated[float, Field(gt=0, le=_MAX_HOLD)] | None = None
+    """Seconds for which it is held back before its first call, so that it can still be withdrawn whole."""
     on_unknown: Literal["hold", "resend"] = "hold"
     """What to do with a call whose outcome stays unknown: end `unknown`, or send again at the risk of a second copy."""
     coalesce: bool = True
@@ -149,6 +152,27 @@ class Receipt:
     segments: int
     dropped: int = 0
     duplicate: bool = False
+
+
+Verb = Literal["cancel", "pause", "resume"]
+
+
+@dataclass(frozen=True, slots=True)
+class ControlResult:
+    """What became of a request to cancel, pause or resume an intent, recipient by recipient.
+
+    `outcome` is `done` where the verb holds for every recipient, `partly` where it holds for some, `too-late` where it holds for
+    none, and `refused` where the intent is cancelled already and can be neither paused nor resumed. `stopped` are the recipients
+    for whom it holds: cancelled, paused, or waiting in the line again; `with_provider` those whose call is under way or was taken,
+    so that nothing can be withdrawn; `ended` those that had reached an end before. Asking again answers the same.
+    """
+
+    id: str
+    verb: Verb
+    outcome: Literal["done", "partly", "too-late", "refused"]
+    stopped: tuple[str, ...]
+    with_provider: tuple[str, ...]
+    ended: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,8 @@ class Lookup:
         waiting = any(value.startswith(("queued", "accepted")) for name, value in record.items() if name.startswith("+"))
         now_ms = now[0] * 1000 + now[1] // 1000
         held = holds(texts(state), lane=int(record["lane"]), source=record["source"], now_ms=now_ms) if waiting else ()
+        if record.get("held") == "paused":
+            held = ("the intent is paused", *held)
         return wire.decode(self.intent_id, record, attempts, held)
 
 

@@ -100,8 +100,9 @@ def encode(send: Send, source: str) -> Enqueue:
     if send.idempotency_key is not None:
         keys.append(account.idempotency(digest(source, send.idempotency_key)))
         body_digest = digest(body, deadline, send.priority, str(send.coalesce), " ".join(sorted(numbers)))
+    hold = round(1000 * (send.cancel_within or 0))
     args: list[Argument] = [
-        short_id, source, lane, _group(send, short_id, segments), 0, deadline, body, body_digest, IDEMPOTENCY_MS, EVENTS_KEPT,
+        short_id, source, lane, _group(send, short_id, segments), hold, deadline, body, body_digest, IDEMPOTENCY_MS, EVENTS_KEPT,
         *numbers,
     ]  # fmt: skip
     return Enqueue(keys, args, send, short_id, len(numbers), segments)
@@ -157,7 +158,7 @@ def decode(intent_id: str, record: Mapping[str, str], attempts: Iterable[Attempt
     body = json.loads(record["body"])
     return Intent(
         id=intent_id,
-        state="done" if record["open"] == "0" else "active",
+        state=_intent_state(record, recipients),
         source=record["source"],
         priority=LANES[int(record["lane"])],
         accepted=instant(record["at"]) or datetime.fromtimestamp(0, UTC),
@@ -169,6 +170,13 @@ def decode(intent_id: str, record: Mapping[str, str], attempts: Iterable[Attempt
         campaign_name=body.get("campaign_name"),
         metadata=body.get("metadata", {}),
     )
+
+
+def _intent_state(record: Mapping[str, str], recipients: Iterable[Recipient]) -> str:
+    """`cancelled` is an intent of which nothing went out; one that was cancelled in the middle ends as any other."""
+    if record["open"] == "0":
+        return "cancelled" if all(one.state == "cancelled" for one in recipients) else "done"
+    return "paused" if record.get("held") == "paused" else "active"
 
 
 def recipient(number: str, packed: str, again: str = "") -> Recipient:

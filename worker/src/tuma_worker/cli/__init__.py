@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from tuma_worker import __version__
-from tuma_worker.cli import accounts, dead, look, output, queue, run, watch
+from tuma_worker.cli import accounts, control, dead, look, output, queue, run, watch
 from tuma_worker.cli.demo import demo
 from tuma_worker.cli.send import send
 from tuma_worker.cli.sweep import sweep
@@ -42,7 +42,21 @@ def tuma(
     del version
 
 
-for command in (demo, run.worker, run.gateway, run.sandbox, send, look.get, watch.watch, look.outcomes):
+for command in (
+    demo,
+    run.worker,
+    run.gateway,
+    run.sandbox,
+    send,
+    look.get,
+    control.cancel,
+    control.pause,
+    control.resume,
+    watch.watch,
+    look.outcomes,
+):
+    app.command()(command)
+for command in (control.cancel, control.pause, control.resume):
     app.command()(command)
 app.add_typer(queue.app, name="queue")
 app.add_typer(accounts.app, name="accounts")

@@ -12,7 +12,7 @@ from enum import StrEnum
 class RecipientState(StrEnum):
     """Where one recipient of an intent stands. The comment says who moves it on."""
 
-    ACCEPTED = "accepted"  # the producer's call returned; a schedule or a hold releases it into the queue
+    ACCEPTED = "accepted"  # held back: its intent is paused; resuming releases it into the queue
     QUEUED = "queued"  # waits in the account's queue; a claim takes it
     SENDING = "sending"  # an attempt is written down and its call may be on the wire; its answer, or evidence, moves it on
     SUBMITTED = "submitted"  # the provider took it; a receipt moves it on
@@ -51,10 +51,23 @@ R = RecipientState
 
 _MOVES: dict[RecipientState, frozenset[RecipientState]] = {
     R.ACCEPTED: frozenset({R.QUEUED, R.EXPIRED, R.CANCELLED, R.SUPPRESSED}),
-    R.QUEUED: frozenset({R.SENDING, R.REJECTED, R.FAILED, R.EXPIRED, R.CANCELLED, R.SUPPRESSED}),
-    # Back to the queue only where the call is known not to have been accepted.
+    R.QUEUED: frozenset({R.ACCEPTED, R.SENDING, R.REJECTED, R.FAILED, R.EXPIRED, R.CANCELLED, R.SUPPRESSED}),
+    # Back to the queue only where the call is known not to have been accepted; where the intent has been paused or cancelled
+    # meanwhile, to `accepted` or `cancelled` instead.
     R.SENDING: frozenset(
-        {R.QUEUED, R.SUBMITTED, R.SENT, R.DELIVERED, R.FAILED, R.UNDELIVERED, R.REJECTED, R.EXPIRED, R.UNKNOWN},
+        {
+            R.ACCEPTED,
+            R.CANCELLED,
+            R.QUEUED,
+            R.SUBMITTED,
+            R.SENT,
+            R.DELIVERED,
+            R.FAILED,
+            R.UNDELIVERED,
+            R.REJECTED,
+            R.EXPIRED,
+            R.UNKNOWN,
+        },
     ),
     R.SUBMITTED: frozenset({R.SENT, R.DELIVERED, R.FAILED, R.UNDELIVERED, R.REJECTED, R.EXPIRED, R.UNKNOWN}),
     R.SENT: frozenset({R.DELIVERED, R.FAILED, R.UNDELIVERED, R.REJECTED, R.EXPIRED, R.UNKNOWN}),

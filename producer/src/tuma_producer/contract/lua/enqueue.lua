@@ -2,7 +2,7 @@
 --
 -- KEYS  1 profile  2 intent  3 entries  4 groups  5-7 sources of each lane  8 due  9 spent  10 state  11 bell  12 events
 --       13 deadlines  14 idempotency, only where the intent has such a key
--- ARGV  1 short id  2 source  3 lane  4 group  5 due in Unix ms, 0 for now  6 expiry in Unix ms, +ms from now, or empty
+-- ARGV  1 short id  2 source  3 lane  4 group  5 ms that it is held back so that it can be withdrawn  6 expiry in Unix ms, +ms from now, or empty
 --       7 body  8 digest of what the idempotency key stands for  9 its life in ms  10 length of the event stream
 --       11... numbers
 -- Returns {'accepted', short id} · {'duplicate', short id of the first} · {'conflict', short id of the first} · {'unknown-account'}
@@ -55,13 +55,13 @@ if expires ~= '' then
   redis.call('ZADD', KEYS[13], expires, id)
 end
 
-local due = tonumber(ARGV[5])
+local due = now + tonumber(ARGV[5])
 if due > now then
   local prefix = lane .. '|' .. source .. '|' .. group .. '|' .. id .. ':'
   for i = 11, #ARGV do
     redis.call('ZADD', KEYS[8], due, prefix .. ARGV[i])
   end
-  if redis.call('ZCOUNT', KEYS[8], '-inf', '(' .. ARGV[5]) == 0 and redis.call('LLEN', k.bell) == 0 then
+  if redis.call('ZCOUNT', KEYS[8], '-inf', '(' .. string.format('%.0f', due)) == 0 and redis.call('LLEN', k.bell) == 0 then
     redis.call('RPUSH', k.bell, 1)  -- it is the next one due: whoever holds the alarm must set it anew
   end
 else

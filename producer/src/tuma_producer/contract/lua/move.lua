@@ -7,6 +7,7 @@
 --
 -- c: {now, events, maxlen, ends, retention, dead}    ends: ' state state ' as text; retention: ms that a finished intent is kept;
 --    dead: the index of dead letters, for who may end somebody as one or correct an end; nobody else needs it
+-- `held` in the record says that the intent is paused or cancelled: then nobody of it becomes `queued`, and the item says what instead.
 -- items: {key, id, number, target, allowed, evidence, reason, batch, provider_id, dead}; items of one intent stand together;
 --    dead: whether this move makes a dead letter, which is Python's to say as well
 -- Returns for each item what became of it: 'moved', 'missing', or the state that did not allow it.
@@ -37,21 +38,25 @@ end
 -- items[from..to] all belong to the intent `key`: read once, write once.
 local function move_intent(c, items, from, to, results)
   local key, id = items[from].key, items[from].id
-  local names = {'seq', 'open', 'source'}
+  local names = {'seq', 'open', 'source', 'held'}
   for i = from, to do
     names[#names + 1] = items[i].number
   end
   local was = redis.call('HMGET', key, unpack(names))
-  local seq, open, source = tonumber(was[1]), tonumber(was[2]), was[3]
+  local seq, open, source, held = tonumber(was[1]), tonumber(was[2]), was[3], was[4]
   local writes, open_before, died, risen = {}, open, {}, {}
   for i = from, to do
-    local item, packed = items[i], was[3 + i - from + 1]
+    local item, packed = items[i], was[4 + i - from + 1]
     local state = packed and string.match(packed, '^%a+')
     if not state then
       results[i] = 'missing'
     elseif not move_is(item.allowed, state) then
       results[i] = state
     else
+      if held and item.target == 'queued' then  -- withdrawn while its call was under way: it does not go again
+        item.target = held == 'cancelled' and 'cancelled' or 'accepted'
+        item.reason = held
+      end
       local was_end, is_end = move_is(c.ends, state), move_is(c.ends, item.target)
       seq = seq + 1
       open = open + (was_end and 1 or 0) - (is_end and 1 or 0)

@@ -54,6 +54,43 @@ local function ready_push(k, lane, source, group, items)
   end
 end
 
+-- A source without work leaves the lane; what it has used is remembered for its return.
+local function ready_leave(k, lane, source)
+  local prefix, sources = lane .. '|' .. source .. '|', k.sources[lane + 1]
+  if redis.call('ZRANGE', k.groups, '[' .. prefix, '[' .. prefix .. '\255', 'BYLEX', 'LIMIT', 0, 1)[1] then
+    return
+  end
+  local spent = redis.call('ZSCORE', sources, source)
+  if spent and source ~= SYSTEM then
+    redis.call('HSET', k.spent, lane .. '|' .. source, spent)
+    redis.call('PEXPIRE', k.spent, 86400000)
+  end
+  redis.call('ZREM', sources, source)
+end
+
+local function ready_remove(key, members)
+  for from = 1, #members, 1000 do
+    redis.call('ZREM', key, unpack(members, from, math.min(from + 999, #members)))
+  end
+end
+
+-- Take jobs of one group back out, whether they are ready or due; names of jobs that are not there do no harm.
+local function ready_pull(k, lane, source, group, entries, due)
+  local prefix, place = lane .. '|' .. source .. '|' .. group .. '|', lane .. '|' .. source .. '|'
+  local head = ready_head(k.entries, prefix)
+  ready_remove(k.entries, entries)
+  ready_remove(k.due, due)
+  local next_head = ready_head(k.entries, prefix)
+  if head and head ~= next_head then
+    redis.call('ZREM', k.groups, place .. head .. '|' .. group)
+    if next_head then
+      redis.call('ZADD', k.groups, 0, place .. next_head .. '|' .. group)
+    else
+      ready_leave(k, lane, source)
+    end
+  end
+end
+
 -- Wake one consumer, unless a claim has said that no job of this lane can go before a time that its alarm covers.
 local function ready_ring(k, lane, now)
   local quiet = redis.call('HMGET', k.state, 'quiet_until', 'quiet_from')

@@ -142,22 +142,16 @@ end
 
 -- Sources share by what they use of the scarcest limit. The system's own jobs go out of turn and leave the shares alone.
 local function charge(lane, source, weight, jobs)
-  local sources, more = k.sources[lane + 1], line_group(k, lane, source)
+  local sources = k.sources[lane + 1]
   if source ~= SYSTEM then
     local cost = #limits == 0 and jobs or 0
     for _, limit in ipairs(limits) do
       cost = math.max(cost, permits_weight(limit, weight) / limit.count)
     end
     redis.call('HSET', k.state, 'share:' .. lane, redis.call('ZSCORE', sources, source))
-    local spent = redis.call('ZINCRBY', sources, string.format('%.17g', cost), source)
-    if not more then
-      redis.call('HSET', k.spent, lane .. '|' .. source, spent)
-      redis.call('PEXPIRE', k.spent, 86400000)
-    end
+    redis.call('ZINCRBY', sources, string.format('%.17g', cost), source)
   end
-  if not more then
-    redis.call('ZREM', sources, source)
-  end
+  ready_leave(k, lane, source)
 end
 
 -- Paced lanes: each call books its share of the window. What was missed by waking late may be caught up within a hundredth of it.

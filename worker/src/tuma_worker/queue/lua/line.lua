@@ -38,9 +38,7 @@ end
 
 -- Take these jobs out of the line; their group keeps its place by the oldest that is left.
 local function line_take(k, place, at, group, members)
-  for from = 1, #members, 1000 do
-    redis.call('ZREM', k.entries, unpack(members, from, math.min(from + 999, #members)))
-  end
+  ready_remove(k.entries, members)
   redis.call('ZREM', k.groups, place .. at .. '|' .. group)
   local head = ready_head(k.entries, place .. group .. '|')
   if head then

@@ -26,7 +26,7 @@ end
 local c = {now = now, events = KEYS[11], maxlen = header.maxlen, ends = header.ends, retention = header.retention}
 local back, at = {}, ready_time(now)
 for i, result in ipairs(move_all(c, items)) do
-  if result == 'moved' then
+  if result == 'moved' and items[i].target == 'queued' then
     back[#back + 1] = at
     back[#back + 1] = items[i].id .. ':' .. items[i].number
   end

@@ -1,0 +1,45 @@
+"""`tuma pause`, `resume`, `cancel`: what they say, to people and to programs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import Tuma
+
+NUMBER, MASKED = "+243990000001", "+243…01"
+
+
+def test_an_intent_is_paused_resumed_and_cancelled(tuma: Tuma) -> None:
+    intent_id = tuma.send("--account", "lisoloo-main")
+    assert tuma("pause", intent_id).out == f"{intent_id}: pause done: 1 paused\n"
+    shown = tuma("get", intent_id).out
+    assert shown.startswith(f"{intent_id}: paused, accepted 1")
+    assert "waits: the intent is paused" in shown
+    assert tuma("resume", intent_id).out == f"{intent_id}: resume done: 1 in the line\n"
+    assert tuma("cancel", intent_id).out == f"{intent_id}: cancel done: 1 cancelled\n"
+    assert tuma("get", intent_id, "--json").json["state"] == "cancelled"
+
+
+def test_what_is_cancelled_refuses_to_be_resumed_with_status_1(tuma: Tuma) -> None:
+    intent_id = tuma.send("--account", "lisoloo-main")
+    tuma("cancel", intent_id)
+    ran = tuma("resume", intent_id)
+    assert (ran.status, ran.out) == (1, f"{intent_id}: resume refused: it is cancelled\n")
+
+
+def test_programs_get_every_recipient_with_numbers_masked_unless_they_are_asked_for(tuma: Tuma) -> None:
+    intent_id = tuma.send("--account", "lisoloo-main")
+    found = tuma("cancel", intent_id, "--json").json
+    assert found == {"id": intent_id, "verb": "cancel", "outcome": "done", "stopped": [MASKED], "with_provider": [], "ended": []}
+    assert tuma("cancel", intent_id, "--json", "--show-numbers").json["stopped"] == [NUMBER]
+
+
+@pytest.mark.parametrize("verb", ["cancel", "pause", "resume"])
+def test_an_unknown_id_is_one_line_and_status_1(tuma: Tuma, verb: str) -> None:
+    ran = tuma(verb, "lisoloo-main.019d2a1b3c4d5e6f7a8b9c0d1e")
+    assert ran.status == 1
+    assert ran.err.startswith("error: ")
+    assert ran.err.count("\n") == 1

@@ -1,0 +1,263 @@
+"""Pausing, resuming and cancelling: the answer is true, whatever happens around it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from tests.redis.driver import Driver, number, numbers, queue_of
+
+from tuma_producer import Producer, UnknownIntent
+from tuma_producer.contract.wire import LANES
+from tuma_worker.core.answers import Rejected, TryLater, Unknown
+from tuma_worker.core.states import Evidence
+from tuma_worker.queue.scripts import Claim, Wait
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+    from tuma_producer import ControlResult
+    from tuma_producer.intents import Verb
+    from tuma_worker.core.answers import Answer
+
+
+@pytest.fixture
+def driver(redis: Redis) -> Driver:
+    return Driver(redis, queue_of(batch_max=10))
+
+
+def ask(driver: Driver, verb: Verb, intent: str) -> ControlResult:
+    result: ControlResult = getattr(Producer(driver.redis), verb)(f"{driver.queue.account}.{intent}")
+    return result
+
+
+def told(driver: Driver, intent: str) -> list[str]:
+    return [event["e"] for event in driver.events() if event.get("i") == intent]
+
+
+def waiting(driver: Driver) -> int:
+    keys = driver.queue.keys
+    return sum(driver.redis.zcard(key) for key in (keys.entries, keys.groups, keys.due, *map(keys.sources, range(len(LANES)))))
+
+
+# --------------------------------------------------------------------------------------------------------------- cancel
+
+
+def test_what_waits_is_cancelled_whole_and_leaves_nothing_in_the_line(driver: Driver) -> None:
+    intent = driver.enqueue(*numbers(3))
+    result = ask(driver, "cancel", intent)
+    assert (result.outcome, result.stopped, result.with_provider, result.ended) == ("done", tuple(numbers(3)), (), ())
+    assert told(driver, intent) == ["accepted", "cancelled", *["cancelled"] * 3, "done"]
+    assert waiting(driver) == 0
+    assert isinstance(driver.claim(), Wait)
+    assert Producer(driver.redis).get(result.id).state == "cancelled"
+
+
+def test_others_keep_their_places_when_one_of_their_group_is_cancelled(driver: Driver) -> None:
+    first, second = (driver.enqueue(number(place), message="The same") for place in (1, 2))
+    assert ask(driver, "cancel", first).outcome == "done"
+    assert [job.subject for job in driver.taken().jobs] == [f"{second}:{number(2)}"]
+    assert waiting(driver) == 0
+
+
+def test_what_a_worker_has_claimed_but_not_begun_is_still_cancelled(driver: Driver) -> None:
+    intent = driver.enqueue(number(1))
+    batch = driver.taken()
+    assert ask(driver, "cancel", intent).outcome == "done"
+    begun = driver.begin(batch)
+    assert begun is not None
+    assert begun.targets == ()
+
+
+def test_what_is_being_called_is_with_the_provider_and_the_rest_is_cancelled(redis: Redis) -> None:
+    driver = Driver(redis, queue_of(batch_max=1))
+    intent = driver.enqueue(*numbers(3))
+    driver.begin(driver.taken())
+    result = ask(driver, "cancel", intent)
+    assert (result.outcome, len(result.stopped), len(result.with_provider)) == ("partly", 2, 1)
+
+
+def test_a_call_that_the_provider_puts_off_after_the_cancel_is_not_made_again(driver: Driver) -> None:
+    intent = driver.enqueue(number(1))
+    batch = driver.taken()
+    assert driver.begin(batch) is not None
+    assert ask(driver, "cancel", intent).outcome == "too-late"
+    assert driver.settle(batch, TryLater("503"))
+    assert driver.state_of(intent, number(1)) == "cancelled"
+    assert driver.redis.zcard(driver.queue.keys.due) == 0
+
+
+def test_what_was_sent_is_told_as_ended_and_stays_as_it_is(driver: Driver) -> None:
+    intent = driver.enqueue(number(1))
+    batch = driver.taken()
+    assert driver.begin(batch) is not None
+    assert driver.settle(batch, Rejected("1103"))
+    result = ask(driver, "cancel", intent)
+    assert (result.outcome, result.ended) == ("too-late", (number(1),))
+    assert driver.state_of(intent, number(1)) == "rejected"
+
+
+def test_a_send_that_is_held_back_can_be_withdrawn_whole_and_goes_when_nobody_does(driver: Driver) -> None:
+    withdrawn, kept = (driver.enqueue(number(place), message="The same", cancel_within=0.2) for place in (1, 2))
+    assert isinstance(driver.claim(), Wait)
+    assert ask(driver, "cancel", withdrawn).outcome == "done"
+    driver.until(driver.server_ms() + 250)
+    assert [job.subject for job in driver.taken().jobs] == [f"{kept}:{number(2)}"]
+
+
+# ------------------------------------------------------------------------------------------------------- pause and resume
+
+
+def test_what_is_paused_waits_until_it_is_resumed(driver: Driver) -> None:
+    intent = driver.enqueue(*numbers(2))
+    assert ask(driver, "pause", intent).outcome == "done"
+    assert Producer(driver.redis).get(f"{driver.queue.account}.{intent}").state == "paused"
+    assert isinstance(driver.claim(), Wait)
+    assert ask(driver, "resume", intent).outcome == "done"
+    assert len(driver.taken().jobs) == 2
+    assert told(driver, intent) == ["accepted", "paused", "accepted", "accepted", "resumed", "queued", "queued"]
+
+
+def test_who_comes_back_from_a_call_during_a_pause_waits_with_the_others(driver: Driver) -> None:
+    intent = driver.enqueue(number(1))
+    batch = driver.taken()
+    begun = driver.begin(batch)
+    assert begun is not None
+    ask(driver, "pause", intent)
+    assert driver.attempts.resend(batch.batch_id, begun.targets, Evidence.PROVIDER, reason="never-accepted") == 0
+    assert driver.state_of(intent, number(1)) == "accepted"
+    assert waiting(driver) == 0
+    ask(driver, "resume", intent)
+    assert [job.subject for job in driver.taken().jobs] == [f"{intent}:{number(1)}"]
+
+
+def test_a_deadline_ends_what_is_paused(driver: Driver) -> None:
+    intent = driver.enqueue(number(1), expires_in=0.05)
+    ask(driver, "pause", intent)
+    driver.until(driver.server_ms() + 60)
+    assert driver.attempts.expire([intent]) == 1
+    assert driver.state_of(intent, number(1)) == "expired"
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume"])
+def test_what_is_cancelled_is_neither_paused_nor_resumed(driver: Driver, verb: Verb) -> None:
+    intent = driver.enqueue(number(1))
+    ask(driver, "cancel", intent)
+    before = told(driver, intent)
+    assert ask(driver, verb, intent).outcome == "refused"
+    assert (told(driver, intent), waiting(driver)) == (before, 0)
+
+
+@pytest.mark.parametrize("verb", ["cancel", "pause", "resume"])
+def test_asking_twice_is_answered_as_the_first_time_and_changes_nothing_more(driver: Driver, verb: Verb) -> None:
+    intent = driver.enqueue(*numbers(2))
+    if verb == "resume":
+        ask(driver, "pause", intent)
+    first = ask(driver, verb, intent)
+    after = told(driver, intent)
+    assert ask(driver, verb, intent) == first
+    assert told(driver, intent) == after
+
+
+@pytest.mark.parametrize("unknown", ["lisoloo-main.019d2a1b3c4d5e6f7a8b9c0d1e", "no-id"])
+@pytest.mark.parametrize("verb", ["cancel", "pause", "resume"])
+def test_an_intent_that_is_not_there_is_said_so(redis: Redis, verb: str, unknown: str) -> None:
+    with pytest.raises(UnknownIntent):
+        getattr(Producer(redis), verb)(unknown)
+
+
+# --------------------------------------------------------------------------------------------------------- in any order
+
+
+class AnyOrder(RuleBasedStateMachine):
+    """A worker that claims, begins and settles as it likes, while somebody pauses, resumes and cancels."""
+
+    redis: Redis  # set by the test
+
+    @initialize()
+    def begin_anew(self) -> None:
+        self.redis.flushall()
+        self.driver = Driver(self.redis, queue_of(batch_max=2))
+        self.claimed: list[Claim] = []
+        self.calling: list[Claim] = []
+        self.intents: list[str] = []
+        self.promised: dict[tuple[str, str], str] = {}  # what the last answer said of a recipient: stopped by cancel or pause
+
+    @rule(count=st.integers(1, 3), same=st.booleans())
+    def enqueue(self, count: int, same: bool) -> None:  # noqa: FBT001 - hypothesis calls it by keyword
+        to = [number(10 * len(self.intents) + place) for place in range(count)]
+        self.intents.append(self.driver.enqueue(*to, **({"message": "The same"} if same else {})))
+
+    @rule()
+    def claim(self) -> None:
+        found = self.driver.claim()
+        if isinstance(found, Claim) and found.actor == "send":
+            self.claimed.append(found)
+
+    @precondition(lambda self: self.claimed)
+    @rule(data=st.data())
+    def begin(self, data: st.DataObject) -> None:
+        batch = self.claimed.pop(data.draw(st.integers(0, len(self.claimed) - 1)))
+        begun = self.driver.begin(batch)
+        assert begun is not None
+        called = {(target.intent, target.number) for target in begun.targets}
+        assert called.isdisjoint(self.promised), "a call for somebody of whom it was said that there will be none"
+        if begun.targets:
+            self.calling.append(batch)
+        else:
+            self.driver.release(batch)
+
+    @precondition(lambda self: self.calling)
+    @rule(data=st.data(), answer=st.sampled_from([None, TryLater("503", after=0.0), Rejected("1103"), Unknown("read-timeout")]))
+    def settle(self, data: st.DataObject, answer: Answer | None) -> None:
+        batch = self.calling.pop(data.draw(st.integers(0, len(self.calling) - 1)))
+        assert self.driver.settle(batch, answer)
+
+    @precondition(lambda self: self.intents)
+    @rule(data=st.data(), verb=st.sampled_from(["cancel", "pause", "resume"]))
+    def control(self, data: st.DataObject, verb: Verb) -> None:
+        intent = data.draw(st.sampled_from(self.intents))
+        result = ask(self.driver, verb, intent)
+        states = {one.number: one.state for one in Producer(self.redis).get(result.id).recipients}
+        assert sorted([*result.stopped, *result.with_provider, *result.ended]) == sorted(states)
+        if verb == "resume":
+            for of in [key for key, said in self.promised.items() if key[0] == intent and said == "pause"]:
+                del self.promised[of]
+        else:
+            self.promised |= dict.fromkeys(((intent, stopped) for stopped in result.stopped), verb)
+
+    @invariant()
+    def every_waiting_recipient_has_a_job_and_every_job_a_place(self) -> None:
+        if not hasattr(self, "driver"):
+            return
+        keys, redis = self.driver.queue.keys, self.redis
+        lines: list[Any] = [*redis.zrange(keys.entries, 0, -1), *redis.zrange(keys.due, 0, -1)]
+        jobs = {line.decode().rpartition("|")[2] for line in lines} | self._held()
+        for intent in self.intents:
+            for name, packed in self._record(intent).items():
+                if name.startswith("+") and packed.startswith("queued"):
+                    assert f"{intent}:{name}" in jobs
+        ready: Any = redis.zrange(keys.entries, 0, -1)
+        groups = {tuple(line.split(b"|")[:3]) for line in ready}
+        placed: Any = redis.zrange(keys.groups, 0, -1)
+        assert {(lane, source, group) for lane, source, _, group in (line.split(b"|") for line in placed)} == groups
+        sources = {(lane, name) for lane in range(len(LANES)) for name in redis.zrange(keys.sources(lane), 0, -1)}
+        assert {(int(lane), source) for lane, source, _ in groups} == sources
+
+    def _held(self) -> set[str]:
+        return {job.subject for batch in [*self.claimed, *self.calling] for job in batch.jobs}
+
+    def _record(self, intent: str) -> dict[str, str]:
+        raw: Any = self.redis.hgetall(self.driver.account.intent(intent))
+        return {name.decode(): value.decode() for name, value in raw.items() if name.startswith(b"+")}
+
+
+def test_no_answer_is_ever_untrue_whatever_the_order(redis: Redis) -> None:
+    AnyOrder.redis = redis
+    run_state_machine_as_test(
+        AnyOrder,
+        settings=settings(max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=[*HealthCheck]),
+    )
