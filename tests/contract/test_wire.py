@@ -60,6 +60,20 @@ def test_the_keys_are_those_that_other_versions_look_for() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("said", "deadline"),
+    [
+        ({}, ""),
+        ({"priority": "bulk"}, ""),
+        ({"priority": "otp"}, "+600000"),
+        ({"priority": "otp", "expires_in": 30}, "+30000"),
+        ({"priority": "otp", "expires_at": datetime(2033, 11, 14, 0, 0, tzinfo=UTC)}, "2015545600000"),
+    ],
+)
+def test_a_code_has_ten_minutes_unless_it_is_given_another_deadline(said: dict[str, Any], deadline: str) -> None:
+    assert wire.encode(Send(**VALID, **said), "billing").args[5] == deadline
+
+
 # Producers of different versions meet in one group, and a repeated key must find the first intent: these may not change.
 @pytest.mark.parametrize(
     ("parts", "expected"),

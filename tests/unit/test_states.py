@@ -59,9 +59,13 @@ def test_only_a_recipient_in_the_queue_is_taken_for_a_call() -> None:
     assert origins(R.SENDING) == {R.QUEUED}
 
 
-@pytest.mark.parametrize("target", [R.CANCELLED, R.SUPPRESSED])
-def test_what_is_on_the_wire_can_no_longer_be_withdrawn(target: RecipientState) -> None:
-    assert origins(target) == {R.ACCEPTED, R.QUEUED}
+def test_what_is_on_the_wire_can_no_longer_be_suppressed() -> None:
+    assert origins(R.SUPPRESSED) == {R.ACCEPTED, R.QUEUED}
+
+
+def test_a_call_that_was_refused_lets_its_recipient_be_as_its_intent_is_by_then() -> None:
+    assert origins(R.CANCELLED) == {R.ACCEPTED, R.QUEUED, R.SENDING}
+    assert R.SUBMITTED not in origins(R.CANCELLED) | origins(R.ACCEPTED)
 
 
 def test_only_a_call_that_was_refused_puts_a_recipient_back_in_the_queue() -> None:

@@ -104,7 +104,7 @@ class Send(BaseModel):
     idempotency_key: Annotated[str, Field(min_length=1, max_length=255)] | None = None
     """The same key with the same send is the same intent, however often it is enqueued within 30 days."""
     expires_in: Annotated[float, Field(gt=0, le=_MAX_LIFE)] | None = None
-    """Seconds from acceptance after which it must not be handed over any more; it then ends `expired`."""
+    """Seconds from acceptance after which it must not be handed over any more; it then ends `expired`. An `otp` has ten minutes."""
     expires_at: AwareDatetime | None = None
     """The same as an instant. At most one of the two may be given."""
     cancel_within: Annotated[float, Field(gt=0, le=_MAX_HOLD)] | None = None

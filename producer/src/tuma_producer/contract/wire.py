@@ -33,6 +33,7 @@ BODY_FIELDS = ("body", *(f"body{piece}" for piece in range(1, 16)))  # body.lua 
 PLANNED = "~"  # before a plan's name, where an intent's id will stand: no account's name begins with it
 LOOK = "look:"  # begins the names of an attempt's fields that tell what was looked for and found
 ENQUEUE = load("tuma_producer.contract", "enqueue")
+_DEFAULT_LIFE = {"otp": "+600000"}  # a code that comes after ten minutes is of no use to anybody
 _JSON = json.JSONEncoder(
     ensure_ascii=False, separators=(",", ":"), sort_keys=True
 )  # one text for one body: keys are compared by it
@@ -128,7 +129,7 @@ def _deadline(send: Send) -> str:
         return f"+{round(send.expires_in * 1000)}"
     if send.expires_at is not None:
         return str(round(send.expires_at.timestamp() * 1000))
-    return ""
+    return _DEFAULT_LIFE.get(send.priority, "")
 
 
 def _body(send: Send) -> str:
