@@ -148,11 +148,17 @@ def _summary(rounds: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def measure_peer(peer: Peer, size: int) -> dict[str, Any]:
-    """One peer on a server of its own, from one process of its own."""
+    """One peer, from one process of its own: one by one, and by its call for many where it has one."""
+    many = _peer_rate(peer, "many", size)["per_s"] if peer.many else None
+    return {**_peer_rate(peer, "rate", size), "many_per_s": many}
+
+
+def _peer_rate(peer: Peer, mode: str, size: int) -> dict[str, Any]:
+    """What it tells, on a server of its own."""
     with ExitStack() as stack:
         programs = stack.enter_context(processes.programs())
         store = stack.enter_context(house.store())
-        program = programs.start(peer.name, [*peer.enqueue, "rate", str(size)], **peers.Setting(store.url).environment())
+        program = programs.start(peer.name, [*peer.enqueue, mode, str(size)], **peers.Setting(store.url).environment())
         figures: dict[str, Any] = json.loads(program.until("per_s"))
         return figures
 

@@ -1,6 +1,7 @@
 // BullMQ with its limiter, as its guide shows it: a job that the provider refuses goes back, and the queue pauses.
-//   node bullmq.mjs work | fill COUNT | rate COUNT        (its modules are in BENCH_NODE_HOME)
-// `fill` puts jobs in by the five hundred; `rate` by one call of the API each, and its last line tells as JSON how fast it went.
+//   node bullmq.mjs work | fill COUNT | rate COUNT | many COUNT        (its modules are in BENCH_NODE_HOME)
+// `fill` puts jobs in by the five hundred, and so does `many`; `rate` by one call of the API each. The last line of these two tells as
+// JSON how fast it went.
 import { appendFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 
@@ -34,22 +35,24 @@ function work() {
   process.on('SIGTERM', () => process.exit(0));
 }
 
-async function fill() {
-  for (let done = 0; done < count; done += 500) {
-    const jobs = Array.from({ length: Math.min(500, count - done) }, (_, i) => ({ name: 'send', data: job(done + i) }));
-    await queue.addBulk(jobs);
+async function byMany(jobs) {
+  for (let done = 0; done < jobs; done += 500) {
+    await queue.addBulk(Array.from({ length: Math.min(500, jobs - done) }, (_, i) => ({ name: 'send', data: job(done + i) })));
   }
-  process.exit(0);
 }
 
-async function rate() {
-  for (let place = 0; place < 200; place++) await queue.add('send', job(place));
+async function oneByOne(jobs) {
+  for (let place = 0; place < jobs; place++) await queue.add('send', job(place));
+}
+
+async function timed(put) {
+  await put(200);
   const [started, cpu] = [performance.now(), process.cpuUsage()];
-  for (let place = 0; place < count; place++) await queue.add('send', job(place));
+  await put(count);
   const seconds = (performance.now() - started) / 1000;
   const { user, system } = process.cpuUsage(cpu);
   console.log(JSON.stringify({ per_s: Math.round(count / seconds), cpu_s_per_1000: Number(((user + system) / 1e3 / count).toFixed(4)) }));
-  process.exit(0);
 }
 
-await { work, fill, rate }[mode]();
+await { work, fill: () => byMany(count), rate: () => timed(oneByOne), many: () => timed(byMany) }[mode]();
+if (mode !== 'work') process.exit(0);

@@ -17,4 +17,9 @@ def send(to: str, message: str) -> None:
     work.post(to, message)
 
 
+def put_many(jobs: list[tuple[str, str]]) -> None:
+    """Enqueue them by RQ's call for many."""
+    queue.enqueue_many([Queue.prepare_data(send, job) for job in jobs])
+
+
 producing = partial(work.blocking, partial(queue.enqueue, send))

@@ -27,12 +27,15 @@ _APP = "tests.bench.peers.{}_app"
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A peer: how `count` of its worker processes are started (as one program, or as many), and how its jobs are put in."""
+    """A peer: how `count` of its worker processes are started (as one program, or as many), how its jobs are put in, and whether
+    its API has a call that puts in many at once.
+    """
 
     name: str
     workers: Callable[[int], list[list[str]]]
     enqueue: tuple[str, ...]
     prepare: Callable[[], None]
+    many: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,16 +94,16 @@ def _bullmq(count: int) -> list[list[str]]:
     return [["node", str(APPS / "bullmq.mjs"), "work"] for _ in range(count)]
 
 
-def _python_peer(name: str, home: PythonHome, workers: Callable[[int], list[list[str]]]) -> Peer:
-    return Peer(name, workers, (home.program("python"), "-m", "tests.bench.peers.produce", name), home.prepare)
+def _python_peer(name: str, home: PythonHome, workers: Callable[[int], list[list[str]]], *, many: bool = False) -> Peer:
+    return Peer(name, workers, (home.program("python"), "-m", "tests.bench.peers.produce", name), home.prepare, many)
 
 
 DRAMATIQ = _python_peer("dramatiq", COMMON, _dramatiq)
 CELERY = _python_peer("celery", COMMON, _celery)
 ARQ = _python_peer("arq", environments.ARQ, _arq)
 TASKIQ = _python_peer("taskiq", COMMON, _taskiq)
-RQ = _python_peer("rq", COMMON, _rq)
-BULLMQ = Peer("bullmq", _bullmq, ("node", str(APPS / "bullmq.mjs")), environments.prepare_node)
+RQ = _python_peer("rq", COMMON, _rq, many=True)
+BULLMQ = Peer("bullmq", _bullmq, ("node", str(APPS / "bullmq.mjs")), environments.prepare_node, many=True)
 
 ALL = {peer.name: peer for peer in (DRAMATIQ, CELERY, ARQ, TASKIQ, RQ, BULLMQ)}
 LIMITED = {name: peer for name, peer in ALL.items() if peer is not RQ}  # it has no limiter
