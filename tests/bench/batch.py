@@ -91,8 +91,7 @@ def _figures(provider: StrictProvider, limit: Limit, started: float) -> dict[str
         "recipients": _taken(provider),
         "recipients_per_call": ratio(_taken(provider), len(calls)),
         "seconds": rounded(max(call.counted for call in calls) - started, 2),
-        "violations": audit.violations(calls, [limit]),
-        "rate_limited": sum(not call.accepted for call in calls),
+        **audit.obedience(calls, [limit]),
     }
 
 
@@ -123,9 +122,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=SIZE, help="singles (%(default)s)")
     parser.add_argument("--window", type=float, default=WINDOW, help=f"seconds in which {CALLS} calls are allowed (%(default)s)")
     parser.add_argument("--case", action="append", choices=[case.name for case in CASES], help="this case only (repeatable)")
-    options = parser.parse_args()
-    processes.end_tidily_when_terminated()
-    output.finish(run(options), as_json=options.json)
+    output.measure(parser, run)
 
 
 if __name__ == "__main__":

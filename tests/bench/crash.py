@@ -14,7 +14,7 @@ from collections import Counter
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from tests.bench.support import output, processes
+from tests.bench.support import output
 from tests.bench.support.figures import rounded
 from tests.support import servers
 from tests.support.houses import House, open_house
@@ -126,9 +126,7 @@ def main() -> None:
     parser = output.options(__doc__.splitlines()[0], seconds=0)
     parser.add_argument("--size", type=int, default=SIZE, help="sends for each signal (%(default)s)")
     parser.add_argument("--times", type=int, default=TIMES, help="deaths of each kind (%(default)s)")
-    options = parser.parse_args()
-    processes.end_tidily_when_terminated()
-    output.finish(run(options), as_json=options.json)
+    output.measure(parser, run)
 
 
 if __name__ == "__main__":

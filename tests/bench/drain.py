@@ -3,7 +3,7 @@
 `batched` has one text, so that a call carries a hundred recipients; `calls` has one recipient a call, each with limiter, record and
 events; `both` is produced by one process while the workers drain it. Beside them, in the same round and so on the same machine in
 the same minute: `bare`, two processes that make the same Redis writes for a hundred recipients at a time and no calls at all, and
-stock Dramatiq making the same POST. A rate is taken between the moments when a tenth and nine tenths of the work had arrived: the
+the peers making the POST of `calls`. A rate is taken between the moments when a tenth and nine tenths of the work had arrived: the
 start and the end of processes are not in it. Figures are medians over the rounds, and so are the ratios.
 """
 
@@ -22,6 +22,7 @@ from tests.bench.support import house, output, peers, processes
 from tests.bench.support.audit import Limit
 from tests.bench.support.bare_drain import GO
 from tests.bench.support.bare_writes import TOGETHER, BareQueue
+from tests.bench.support.environments import MissingError
 from tests.bench.support.figures import rounded
 from tests.bench.support.house import House, Store, build_house
 from tests.bench.support.noop import NoopProvider, start_noop
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator
 
+    from tests.bench.support.peers import Peer
     from tests.bench.support.processes import Programs
 
 TEXT = "Your parcel is ready at the counter of the main post office until Friday evening."
@@ -155,23 +157,21 @@ def bare(site: Site, size: int) -> float:
     return float(size / (max(one["ended"] for one in told) - min(one["began"] for one in told)))
 
 
-def dramatiq(site: Site, size: int) -> float:
-    """Calls per second of stock Dramatiq. Raises `MissingError` where it cannot run."""
-    peers.install_python()
-    jobs = round(size * CALLS_SHARE)
-    environment = {"BENCH_URL": site.store.url, "BENCH_HTTP": site.provider.url, "PYTHONPATH": str(processes.ROOT)}
-    module = "tests.bench.peers.plain_dramatiq"
-    python = str(peers.ENVIRONMENT / "bin" / "python")
-    if site.programs.start("fill", [python, "-m", module, str(jobs)], **environment).wait(WITHIN):
-        message = "its jobs were not queued"
-        raise processes.NotStartedError(message)
-    command = [python, "-m", "dramatiq", module, "--processes", str(WORKERS), "--threads", str(house.THREADS)]
-    site.programs.start("dramatiq", command, **environment)
-    return _rate(lambda: int(site.provider.seen()["calls"]), jobs, "Dramatiq's last call")
+def _peer(peer: Peer) -> Callable[[Site, int], float]:
+    """Its part: calls per second, which raises `MissingError` where it cannot run."""
+
+    def calls_of_peer(site: Site, size: int) -> float:
+        peer.prepare()
+        jobs, setting = round(size * CALLS_SHARE), peers.Setting(site.store.url, site.provider.url)
+        peers.fill(site.programs, peer, setting, jobs)
+        peers.start_workers(site.programs, peer, setting, WORKERS)
+        return _rate(lambda: int(site.provider.seen()["calls"]), jobs, "the last call")
+
+    return calls_of_peer
 
 
 OURS: dict[str, Callable[[Site, int], float]] = {"batched": batched, "bare": bare, "both": both, "calls": calls}
-PEERS: dict[str, Callable[[Site, int], float]] = {"dramatiq": dramatiq}
+PEERS: dict[str, Callable[[Site, int], float]] = {name: _peer(peer) for name, peer in peers.ALL.items()}
 
 
 def _measure(part: Callable[[Site, int], float], size: int) -> float:
@@ -187,7 +187,7 @@ def _round(parts: dict[str, Callable[[Site, int], float]], size: int) -> dict[st
     for name, part in parts.items():
         try:
             found[name] = _measure(part, size)
-        except (peers.MissingError, processes.NotStartedError) as error:
+        except (MissingError, processes.NotStartedError) as error:
             if name not in PEERS:
                 raise
             output.notice(f"{name} is left out: {error}")
@@ -230,9 +230,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=SIZE, help="recipients of a batched part (%(default)s)")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="rounds, of which the median counts (%(default)s)")
     parser.add_argument("--part", action="append", choices=[*OURS, *PEERS], help="this part only (repeatable)")
-    options = parser.parse_args()
-    processes.end_tidily_when_terminated()
-    output.finish(run(options), as_json=options.json)
+    output.measure(parser, run)
 
 
 if __name__ == "__main__":

@@ -212,9 +212,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=SIZE, help="delayed jobs (%(default)s)")
     parser.add_argument("--claims", type=int, default=CLAIMS, help="claims that are timed on each server (%(default)s)")
     parser.add_argument("--punctual", type=int, default=PUNCTUAL, help="jobs that come due in one second (%(default)s)")
-    options = parser.parse_args()
-    processes.end_tidily_when_terminated()
-    output.finish(run(options), as_json=options.json)
+    output.measure(parser, run)
 
 
 if __name__ == "__main__":

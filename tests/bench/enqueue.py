@@ -14,14 +14,12 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from tests.bench.support import house, output, processes
+from tests.bench.support import house, output, peers, processes
 from tests.bench.support.audit import Limit
 from tests.bench.support.bare_writes import BareQueue
 from tests.bench.support.costs import Cost, measured
-from tests.bench.support.enqueue_peers import NODE_HOME, PEERS, EnqueuePeer
 from tests.bench.support.figures import rounded
 from tests.bench.support.house import House, Store, build_house
-from tests.bench.support.peers import MissingError
 
 from tuma_producer import Producer, Send
 
@@ -29,6 +27,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator
 
+    from tests.bench.support.peers import Peer
 
 TEXT = "Your parcel is ready at the counter of the main post office until Friday evening."
 NOWHERE = "http://127.0.0.1:9"  # nobody is at work, so nothing is ever called
@@ -148,33 +147,29 @@ def _summary(rounds: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def measure_peer(peer: EnqueuePeer, size: int) -> dict[str, Any]:
-    """One peer on a server of its own, from one process of its own."""
+def measure_peer(peer: Peer, size: int) -> dict[str, Any]:
+    """One peer, from one process of its own: one by one, and by its call for many where it has one."""
+    many = _peer_rate(peer, "many", size)["per_s"] if peer.many else None
+    return {**_peer_rate(peer, "rate", size), "many_per_s": many}
+
+
+def _peer_rate(peer: Peer, mode: str, size: int) -> dict[str, Any]:
+    """What it tells, on a server of its own."""
     with ExitStack() as stack:
         programs = stack.enter_context(processes.programs())
         store = stack.enter_context(house.store())
-        environment = {"BENCH_URL": store.url, "BENCH_NODE_HOME": str(NODE_HOME), "PYTHONPATH": str(processes.ROOT)}
-        program = programs.start(peer.name, [*peer.command, str(size)], **environment)
+        program = programs.start(peer.name, [*peer.enqueue, mode, str(size)], **peers.Setting(store.url).environment())
         figures: dict[str, Any] = json.loads(program.until("per_s"))
         return figures
-
-
-def _peer(name: str, size: int) -> dict[str, Any] | None:
-    try:
-        PEERS[name].prepare()
-        found = measure_peer(PEERS[name], size)
-    except (MissingError, processes.NotStartedError) as error:
-        output.notice(f"{name} is left out: {error}")
-        return None
-    output.table([{"peer": name, **found}])
-    return found
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Ours, then the peers."""
     machine = output.machine()
     found = measure(options.size, options.rounds)
-    measured_peers = {} if options.no_peers else {name: _peer(name, max(1, options.size // 2)) for name in options.peer or PEERS}
+    measured_peers = peers.measure_each(
+        peers.chosen(peers.ALL, options), lambda peer: measure_peer(peer, max(1, options.size // 2))
+    )
     return {"bench": "enqueue", **found, "peers": measured_peers, "machine": machine}
 
 
@@ -183,10 +178,8 @@ def main() -> None:
     parser = output.options(__doc__.splitlines()[0], seconds=0)
     parser.add_argument("--size", type=int, default=SIZE, help="singles of a round (%(default)s)")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="rounds, of which the median counts (%(default)s)")
-    parser.add_argument("--peer", action="append", choices=PEERS, help="this peer only (repeatable)")
-    options = parser.parse_args()
-    processes.end_tidily_when_terminated()
-    output.finish(run(options), as_json=options.json)
+    peers.add_option(parser, peers.ALL)
+    output.measure(parser, run)
 
 
 if __name__ == "__main__":

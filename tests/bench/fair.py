@@ -7,13 +7,11 @@ of two hundred calls. `ratio` is what it took by that.
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from tests.bench.support import audit, house, output, processes
 from tests.bench.support.audit import Limit
 from tests.bench.support.figures import ratio, rounded
-from tests.bench.support.provider import StrictProvider, start_provider
 
 from tuma_producer import Send
 
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tests.bench.support.audit import Call
-    from tests.bench.support.house import House
+    from tests.bench.support.provider import StrictProvider
 
 WORKERS = 2
 SOURCES = 2
@@ -38,29 +36,17 @@ def sends(source: str, count: int, first: int) -> Iterator[Send]:
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """The one case there is."""
     machine, limit = output.machine(), Limit(options.calls, "calls", options.window)
-    with ExitStack() as stack:
-        programs = stack.enter_context(processes.programs())
-        store = stack.enter_context(house.store())
-        provider = start_provider(programs, [limit], latency_ms=LATENCY_MS)
-        built = house.build_house(programs, store, "lisoloo", provider.url, [limit])
-        built.introduce()
-        _queue(built, "early", options.early, 0)
+    with house.behind(limit, latency_ms=LATENCY_MS) as (built, provider):
+        built.fill("early", sends("early", options.early, 0))
         built.start_workers(WORKERS)
         processes.wait_until(provider.any_call, "the first call")
         time.sleep(options.window + 1)  # the line moves evenly
         began = time.time()
-        _queue(built, "late", options.late, options.early)
+        built.fill("late", sends("late", options.late, options.early))
         _wait_for(provider, "late", options.late, options.seconds)
         figures = _figures(provider.calls(), limit, began, options.late)
     output.table([figures])
     return {"bench": "fair", **figures, "early": options.early, "late": options.late, "machine": machine}
-
-
-def _queue(built: House, source: str, count: int, first: int) -> None:
-    producer = built.producer(source)
-    queued = sum(1 for _ in producer.enqueue_many(sends(source, count, first)))
-    producer.close()
-    output.say(f"{queued} sends of {source} wait")
 
 
 def _wait_for(provider: StrictProvider, source: str, count: int, within: float) -> None:
@@ -86,8 +72,7 @@ def _figures(calls: Sequence[Call], limit: Limit, began: float, count: int) -> d
         "fair_time_s": rounded(fair, 3),
         "ratio": ratio(last - began, fair),
         "a_calls_meanwhile": len(meanwhile),
-        "violations": audit.violations(calls, [limit]),
-        "rate_limited": sum(not call.accepted for call in calls),
+        **audit.obedience(calls, [limit]),
     }
 
 
@@ -98,9 +83,7 @@ def main() -> None:
     parser.add_argument("--window", type=float, default=1.0, help="the window in seconds (%(default)s)")
     parser.add_argument("--early", type=int, default=100_000, help="sends of the source that came first (%(default)s)")
     parser.add_argument("--late", type=int, default=100, help="sends of the source that comes then (%(default)s)")
-    options = parser.parse_args()
-    processes.end_tidily_when_terminated()
-    output.finish(run(options), as_json=options.json)
+    output.measure(parser, run)
 
 
 if __name__ == "__main__":

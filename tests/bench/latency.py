@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from tests.bench.support import house, output, peers, processes
 from tests.bench.support.audit import Limit
 from tests.bench.support.bare import QUEUE
+from tests.bench.support.environments import MissingError
 from tests.bench.support.figures import milliseconds, percentile, ratio, rounded
 from tests.bench.support.provider import StrictProvider, start_provider
 
@@ -101,9 +102,9 @@ def _push(store: Store) -> None:
 def _peer(programs: Programs, peer: peers.Peer) -> Iterator[Dripped]:
     with house.store() as store:
         provider = start_provider(programs)
-        setting = peers.Setting(store.url, provider.url, starts=programs.home / f"{peer.name}-starts")
+        setting = peers.Setting(store.url, provider.url)
         peers.start_workers(programs, peer, setting, WORKERS)
-        peers.fill(programs, peer, setting, 1)
+        peers.drip(programs, peer, setting, 1, gap=(0, 0))
         processes.wait_until(provider.any_call, f"{peer.name}'s first call")
         yield Dripped(peer.name, provider, store, drip=lambda jobs: peers.drip(programs, peer, setting, jobs, GAP))
 
@@ -136,7 +137,7 @@ def _send_all(ours: Sent, bare: Sent, others: Sequence[Dripped], sends: int) -> 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Everything side by side."""
-    machine = output.machine()
+    machine, sends = output.machine(), max(1, round(options.seconds / ((GAP[0] + GAP[1]) / 2)))
     with ExitStack() as stack:
         programs = stack.enter_context(processes.programs())
         ours, bare = stack.enter_context(_tuma(programs)), stack.enter_context(_bare(programs))
@@ -144,7 +145,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         dripped = [lane for lane in others.values() if lane is not None]
         lanes = [ours, bare, *dripped]
         idle = _idle(lanes, options.idle_seconds)
-        _send_all(ours, bare, dripped, options.sends + WARM_UP)
+        _send_all(ours, bare, dripped, sends + WARM_UP)
         found = {lane.name: _figures(lane, idle) for lane in lanes}
     output.table([{"system": name, **figures} for name, figures in found.items()])
     start, floor = found["tuma"], found["bare"]
@@ -176,11 +177,11 @@ def _figures(lane: Lane, idle: dict[str, float]) -> dict[str, Any]:
 
 def _peers(stack: ExitStack, programs: Programs, *, skip: bool) -> dict[str, Dripped | None]:
     lanes: dict[str, Dripped | None] = {}
-    for peer in () if skip else peers.DRIPPED:
+    for peer in () if skip else peers.DRIPPED.values():
         try:
             peer.prepare()
             lanes[peer.name] = stack.enter_context(_peer(programs, peer))
-        except (peers.MissingError, processes.NotStartedError) as error:
+        except (MissingError, processes.NotStartedError) as error:
             output.notice(f"{peer.name} is left out: {error}")
             lanes[peer.name] = None
     return lanes
@@ -192,10 +193,7 @@ def main() -> None:
     parser.add_argument(
         "--idle-seconds", type=float, default=IDLE_SECONDS, help="how long the idle servers are watched (%(default)s)"
     )
-    options = parser.parse_args()
-    options.sends = max(1, round(options.seconds / ((GAP[0] + GAP[1]) / 2)))
-    processes.end_tidily_when_terminated()
-    output.finish(run(options), as_json=options.json)
+    output.measure(parser, run)
 
 
 if __name__ == "__main__":

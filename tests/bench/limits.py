@@ -106,8 +106,7 @@ def _figures(case: Case, calls: Sequence[Call], seconds: float) -> dict[str, Any
     return {
         "calls": len(calls),
         "messages": sum(call.messages for call in calls if call.accepted),
-        "violations": audit.violations(calls, case.limits),
-        "rate_limited": sum(not call.accepted for call in calls),
+        **audit.obedience(calls, case.limits),
         # Of several limits the scarcest decides: the others cannot be used up.
         "utilisation": rounded(max((one for one in used if one is not None), default=None)),
         "sustained": rounded(max((one for one in kept_up if one is not None), default=None)),
@@ -165,7 +164,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         results[case.name] = measure(case, options.seconds)
         output.table([{"case": case.name, **results[case.name]}])
     limit = Limit(options.calls, "calls", options.window)
-    measured = peers.measure_each(peers.LIMITED, lambda peer: measure_peer(peer, limit, options.seconds), skip=options.no_peers)
+    wanted = peers.chosen(peers.LIMITED, options)
+    measured = peers.measure_each(wanted, lambda peer: measure_peer(peer, limit, options.seconds))
     return {"bench": "limits", **_together(results, options.window), "cases": results, "peers": measured, "machine": machine}
 
 
@@ -189,9 +189,8 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=100, help="calls that a window allows (%(default)s)")
     parser.add_argument("--window", type=float, default=10.0, help="the window in seconds (%(default)s)")
     parser.add_argument("--case", action="append", choices=[case.name for case in cases(1, 1)], help="this case only (repeatable)")
-    options = parser.parse_args()
-    processes.end_tidily_when_terminated()
-    output.finish(run(options), as_json=options.json)
+    peers.add_option(parser, peers.LIMITED)
+    output.measure(parser, run)
 
 
 if __name__ == "__main__":

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from tests.bench.support import audit, house, output, processes
 from tests.bench.support.audit import Limit
 from tests.bench.support.figures import milliseconds, percentile, ratio
-from tests.bench.support.provider import start_provider
 
 from tuma_producer import Send
 
@@ -46,13 +44,8 @@ def campaign(recipients: int) -> Iterator[Send]:
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """The one case there is."""
     machine, limit = output.machine(), Limit(options.calls, "calls", options.window)
-    with ExitStack() as stack:
-        programs = stack.enter_context(processes.programs())
-        store = stack.enter_context(house.store())
-        provider = start_provider(programs, [limit], latency_ms=LATENCY_MS)
-        built = house.build_house(programs, store, "lisoloo", provider.url, [limit])
-        built.introduce()
-        _fill(built, options.recipients)
+    with house.behind(limit, latency_ms=LATENCY_MS) as (built, provider):
+        built.fill("campaigns", campaign(options.recipients))
         built.start_workers(WORKERS)
         processes.wait_until(provider.any_call, "the first call")
         time.sleep(options.window + 1)  # the windows fill with bulk calls
@@ -62,13 +55,6 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         figures = _figures(provider.calls(), limit, (began, began + options.seconds))
     output.table([figures])
     return {"bench": "priority", **figures, "recipients": options.recipients, "machine": machine}
-
-
-def _fill(built: House, recipients: int) -> None:
-    producer = built.producer("campaigns")
-    queued = sum(receipt.recipients for receipt in producer.enqueue_many(campaign(recipients)))
-    producer.close()
-    output.say(f"{queued} bulk recipients wait")
 
 
 def _send_otps(built: House, seconds: float) -> int:
@@ -100,8 +86,7 @@ def _figures(calls: Sequence[Call], limit: Limit, span: tuple[float, float]) -> 
         "bulk_calls": len(within) - otps,
         # The floor is a reserve for the next OTPs, so that it is no part of what bulk may have.
         "bulk_share_of_rest": ratio(len(within) - otps, allowed * (1 - house.OTP_FLOOR) - otps),
-        "violations": audit.violations(calls, [limit]),
-        "rate_limited": sum(not call.accepted for call in calls),
+        **audit.obedience(calls, [limit]),
     }
 
 
@@ -111,9 +96,7 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=60, help="calls that a window allows (%(default)s)")
     parser.add_argument("--window", type=float, default=10.0, help="the window in seconds (%(default)s)")
     parser.add_argument("--recipients", type=int, default=100_000, help="bulk recipients that wait (%(default)s)")
-    options = parser.parse_args()
-    processes.end_tidily_when_terminated()
-    output.finish(run(options), as_json=options.json)
+    output.measure(parser, run)
 
 
 if __name__ == "__main__":

@@ -6,12 +6,17 @@ It cannot put a job back, so jobs wait inside.
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from functools import cache
+from typing import TYPE_CHECKING
 
 from pyrate_limiter import Limiter, Rate, RedisBucket
 from redis.asyncio import Redis
 from taskiq_redis import RedisStreamBroker  # type: ignore[import-not-found] # only in the peers' environment
 from tests.bench.peers import work
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
 broker = RedisStreamBroker(work.URL)
 
@@ -31,10 +36,18 @@ async def _permitted() -> None:
 
 
 @broker.task(task_name="send")  # type: ignore[untyped-decorator] # as above
-async def send(key: str) -> None:
+async def send(to: str, message: str) -> None:
     """One call, within the limit where there is one, tried until it is accepted."""
     work.started()
     await _permitted()
-    while (wait := await work.post_async(key)) is not None:
+    while (wait := await work.post_async(to, message)) is not None:
         await asyncio.sleep(wait)
         await _permitted()
+
+
+@asynccontextmanager
+async def producing() -> AsyncIterator[Callable[[str, str], Awaitable[object]]]:
+    """Its enqueueing."""
+    await broker.startup()
+    yield send.kiq
+    await broker.shutdown()

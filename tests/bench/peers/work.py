@@ -1,58 +1,76 @@
-"""What the jobs of the Python peers do, and what they read from the environment. Runs in the peers' own environment."""
+"""What the jobs of the Python peers do, and what they read from the environment. Runs in the peers' own environments."""
 
 from __future__ import annotations
 
 import os
+from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
 URL = os.environ["BENCH_URL"]
-STARTS = Path(os.environ["BENCH_STARTS"])
 LIMIT = int(os.environ.get("LIMIT", "0"))  # calls in WINDOW seconds; 0: no limit
 WINDOW = float(os.environ.get("WINDOW", "1"))
+WORKERS = int(os.environ.get("WORKERS", "1"))  # worker processes that share the limit
 
-_TARGET = os.environ["BENCH_HTTP"] + "/send"
+_TARGET = os.environ["BENCH_HTTP"] + "/api/v1/lisoloo/sms-api/send"
+_STARTS = os.environ.get("BENCH_STARTS")
+_HEADERS = {"app-key": "sk_test_bench"}
 _REFUSED = 429
 
 
 def started() -> None:
-    """Leave a byte: a job has been started, whatever becomes of it."""
-    with STARTS.open("ab", buffering=0) as file:
-        file.write(b"x")
-
-
-def body(key: str) -> dict[str, object]:
-    """A send as our own worker makes it."""
-    return {"to": ["+243990000001"], "message": key, "sender_id": "BENCH"}
+    """Leave a byte where starts are counted: a job has been started, whatever becomes of it."""
+    if _STARTS:
+        with Path(_STARTS).open("ab", buffering=0) as file:
+            file.write(b"x")
 
 
 @cache
-def client() -> httpx.Client:
+def _client() -> httpx.Client:
     """The client of this process."""
-    return httpx.Client(timeout=30, limits=httpx.Limits(max_connections=64))
+    return httpx.Client(timeout=30, headers=_HEADERS, limits=httpx.Limits(max_connections=64))
 
 
 @cache
-def async_client() -> httpx.AsyncClient:
+def _async_client() -> httpx.AsyncClient:
     """The client of this process's loop."""
-    return httpx.AsyncClient(timeout=30, limits=httpx.Limits(max_connections=64))
+    return httpx.AsyncClient(timeout=30, headers=_HEADERS, limits=httpx.Limits(max_connections=64))
 
 
-def wait_of(response: httpx.Response) -> float | None:
-    """Seconds to wait where the provider refused; None where it accepted."""
+def post(to: str, message: str) -> float | None:
+    """Make the call. Seconds to wait where the provider refused; None where it accepted."""
+    return _wait_of(_client().post(_TARGET, json=_body(to, message)))
+
+
+async def post_async(to: str, message: str) -> float | None:
+    """Make the call; as `post`."""
+    return _wait_of(await _async_client().post(_TARGET, json=_body(to, message)))
+
+
+def _body(to: str, message: str) -> dict[str, object]:
+    """A send as our own worker makes it."""
+    return {"to": [to], "message": message, "sender_id": "BENCH"}
+
+
+def _wait_of(response: httpx.Response) -> float | None:
     if response.status_code == _REFUSED:
         return float(response.headers["retry-after"])
     response.raise_for_status()
+    response.json()
     return None
 
 
-def post(key: str) -> float | None:
-    """Make the call; see `wait_of`."""
-    return wait_of(client().post(_TARGET, json=body(key)))
+@asynccontextmanager
+async def blocking(enqueue: Callable[[str, str], object]) -> AsyncIterator[Callable[[str, str], Awaitable[None]]]:
+    """The enqueueing of a peer whose API blocks, awaited as the others' is."""
 
+    async def put(to: str, message: str) -> None:
+        enqueue(to, message)
 
-async def post_async(key: str) -> float | None:
-    """Make the call; see `wait_of`."""
-    return wait_of(await async_client().post(_TARGET, json=body(key)))
+    yield put

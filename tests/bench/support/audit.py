@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from dataclasses import dataclass
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,6 +50,11 @@ def violations(calls: Sequence[Call], limits: Sequence[Limit]) -> int:
         for shift in ALIGNMENTS:
             over |= _over_fixed(ordered, limit, shift)
     return len(over)
+
+
+def obedience(calls: Sequence[Call], limits: Sequence[Limit]) -> dict[str, Any]:
+    """How often the limits were broken, and what the provider refused: nothing, both times, is the promise."""
+    return {"violations": violations(calls, limits), "rate_limited": sum(not call.accepted for call in calls)}
 
 
 def _over_sliding(ordered: Sequence[Call], limit: Limit) -> set[int]:

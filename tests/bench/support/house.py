@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from redis import Redis
-from tests.bench.support.processes import end_all
+from tests.bench.support.output import say
+from tests.bench.support.processes import end_all, programs
+from tests.bench.support.provider import StrictProvider, start_provider
 from tests.support import servers
 
 from tuma_producer import Producer
 from tuma_producer.contract.keys import AccountKeys
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from tests.bench.support.audit import Limit
     from tests.bench.support.processes import Program, Programs
+
+    from tuma_producer import Send
 
 ACCOUNT = "bench"
 SENDER = "BENCH"
@@ -83,6 +87,12 @@ class House:
         """Make the account known to producers, as any worker does, and leave nobody at work."""
         end_all(self.start_workers(1))
 
+    def fill(self, source: str, sends: Iterable[Send]) -> None:
+        """Queue what a service of this name sends."""
+        with closing(self.producer(source)) as producer:
+            queued = sum(receipt.recipients for receipt in producer.enqueue_many(sends))
+        say(f"{queued} recipients of {source} wait")
+
     def producer(self, source: str = "bench") -> Producer:
         """A producer for a service of this name."""
         return Producer.from_url(self.store.url, source=source)
@@ -105,6 +115,16 @@ def build_house(programs: Programs, the_store: Store, provider: str, url: str, l
         **more,
     }
     return House(the_store, settings, programs)
+
+
+@contextmanager
+def behind(limit: Limit, *, latency_ms: float) -> Iterator[tuple[House, StrictProvider]]:
+    """A house that producers know and in which nobody works yet, and its provider, which has this one limit."""
+    with programs() as started, store() as the_store:
+        provider = start_provider(started, [limit], latency_ms=latency_ms)
+        built = build_house(started, the_store, "lisoloo", provider.url, [limit])
+        built.introduce()
+        yield built, provider
 
 
 def number(place: int) -> str:

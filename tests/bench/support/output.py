@@ -9,8 +9,10 @@ import platform
 import sys
 from typing import TYPE_CHECKING, Any
 
+from tests.bench.support.processes import end_tidily_when_terminated
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 
 def options(description: str, *, seconds: float) -> argparse.ArgumentParser:
@@ -53,9 +55,12 @@ def machine() -> dict[str, Any]:
     }
 
 
-def finish(figures: Mapping[str, Any], *, as_json: bool) -> None:
-    """The last line."""
-    if as_json:
+def measure(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], Mapping[str, Any]]) -> None:
+    """What a measurement's command does: read the options, run, and say the figures in the last line where they are wanted."""
+    options = parser.parse_args()
+    end_tidily_when_terminated()
+    figures = run(options)
+    if options.json:
         say(json.dumps(figures))
 
 
