@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from tuma_worker import __version__
-from tuma_worker.cli import accounts, look, output, queue, run, watch
+from tuma_worker.cli import accounts, look, output, queue, run, schedule, watch
 from tuma_worker.cli.demo import demo
 from tuma_worker.cli.send import send
 
@@ -44,6 +44,7 @@ def tuma(
 for command in (demo, run.worker, run.gateway, run.sandbox, send, look.get, watch.watch, look.outcomes):
     app.command()(command)
 app.add_typer(queue.app, name="queue")
+app.add_typer(schedule.app, name="schedule")
 app.add_typer(accounts.app, name="accounts")
 app.command()(look.config)
 
