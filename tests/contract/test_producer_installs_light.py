@@ -13,7 +13,7 @@ import pytest
 
 PRODUCER = Path(__file__).parents[2] / "producer"
 
-# redis and pydantic, and what these need themselves. The last two belong to every environment.
+# redis, pydantic and time zones, and what these need themselves. The last two belong to every environment.
 ALLOWED = {
     "tuma-producer",
     "redis",
@@ -24,6 +24,7 @@ ALLOWED = {
     "annotated-types",
     "typing-extensions",
     "typing-inspection",
+    "tzdata",
     "pip",
     "setuptools",
 }
@@ -84,7 +85,7 @@ def test_the_wheel_holds_the_package_with_its_scripts_and_types_and_nothing_else
     assert "tuma_producer/contract/lua/enqueue.lua" in names
 
 
-def test_with_it_come_redis_and_pydantic_and_what_these_need(installed: Path) -> None:
+def test_with_it_come_redis_pydantic_time_zones_and_what_these_need(installed: Path) -> None:
     script = "import importlib.metadata as m, json; print(json.dumps([d.metadata['Name'] for d in m.distributions()]))"
     names = {name.lower().replace("_", "-") for name in json.loads(succeed(installed, "-I", "-c", script))}
     assert {"tuma-producer", "redis", "pydantic"} <= names

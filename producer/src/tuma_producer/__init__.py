@@ -13,6 +13,7 @@ from tuma_producer.aio import AsyncProducer
 from tuma_producer.client import Producer
 from tuma_producer.errors import (
     IdempotencyConflict,
+    InvalidSchedule,
     InvalidSend,
     StoreUnavailable,
     TumaError,
@@ -21,14 +22,20 @@ from tuma_producer.errors import (
 )
 from tuma_producer.intents import Attempt, ControlResult, Intent, Look, Receipt, Recipient, Send
 from tuma_producer.outcomes import Event
+from tuma_producer.recurrence import Firing
+from tuma_producer.schedules import At, Every
 
 __all__ = [
     "AsyncProducer",
+    "At",
     "Attempt",
     "ControlResult",
     "Event",
+    "Every",
+    "Firing",
     "IdempotencyConflict",
     "Intent",
+    "InvalidSchedule",
     "InvalidSend",
     "Look",
     "Producer",

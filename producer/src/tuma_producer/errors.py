@@ -16,6 +16,10 @@ class InvalidSend(TumaError, ValueError):
         self.rule = rule
 
 
+class InvalidSchedule(InvalidSend):
+    """A schedule breaks a rule. `field` names the field of `At` or `Every`, `rule` what it must be."""
+
+
 class UnknownAccount(TumaError, LookupError):
     """No worker or gateway has ever been configured with this account."""
 

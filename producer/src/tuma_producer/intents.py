@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from tuma_producer.errors import InvalidSend
+from tuma_producer.findings import first_finding
 
 MAX_RECIPIENTS = 10_000  # of one intent: it is written in one atomic step, which must not hold up everybody else's
 MAX_CHARACTERS = 1_600  # of a text: both providers' documented maximum
@@ -122,21 +123,14 @@ class Send(BaseModel):
         try:
             super().__init__(**data)
         except ValidationError as error:
-            raise _invalid(error) from None
+            raise InvalidSend(*first_finding(error)) from None
 
     @model_validator(mode="after")
     def _one_deadline(self) -> Self:
         if self.expires_in is not None and self.expires_at is not None:
-            message = "give either expires_in or expires_at, not both"
-            raise ValueError(message)
+            field, rule = "expires_at", "give either expires_in or expires_at, not both"
+            raise InvalidSend(field, rule)
         return self
-
-
-def _invalid(error: ValidationError) -> InvalidSend:
-    """The first finding of pydantic's, without the input it was about."""
-    finding = error.errors(include_url=False, include_input=False, include_context=True)[0]
-    name = str(finding["loc"][0]) if finding["loc"] else "expires_at"
-    return InvalidSend(name, finding["msg"].removeprefix("Value error, "))
 
 
 @dataclass(frozen=True, slots=True)

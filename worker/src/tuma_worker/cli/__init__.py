@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from tuma_worker import __version__
-from tuma_worker.cli import accounts, control, dead, look, output, queue, run, watch
+from tuma_worker.cli import accounts, control, dead, look, output, queue, run, schedule, watch
 from tuma_worker.cli.demo import demo
 from tuma_worker.cli.send import send
 from tuma_worker.cli.sweep import sweep
@@ -59,6 +59,7 @@ for command in (
 for command in (control.cancel, control.pause, control.resume):
     app.command()(command)
 app.add_typer(queue.app, name="queue")
+app.add_typer(schedule.app, name="schedule")
 app.add_typer(accounts.app, name="accounts")
 app.add_typer(dead.app, name="dead")
 app.command()(sweep)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints
 
@@ -88,14 +87,6 @@ def _redis_address(value: str) -> str:
     return value
 
 
-def _time_zone(value: str) -> str:
-    try:
-        return ZoneInfo(value).key
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        message = "must be an IANA time zone such as Africa/Kinshasa; correct it"
-        raise ValueError(message) from None
-
-
 def _distinct_limits(texts: tuple[str, ...]) -> tuple[str, ...]:
     if not texts:
         message = "must name at least one limit; leave it out for what the provider documents"
@@ -122,7 +113,6 @@ AccountName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,31
 Secret = Annotated[SecretStr, BeforeValidator(_secret_text)]
 RedisAddress = Annotated[str, BeforeValidator(_secret_text), AfterValidator(_redis_address)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
-TimeZone = Annotated[str, AfterValidator(_time_zone)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Duration = Annotated[float, Field(ge=0, allow_inf_nan=False)]  # in seconds, none at all included
 Share = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]

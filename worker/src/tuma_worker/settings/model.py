@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from tuma_producer.schedules import Zone
 from tuma_worker.settings.fields import (
     AccountName,
     Duration,
@@ -22,7 +23,6 @@ from tuma_worker.settings.fields import (
     Secret,
     Share,
     Text,
-    TimeZone,
     WebAddress,
 )
 from tuma_worker.settings.sources import (
@@ -62,7 +62,7 @@ class Account(BaseModel):
     api_key: Secret
     base_url: WebAddress | None = None
     environment: Literal["production", "sandbox"] = "production"
-    timezone: TimeZone | None = None
+    timezone: Zone | None = None
     sender_id: Text | None = None
     limits: Limits | None = None
     floors: Floors = Field(default_factory=_otp_floor)

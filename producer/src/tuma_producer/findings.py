@@ -1,0 +1,22 @@
+"""How a model's first finding becomes one of our errors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tuma_producer.errors import InvalidSend
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+
+def first_finding(error: ValidationError) -> tuple[str, str]:
+    """Field and rule of pydantic's first finding, without the input it was about.
+
+    A check that looks at several fields raises `InvalidSend` itself, and so names the field.
+    """
+    finding = error.errors(include_url=False, include_input=False, include_context=True)[0]
+    raised = finding.get("ctx", {}).get("error")
+    if not finding["loc"] and isinstance(raised, InvalidSend):
+        return raised.field, raised.rule
+    return str(finding["loc"][0]), finding["msg"].removeprefix("Value error, ")

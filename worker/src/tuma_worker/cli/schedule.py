@@ -1,0 +1,121 @@
+"""`tuma schedule`: what a schedule means, before anything is sent by it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tuma_producer import At, Every, Firing, TumaError
+from tuma_worker.cli.output import NOT_AS_WISHED, Json, complain, say_json, screen, table
+
+if TYPE_CHECKING:
+    from tuma_producer.schedules import Schedule
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def schedule() -> None:
+    """See when a schedule fires."""
+
+
+@app.command()
+def preview(
+    *,
+    at: Annotated[list[str] | None, typer.Option(help="A date and time, such as 2026-12-24T18:00 (repeatable).")] = None,
+    every: Annotated[
+        str | None, typer.Option(metavar="FREQUENCY", help="daily, weekly, monthly, yearly or seconds.", show_default=False)
+    ] = None,
+    interval: Annotated[int | None, typer.Option(help="Every how many of them.", show_default="1")] = None,
+    times: Annotated[str | None, typer.Option(help="Times of day, such as 08:00,18:00.", show_default=False)] = None,
+    start: Annotated[str | None, typer.Option(help="The day, or date and time, that all is counted from.")] = None,
+    end: Annotated[str | None, typer.Option(help="The last day, or date and time.", show_default="never")] = None,
+    end_exclusive: Annotated[bool, typer.Option("--end-exclusive", help="What falls on the end does not fire.")] = False,
+    weekdays: Annotated[
+        str | None, typer.Option(help="With weekly: days such as mon,fri.", show_default="that of the start")
+    ] = None,
+    tz: Annotated[str | None, typer.Option(help="The zone of local times, such as Africa/Kinshasa.", show_default=False)] = None,
+    gap: Annotated[
+        str | None, typer.Option(help="A local time that the clock leaves out: forward (the default) or skip.", show_default=False)
+    ] = None,
+    after: Annotated[
+        str | None, typer.Option(help="Show what comes after this instant, such as 2027-01-01T00:00Z.", show_default="now")
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, max=10_000, help="How many to show at most.")] = 10,
+    json: Json = False,
+) -> None:
+    """Show when a schedule fires next. Nothing is stored, and no Redis is needed.
+
+    Example: tuma schedule preview --every weekly --weekdays mon,fri --times 08:00 --start 2026-12-01 --tz Africa/Kinshasa
+
+    Example: tuma schedule preview --at 2026-12-24T18:00 --at 2026-12-31T23:00 --tz Africa/Kinshasa
+    """
+    described = {
+        "interval": interval,
+        "times": _listed(times),
+        "start": start,
+        "end": end,
+        "end_inclusive": False if end_exclusive else None,
+        "weekdays": _listed(weekdays),
+    }
+    both = {"tz": tz, "gap": gap}
+    chosen = _chosen(at, every, _given(described), _given(both))
+    found = list(islice(chosen.firings(_instant(after)), count))
+    if json:
+        for firing in found:
+            say_json(_as_json(firing))
+    elif found:
+        screen().print(table(["local", "offset", "UTC", ""], [_as_row(firing) for firing in found]))
+    if not found:
+        complain("it does not fire any more")
+        raise typer.Exit(NOT_AS_WISHED)
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _listed(text: str | None) -> list[str] | None:
+    return None if text is None else [entry.strip() for entry in text.split(",")]
+
+
+def _chosen(at: list[str] | None, every: str | None, described: dict[str, Any], both: dict[str, Any]) -> Schedule:
+    if bool(at) == bool(every):
+        message = "give either --at (as often as needed) or --every"
+        raise TumaError(message)
+    if every:
+        return Every(frequency=every, **described, **both)
+    for name in described:
+        option = "end-exclusive" if name == "end_inclusive" else name
+        message = f"--{option} goes with --every, not with --at"
+        raise TumaError(message)
+    return At(times=at, **both)
+
+
+def _instant(text: str | None) -> datetime:
+    if text is None:
+        return datetime.now(UTC)
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        message = "--after: must be a date and time with its offset, such as 2027-01-01T00:00Z"
+        raise TumaError(message)
+    return found
+
+
+def _as_json(firing: Firing) -> dict[str, Any]:
+    return {"at": firing.at, "local": firing.local.isoformat(), "offset": _offset(firing), "moved": firing.moved}
+
+
+def _as_row(firing: Firing) -> tuple[object, ...]:
+    note = "the time asked for does not exist on that day" if firing.moved else None
+    return firing.local.strftime("%a %Y-%m-%d %H:%M:%S"), _offset(firing), firing.at, note
+
+
+def _offset(firing: Firing) -> str:
+    return firing.local.isoformat()[len(firing.local.replace(tzinfo=None).isoformat()) :]
