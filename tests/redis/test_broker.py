@@ -121,7 +121,7 @@ def test_a_claimed_batch_runs_its_actor_with_four_threads(driver: Driver, broker
     def work(held: Held) -> None:
         together.wait(PATIENCE)
         driver.begin(held.claim)
-        held.settled = driver.settle(held.claim)
+        held.settled = driver.settle(held.claim) is not None
         seen.add(held.claim)
 
     send_actor(broker, work)
@@ -303,7 +303,7 @@ def test_a_worker_that_stops_waits_for_what_has_started_and_claims_nothing_more(
         seen.add(held)
         go_on.wait(PATIENCE)
         driver.begin(held.claim)
-        held.settled = driver.settle(held.claim)
+        held.settled = driver.settle(held.claim) is not None
 
     send_actor(broker, work)
     intent = driver.enqueue(number(0))

@@ -38,6 +38,7 @@ class Event(StrEnum):
     RECEIPT_UNMATCHED = "receipt.unmatched"
     RECEIPT_REFUSED = "receipt.refused"
     ACCOUNT_HALTED = "account.halted"
+    BREAKER_OPENED = "account.breaker_opened"
     ACCOUNT_PROBED = "account.probed"
     GATEWAY_STARTED = "gateway.started"
     GATEWAY_STOPPED = "gateway.stopped"

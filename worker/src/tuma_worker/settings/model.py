@@ -111,6 +111,8 @@ class Settings(BaseSettings):
     public_url: WebAddress | None = None  # where providers reach the gateway from outside, for callbacks
     gateway_host: Text = "127.0.0.1"
     gateway_port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    metrics_host: Text = "127.0.0.1"
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0  # where `tuma worker` shows its counters; 0: nowhere
     sweep_every: Seconds = 120.0  # seconds between two looks for recipients that nobody owns
     log_format: Literal["auto", "json", "console"] = "auto"
     log_level: Level = "info"

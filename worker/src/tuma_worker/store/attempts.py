@@ -58,6 +58,14 @@ class Begun:
 
 
 @dataclass(frozen=True, slots=True)
+class Settled:
+    """What settling a call made of the account: whether this very call `halted` it, and whether it `opened` the breaker."""
+
+    halted: bool
+    opened: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """An attempt as it was written down, with all recipients it was begun for and what was to be sent.
 
@@ -149,11 +157,11 @@ class Attempts:
         group: str,
         left: Mapping[str, int] | None = None,
         pulse: tuple[Pulse, Breaker] | None = None,
-    ) -> bool:
+    ) -> Settled | None:
         """Write down what the call came to; `left` is what the provider says is left of each limit, where it does.
 
         `pulse` is what the call says about the provider's health, and how much trouble the account bears.
-        False where the lease was lost: nothing is changed then.
+        None where the lease was lost: nothing is changed then.
         """
         decided = [(target, verdict) for target in sorted(targets) if (verdict := step.verdict(target.number)) is not None]
         provider_ids = list(dict.fromkeys(filter(None, [step.provider_id, *(verdict.provider_id for _, verdict in decided)])))
@@ -179,7 +187,8 @@ class Attempts:
         for target, verdict in decided:
             kind = kinds.index(_kind(verdict)) + 1
             args += (intents.index(target), target.intent, target.number, kind, verdict.provider_id)
-        return bool(_SETTLE.run(self.redis, [*keys, *intents.keys], args) == b"settled")
+        verdict, *made = _SETTLE.run(self.redis, [*keys, *intents.keys], args)
+        return Settled(halted=b"halted" in made, opened=b"breaker-opened" in made) if verdict == b"settled" else None
 
     def _settle_keys(self, batch_id: str, provider_ids: Iterable[str]) -> list[str]:
         keys, account = self.queue.keys, self._account
@@ -197,6 +206,7 @@ class Attempts:
             "probe": _probe_job(step.halt) if step.halt and not step.halt.operator else None,
             "bad": sorted(step.bad) or None,
             "bad_for": round(step.bad_for * 1000) or None,
+            "unspent": not step.spends or None,
         }
         return {name: value for name, value in optional.items() if value is not None} | {
             **_COMMON,
