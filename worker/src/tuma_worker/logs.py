@@ -34,6 +34,7 @@ class Event(StrEnum):
     DELIVERY_RESOLVED = "delivery.resolved"
     DELIVERY_DEAD = "delivery.dead"
     DELIVERY_STRANDED = "delivery.stranded"
+    DELIVERY_UNHEARD = "delivery.unheard"
     RECEIPT_APPLIED = "receipt.applied"
     RECEIPT_UNMATCHED = "receipt.unmatched"
     RECEIPT_REFUSED = "receipt.refused"

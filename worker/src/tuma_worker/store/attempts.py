@@ -272,10 +272,14 @@ class Attempts:
         reason: str = "",
         provider_id: str = "",
         phase: str | None = None,
+        stood: int | None = None,
     ) -> int:
-        """Move these recipients on later evidence. Returns how many moved: what they were past already is left."""
+        """Move these recipients on later evidence. Returns how many moved: what they were past already is left.
+
+        With `stood` (Unix milliseconds) who has moved since then is left as well.
+        """
         request = apply_request(
-            self._account, batch_id, targets, target, evidence, reason=reason, provider_id=provider_id, phase=phase
+            self._account, batch_id, targets, target, evidence, reason=reason, provider_id=provider_id, phase=phase, stood=stood
         )
         moved, _left = _APPLY.run(self.redis, request.keys, request.args)
         return int(moved)
@@ -346,6 +350,7 @@ def apply_request(
     phase: str | None = None,
     unfenced: bool = False,
     by_receipt: bool = False,
+    stood: int | None = None,
 ) -> ScriptCall:
     """The call of the apply script that moves these recipients of this attempt. `by_receipt` notes that one told of the call."""
     targets = sorted(targets)
@@ -364,6 +369,8 @@ def apply_request(
         header["phase"] = phase
     if by_receipt:
         header["look"] = {"field": f"{LOOK}{Found.RECEIPT}", "rest": wire.look("", Found.RECEIPT, Decision.ADOPTED)}
+    if stood is not None:
+        header["stood"] = stood
     if unfenced:
         header["unfenced"] = True
     args: list[Argument] = [batch_id, json.dumps(header)]
