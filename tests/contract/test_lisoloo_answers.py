@@ -224,6 +224,15 @@ def test_any_2xx_with_an_id_is_accepted_and_the_rest_of_the_body_is_optional(
     assert client.send(call()).answer == Accepted("msg_1")
 
 
+@pytest.mark.parametrize(("total", "mismatch"), [(3, ""), (2, "recipient-count"), (4, "recipient-count"), (None, ""), ("3", "")])
+def test_a_count_other_than_that_of_the_call_is_said_and_changes_nothing_else(
+    client: Client, server: CannedServer, total: object, mismatch: str
+) -> None:
+    server.serve(Tin(201, {"data": {"message_id": "msg_1", "total_recipients": total}}))
+    reply = client.send(call())
+    assert (reply.answer, reply.recognised, reply.mismatch) == (Accepted("msg_1"), True, mismatch)
+
+
 @pytest.mark.parametrize(
     "data", [{}, {"message_id": None}, {"message_id": " "}, {"message_id": {}}, {"message_id": True}, [], None]
 )

@@ -53,6 +53,7 @@ def test_an_account_without_money_waits_and_goes_on_by_itself_when_there_is_some
     house.all_done(intents)
     assert events_of(house, account, "resumed") == ["halted", "resumed"]
     assert house.halts(account) == 1
+    assert len(house.lines("account.halted", f'"{account}"')) == 1
     assert all(house.producer.get(intent).counts == {"delivered": 1} for intent in intents)
     assert list(house.copies(account).values()) == [1] * len(intents)
 

@@ -26,6 +26,7 @@ ACCOUNTS: dict[str, Settings] = {
     "common": {"provider": "lisoloo", **CREDENTIALS},
     "trusting": {"provider": "lisoloo"},
     "lineserve": {"provider": "lineserve"},
+    "impatient": {"provider": "lisoloo", "receipts_for": 1, "lease": 0.5},
 }
 STUCK = "+243990999907"  # the sandbox never tells of it more than `sent`
 STEPS = ["sending", "submitted", "sent", "delivered"]
@@ -35,7 +36,7 @@ STEPS = ["sending", "submitted", "sent", "delivered"]
 def house(server: servers.Server) -> Iterator[House]:
     config = {"lisoloo": {"webhook": {"username": USER, "password": PASSWORD}}}
     with open_house(server, ACCOUNTS, config=config) as found:
-        found.worker("main", "trusting", "lineserve")
+        found.worker("main", "trusting", "lineserve", "impatient", TUMA_SWEEP_EVERY="0.5")
         yield found
 
 
@@ -175,6 +176,22 @@ def _all_events(house: House, account: str) -> list[str]:
     """The intent of each event in the account's stream, as it is now."""
     raw: list[tuple[bytes, dict[bytes, bytes]]] = house.redis.xrange(f"tuma:{{{account}}}:events")  # type: ignore[assignment] # a synchronous client
     return [f"{account}.{fields[b'i'].decode()}" for _, fields in raw if b"i" in fields]
+
+
+# ------------------------------------------------------------------------------------------------------ no receipt at all
+
+
+def test_what_is_never_told_of_ends_unknown_and_a_receipt_that_comes_after_all_corrects_it(house: House) -> None:
+    intent_id = house.send("impatient", STUCK)
+    assert house.story(intent_id) == ["accepted", "sending", "submitted", "sent", "unknown", "done"]
+    (recipient,) = house.producer.get(intent_id).recipients
+    assert (recipient.evidence, recipient.reason) == ("assumed", "no-receipt")
+    call = house.sandbox.calls("impatient")[-1]
+    late = Waiting(house, intent_id, call["callback_url"], call["provider_id"])
+    assert post(late.address, late.body()) == 200
+    corrected = house.until(intent_id, "recipient.delivered")[-1]
+    assert (corrected.correction, corrected.evidence) == (True, "handset")
+    assert late.intent.counts == {"delivered": 1}
 
 
 # ------------------------------------------------------------------------------------------------- the account's address

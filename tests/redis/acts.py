@@ -126,7 +126,7 @@ def _restore(driver: Driver) -> None:
     driver.redis.delete(driver.queue.keys.entries, driver.queue.keys.groups)
     unowned = Unowned(driver.redis, driver.queue)
     assert unowned.lead("test", 1.0)
-    assert unowned.restore(unowned.look()) == 1
+    assert unowned.restore(unowned.look().lost) == 1
 
 
 ACTS: dict[str, Callable[[Driver], None]] = {

@@ -26,7 +26,7 @@ from tuma_worker.queue import scripts
 from tuma_worker.queue.config import QueueConfig
 from tuma_worker.queue.scripts import Claim, Release, Wait, claim, release
 from tuma_worker.store import accounts, attempts
-from tuma_worker.store.attempts import Attempts, Begun, Target
+from tuma_worker.store.attempts import Attempts, Begun, Settled, Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -141,7 +141,7 @@ class Driver:
         *,
         policy: Policy | None = None,
         pulse: tuple[Pulse, Breaker] | None = None,
-    ) -> bool:
+    ) -> Settled | None:
         """Settle with what follows from an answer (accepted where none is given); delays are the longest possible."""
         targets = [target_of(job.subject) for job in batch.jobs]
         if not isinstance(answer, NextStep):

@@ -261,7 +261,7 @@ class Simulation:
 
     def _settle(self, process: Process, batch: Claim, fate: Fate) -> None:
         step = {End.GIVEN_UP: GIVEN_UP, End.NEVER_LEFT: NEVER_LEFT}.get(fate.end, SUBMIT)
-        settled = self.driver.settle(batch, step)
+        settled = self.driver.settle(batch, step) is not None
         permit = self.permits[batch.batch_id]
         assert settled == (permit.ends is None) or fate.end in (End.SILENT, End.NEVER_LEFT), "a kept lease is never lost"
         if settled:

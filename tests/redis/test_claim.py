@@ -194,3 +194,26 @@ def test_a_text_of_many_segments_and_one_of_one_are_both_claimed(redis: Redis) -
     driver.enqueue(*numbers(3), message=text(4, "long"))
     driver.enqueue(*numbers(3), message=text(1, "short"))
     assert [len(driver.send().jobs) for _ in range(2)] == [3, 3]
+
+
+@pytest.mark.parametrize("dead", [False, True], ids=["by a worker that lives", "by one that dies of it"])
+def test_a_group_whose_only_job_was_lost_is_taken_once_and_keeps_neither_a_permit_nor_its_place(
+    redis: Redis, *, dead: bool
+) -> None:
+    limit = calls(1, 60)
+    driver = Driver(redis, queue_of(limit, lease=0.05))
+    driver.enqueue(message="The shop opens at 8")
+    redis.delete(driver.queue.keys.entries)
+    empty = driver.taken()
+    assert empty.jobs == ()
+    if dead:
+        driver.until(driver.server_ms() + 100)
+    else:
+        begun = driver.begin(empty)
+        assert begun is not None
+        assert begun.targets == ()
+        assert driver.release(empty, Release.DONE)
+    assert driver.refused().why is Why.IDLE
+    assert (driver.used(limit), driver.groups(), driver.in_flight()) == (0, [], [])
+    driver.enqueue(number(1), message="The shop opens at 8")
+    assert len(driver.send().jobs) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import secrets
 import signal
 import threading
@@ -21,6 +22,7 @@ from tests.support.producers import AnyProducer, Awaited, configure
 from tuma_producer import AsyncProducer, Producer, Send, StoreUnavailable, TumaError, UnknownAccount, UnknownIntent
 from tuma_producer.contract.connection import connect, connect_to_wait, server_for
 from tuma_producer.contract.keys import AccountKeys
+from tuma_producer.contract.reading import TURN, turns
 from tuma_producer.contract.scripts import load
 from tuma_worker.queue.broker import TumaBroker
 from tuma_worker.store import accounts as store_accounts
@@ -105,20 +107,29 @@ def test_the_events_of_accounts_on_all_nodes_come_once_each(producer: AnyProduce
 
 
 @pytest.mark.parametrize("node", NODES)
-def test_an_event_is_heard_of_at_once_wherever_it_happens(
-    producer: AnyProducer, store: Redis, spread: list[str], node: int
+def test_an_event_is_heard_of_wherever_it_happens_by_a_reader_that_waits_for_all(
+    cluster: Cluster, producer: AnyProducer, store: Redis, spread: list[str], node: int
 ) -> None:
-    events = producer.outcomes(secrets.token_hex(4), accounts=spread, start="now", wait=PATIENCE)
-    happened: list[float] = []
+    before = blocked_anywhere(cluster)
+    happened = threading.Event()
 
     def happen() -> None:
-        happened.append(time.monotonic())
+        until(lambda: blocked_anywhere(cluster) > before, "a reader that waits")
         store.xadd(AccountKeys(spread[node]).events, {"e": "resumed", "w": "test"})
+        happened.set()
 
-    threading.Timer(0.4, happen).start()  # by then the reader waits for all three
+    events = producer.outcomes(secrets.token_hex(4), accounts=spread, start="now", wait=PATIENCE)
+    threading.Thread(target=happen).start()
     assert next(event.account for event in events if event.type == "tuma.account.resumed") == spread[node]
-    assert time.monotonic() - happened[0] < 1.9  # a reader that waited for another stream first would take two seconds
+    assert happened.wait(PATIENCE)
     cast("Any", events).close()
+
+
+def test_no_stream_is_waited_for_longer_than_a_moment_before_the_others_are_asked_again() -> None:
+    streams, moment = ("a", "b", "c"), round(TURN * 1000)
+    asked = [(stream, None) for stream in streams]
+    assert list(itertools.islice(turns(streams, 60.0), 8)) == [*asked, ("a", moment), *asked, ("a", moment)]
+    assert TURN <= 0.1
 
 
 @pytest.mark.parametrize("make", [Producer.from_url, AsyncProducer.from_url], ids=["sync", "async"])
@@ -191,6 +202,15 @@ def test_a_consumer_waits_on_the_node_of_its_queue_and_is_woken_there(cluster: C
 def blocked(redis: Redis) -> int:
     """How many clients wait at this node."""
     return int(cast("Any", redis).info("clients")["blocked_clients"])
+
+
+def blocked_anywhere(cluster: Cluster) -> int:
+    """How many clients wait at any node."""
+    found = 0
+    for node in NODES:
+        with cluster.client(node) as client:
+            found += blocked(client)
+    return found
 
 
 # ---------------------------------------------------------------------------------------------------------- the whole road

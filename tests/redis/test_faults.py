@@ -9,11 +9,12 @@ from tests.redis.driver import Driver, VirtualClock, calls, queue_of, virtual_cl
 
 from tuma_producer.contract.holds import holds
 from tuma_producer.contract.reading import texts
-from tuma_worker.core.answers import Accepted, AccountFault, Fault, Rejected, Unknown
+from tuma_worker.core.answers import Accepted, AccountFault, Fault, Rejected, TryLater, Unknown
 from tuma_worker.core.breaker import Breaker, Pulse
 from tuma_worker.core.next_step import Policy
 from tuma_worker.queue.scripts import Claim, Release, Why
 from tuma_worker.store import accounts
+from tuma_worker.store.attempts import Settled
 from tuma_worker.store.steering import Steering
 
 if TYPE_CHECKING:
@@ -79,6 +80,35 @@ def test_a_halt_leaves_one_probe_job_however_many_calls_were_in_flight(driver: D
     clock.forward(50)
     assert driver.taken().actor == "probe"
     assert driver.refused().why is Why.HALTED
+
+
+def test_the_settlement_that_made_the_halt_says_so_however_often_and_no_other_does(driver: Driver, clock: VirtualClock) -> None:
+    del clock
+    driver.enqueue_singles(2)
+    first, second = begun(driver), begun(driver)
+    halts, adds_nothing = Settled(halted=True, opened=False), Settled(halted=False, opened=False)
+    assert driver.settle(first, NO_MONEY, policy=ASKS) == halts
+    assert driver.settle(second, NO_MONEY, policy=ASKS) == adds_nothing
+    assert driver.settle(first, NO_MONEY, policy=ASKS) == halts, "the first reply may have been lost"
+
+
+def test_what_an_account_refuses_for_its_own_sake_is_no_try_of_its_messages(
+    driver: Driver, clock: VirtualClock, steering: Steering
+) -> None:
+    driver.enqueue()
+    for answer in (NO_MONEY, TryLater("429", after=0.0, scope="account"), NO_MONEY):
+        driver.settle(begun(driver), answer, policy=MUTE)
+        steering.lift_halt()
+        clock.forward(1)
+    batch = driver.taken()
+    found = driver.begin(batch)
+    assert found is not None
+    assert found.tried == 1
+    driver.settle(batch, TryLater("503", after=0.0), policy=MUTE)
+    clock.forward(1)
+    found = driver.begin(driver.taken())
+    assert found is not None
+    assert found.tried == 2
 
 
 def test_a_halt_for_an_operator_has_no_probe_and_says_so(driver: Driver, clock: VirtualClock) -> None:
@@ -174,8 +204,10 @@ def test_where_nothing_can_be_asked_one_send_tries_and_the_others_follow_when_it
 
 
 def opened(driver: Driver) -> None:
-    for _ in range(BREAKER.after):
-        driver.settle(begun(driver), Unknown("read-timeout"), pulse=STRIKE)
+    strikes = [driver.settle(begun(driver), Unknown("read-timeout"), pulse=STRIKE) for _ in range(BREAKER.after)]
+    *before, last = [told.opened for told in strikes if told is not None]
+    assert last, "the strike that opens it says so"
+    assert not any(before)
 
 
 def test_strikes_in_a_row_open_the_breaker_and_one_call_tries(driver: Driver, clock: VirtualClock) -> None:

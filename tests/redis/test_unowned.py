@@ -9,10 +9,11 @@ import pytest
 from tests.redis.driver import GIVEN_UP, Driver, number, numbers, queue_of, target_of
 
 from tuma_worker.core.answers import Rejected, TryLater
-from tuma_worker.core.states import Evidence
+from tuma_worker.core.states import Evidence, RecipientState
 from tuma_worker.dispatch.sweeping import Sweeper, Swept
 from tuma_worker.queue.scripts import Claim, Release, push
-from tuma_worker.store.unowned import Unowned
+from tuma_worker.store.attempts import Target
+from tuma_worker.store.unowned import Look, Unowned
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -78,7 +79,7 @@ def test_an_unanswered_call_that_nobody_would_resolve_is_resolved_by_one_job_for
 
 def test_what_is_in_anybodys_hand_is_not_missed(driver: Driver, unowned: Unowned) -> None:
     def hands_are_empty() -> bool:
-        return unowned.look() == {}
+        return unowned.look().lost == {}
 
     driver.enqueue(*numbers(4))
     assert hands_are_empty(), "in the line"
@@ -118,12 +119,12 @@ def test_a_call_that_is_looked_up_in_the_books_or_held_by_its_resolver_is_in_som
     driver.settle(batch, GIVEN_UP)
     lose_the_job(driver, batch.batch_id)
     push(driver.redis, driver.queue, f"trace.1.1.{batch.batch_id}", batch.batch_id, delay=60, lane=batch.lane, source=batch.source)
-    assert unowned.look() == {}
+    assert unowned.look().lost == {}
     lose_the_job(driver, batch.batch_id)
     push(driver.redis, driver.queue, f"trace.1.1.{batch.batch_id}", batch.batch_id, lane=batch.lane, source=batch.source)
-    assert unowned.look() == {}
+    assert unowned.look().lost == {}
     assert driver.taken().actor == "trace"
-    assert unowned.look() == {}
+    assert unowned.look().lost == {}
 
 
 def test_what_is_found_in_somebodys_hand_after_all_is_left(driver: Driver, unowned: Unowned) -> None:
@@ -138,7 +139,7 @@ def test_what_is_found_in_somebodys_hand_after_all_is_left(driver: Driver, unown
 def test_putting_back_repeated_changes_nothing(driver: Driver, unowned: Unowned) -> None:
     intent = driver.enqueue()
     lose_the_job(driver, f"{intent}:{number(0)}")
-    seen = unowned.look()
+    seen = unowned.look().lost
     assert unowned.restore(seen) == 1
     before = driver.snapshot()
     assert unowned.restore(seen) == 0
@@ -175,3 +176,88 @@ def test_during_a_busy_run_nothing_is_suspected_twice_and_nothing_put_back(drive
     looking.join()
     assert looks
     assert sum(one.restored for one in looks) == 0
+
+
+# --------------------------------------------------------------------------------------------- of whom nothing more is heard
+
+
+@pytest.fixture
+def impatient(driver: Driver) -> Unowned:
+    """Waits for a receipt for a tenth of a second."""
+    return Unowned(driver.redis, driver.queue, receipts_for=0.1)
+
+
+def submitted(driver: Driver, *to: str) -> tuple[str, Claim]:
+    intent = driver.enqueue(*to)
+    return intent, driver.send()
+
+
+def receipt(driver: Driver, batch: Claim, state: RecipientState, *to: str) -> int:
+    intent = target_of(batch.jobs[0].subject).intent
+    return driver.attempts.apply(batch.batch_id, [Target(intent, one) for one in to], state, Evidence.OPERATOR)
+
+
+def wait_in_vain(driver: Driver) -> None:
+    driver.until(driver.server_ms() + 110)
+
+
+def test_who_was_handed_over_and_is_never_told_of_ends_unknown_with_one_event_each(driver: Driver, impatient: Unowned) -> None:
+    intent, batch = submitted(driver, *numbers(2))
+    receipt(driver, batch, RecipientState.SENT, number(1))
+    assert impatient.look().silent == {}, "not yet"
+    wait_in_vain(driver)
+    before = len(driver.events())
+    assert [one.ended for one in Sweeper([impatient], "w1", every=60).run_once()] == [2]
+    assert [driver.state_of(intent, one) for one in numbers(2)] == ["unknown", "unknown"]
+    *told, done = driver.events()[before:]
+    assert {(event["r"], event["e"], event["v"], event["w"]) for event in told} == {
+        (one, "unknown", "assumed", "no-receipt") for one in numbers(2)
+    }
+    assert done["e"] == "done"
+    assert [one.ended for one in Sweeper([impatient], "w1", every=60).run_once()] == [0]
+
+
+def test_a_receipt_that_comes_after_all_corrects_the_end_and_takes_the_dead_letter_away(driver: Driver, impatient: Unowned) -> None:
+    intent, batch = submitted(driver)
+    wait_in_vain(driver)
+    assert impatient.close(impatient.look().silent) == 1
+    assert driver.redis.zcard(driver.account.dead) == 1
+    assert receipt(driver, batch, RecipientState.DELIVERED, number(0)) == 1
+    assert driver.state_of(intent, number(0)) == "delivered"
+    assert [event["c"] for event in driver.events() if event["e"] == "delivered"] == ["1"]
+    assert driver.redis.zcard(driver.account.dead) == 0
+
+
+def test_news_that_comes_between_the_look_and_the_end_is_not_overruled(driver: Driver, impatient: Unowned) -> None:
+    intent, batch = submitted(driver, *numbers(2))
+    wait_in_vain(driver)
+    silent = impatient.look().silent
+    assert len(silent) == 2
+    receipt(driver, batch, RecipientState.SENT, number(0))
+    receipt(driver, batch, RecipientState.DELIVERED, number(1))
+    assert impatient.close(silent) == 0
+    assert [driver.state_of(intent, one) for one in numbers(2)] == ["sent", "delivered"]
+
+
+def test_who_waits_in_the_line_or_for_evidence_is_not_silent_however_long(driver: Driver, impatient: Unowned) -> None:
+    driver.enqueue()
+    driver.begin(batch := driver.taken())
+    driver.settle(batch, GIVEN_UP)
+    driver.enqueue()
+    wait_in_vain(driver)
+    assert impatient.look() == Look(lost={}, silent={})
+
+
+def test_who_was_in_a_call_that_nobody_remembers_ends_unknown_instead_of_being_looked_into_for_ever(
+    driver: Driver, sweeper: Sweeper
+) -> None:
+    intent = driver.enqueue()
+    driver.begin(batch := driver.taken())
+    driver.settle(batch, GIVEN_UP)
+    lose_the_job(driver, batch.batch_id)
+    driver.redis.delete(driver.account.batch(batch.batch_id))
+    assert [(one.suspected, one.ended) for one in sweeper.run_once()] == [(1, 0)]
+    assert [(one.restored, one.ended) for one in sweeper.run_once()] == [(0, 1)]
+    assert driver.state_of(intent, number(0)) == "unknown"
+    assert [(event["v"], event["w"]) for event in driver.events() if event["e"] == "unknown"] == [("assumed", "attempt-forgotten")]
+    assert driver.waiting() == []

@@ -77,6 +77,10 @@ class House:
         """What the processes said last, for the message of a test that fails."""
         return [line for one in self.running for line in one.said[-5:]]
 
+    def lines(self, *words: str) -> list[str]:
+        """What the processes have said so far with all of these words in one line."""
+        return [line for one in self.running for line in one.said if all(word in line for word in words)]
+
     def send(self, account: str, *to: str, **more: Any) -> str:  # noqa: ANN401 - the fields of Send
         """Send a text that nobody else sends, unless one is given, and return the intent's id."""
         text = f"text {next(self._texts)}"

@@ -99,6 +99,19 @@ def test_a_refusal_of_the_batch_goes_back_with_a_delay() -> None:
     assert (found.retry, found.block, found.permit) == (4.0, None, Permit.ENDED)
 
 
+@pytest.mark.parametrize(
+    ("answer", "spends"),
+    [
+        (TryLater("503"), True),
+        (TryLater("429", scope="account"), False),
+        (AccountFault("1202", Fault.MONEY), False),
+        (Rejected("1203", numbers=frozenset({A})), True),
+    ],
+)
+def test_only_a_refusal_for_the_accounts_sake_spends_nobodys_budget(answer: Answer, *, spends: bool) -> None:
+    assert step(answer).spends is spends
+
+
 def test_a_call_that_never_left_gives_its_permit_back() -> None:
     assert step(TryLater("connect", left=False)).permit is Permit.VOID
 

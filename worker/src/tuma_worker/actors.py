@@ -60,10 +60,20 @@ def setup() -> None:
     logs.configure(settings.log_level, settings.log_format)
     service = bootstrap.build_service(settings)
     declare(service)
+    if settings.metrics_port != 0:
+        _expose(service.broker)
     _in_background(lambda: bootstrap.keep_registered(connect(settings.redis_url), settings, stop=threading.Event()))
     _in_background(lambda: bootstrap.build_sweeper(connect(settings.redis_url), settings).keep_sweeping(threading.Event()))
     dramatiq.set_broker(service.broker)
     _stop_claiming_at(signal.SIGTERM, service.broker)
+
+
+def _expose(broker: TumaBroker) -> None:
+    """Count Dramatiq's own measures as well, and let its master show all of them over HTTP."""
+    # Its import makes the folder that `tuma worker` has named.
+    from dramatiq.middleware.prometheus import Prometheus  # noqa: PLC0415 - see above
+
+    broker.add_middleware(Prometheus())
 
 
 def _in_background(work: Callable[[], None]) -> None:

@@ -134,7 +134,8 @@ def build_sweeper(redis: Redis, settings: Settings, *, only: str | None = None, 
     queues = [queue_config(name, account) for name, account in settings.accounts.items() if only in {None, name}]
     # Two looks must be further apart than a lease: what a worker that has just died held is in its hand until then.
     apart = max([0.0 if by_hand else settings.sweep_every, *(queue.lease for queue in queues)])
-    return Sweeper([Unowned(redis, queue) for queue in queues], None if by_hand else _name(), apart)
+    watched = [Unowned(redis, queue, settings.accounts[queue.account].receipts_for) for queue in queues]
+    return Sweeper(watched, None if by_hand else _name(), apart)
 
 
 def _name() -> str:

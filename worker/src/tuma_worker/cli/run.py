@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from tuma_producer.errors import TumaError
-from tuma_worker import bootstrap, logs
+from tuma_worker import bootstrap, logs, metrics
 from tuma_worker.cli.reach import reach
 from tuma_worker.gateway.server import serve as serve_gateway
 from tuma_worker.settings import Settings, load_settings
@@ -32,12 +32,13 @@ def worker(
 
     Example: tuma worker --processes 2 --threads 16
     """
-    _check(load_settings(), queues or [])
+    settings = load_settings()
+    _check(settings, queues or [])
     options = {"--processes": processes, "--threads": threads, "--worker-shutdown-timeout": round(shutdown_timeout * 1000)}
     command = [sys.executable, "-m", "dramatiq", "tuma_worker.actors:setup", "--skip-logging"]
     command += [word for name, value in options.items() for word in (name, str(value))]
     command += ["--queues", *queues] if queues else []
-    os.execv(sys.executable, command)  # noqa: S606 - no shell is wanted: this very process becomes Dramatiq's master
+    os.execve(sys.executable, command, os.environ | _exposed(settings))  # noqa: S606 - no shell is wanted: this very process becomes Dramatiq's master
 
 
 def _check(settings: Settings, queues: list[str]) -> None:
@@ -53,6 +54,19 @@ def _check(settings: Settings, queues: list[str]) -> None:
             raise TumaError(message)
     with reach() as store:
         store.redis.ping()
+
+
+def _exposed(settings: Settings) -> dict[str, str]:
+    if settings.metrics_port == 0:
+        return {}
+    try:
+        return metrics.exposed(settings.metrics_host, settings.metrics_port)
+    except OSError as error:
+        message = (
+            f"TUMA_METRICS_PORT: cannot listen on {settings.metrics_host}:{settings.metrics_port} ({error.strerror}); "
+            "set another, or 0 for none"
+        )
+        raise TumaError(message) from None
 
 
 def gateway(

@@ -151,12 +151,14 @@ class Quota:
 class Reply:
     """An answer with what came beside it.
 
-    `recognised` is false for a code or status that no table names, so that alarms can fire on these alone; `request_id` is the
-    provider's own reference for support.
+    `recognised` is false for a code or status that no table names, so that alarms can fire on these alone; `mismatch` names what in
+    an answer that was understood contradicts the call, which is no better. `request_id` is the provider's own reference for
+    support.
     """
 
     answer: Answer
     status: int | None = None
     quotas: tuple[Quota, ...] = ()
     recognised: bool = True
+    mismatch: str = ""
     request_id: str | None = None

@@ -50,10 +50,10 @@ class Halt:
 class Policy:
     """How patiently an account is retried. Times in seconds.
 
-    `budget` counts calls that a recipient was in; refusals of the limiter cost nothing. Delays grow from `base` by powers of two
-    up to `most` and are drawn between nothing and that. `blocked` is the pause after a refusal for too many calls that names no
-    time; `resolve_after` how long to wait for evidence about a call without an answer; `bad_number_ttl` how long a number that the
-    provider blamed is left out of calls (0: not at all).
+    `budget` counts calls that a recipient was in; refusals of the limiter and for the account's sake cost nothing. Delays grow from
+    `base` by powers of two up to `most` and are drawn between nothing and that. `blocked` is the pause after a
+    refusal for too many calls that names no time; `resolve_after` how long to wait for evidence about a call without an answer;
+    `bad_number_ttl` how long a number that the provider blamed is left out of calls (0: not at all).
 
     `asks` are the faults whose end the provider can be asked about, every `probe_every`; with `asking_counts` that is a call within
     the limits of the sends. Where it cannot be asked, one send tries after `cool_down`. `suspension` is how long an operator is
@@ -80,7 +80,8 @@ class NextStep:
     `verdicts` names recipients that fare otherwise than `rest`; with `rest` None the others stay as they are. `retry` is the delay
     for those that go back to the queue, `most` the largest batch they may join there (0: no such limit). `block` closes the queue
     for a time, `halt` the account. `resolve` asks for evidence after a time. `bad` are numbers to be left out of the account's
-    calls for the time `bad_for`. Times in seconds.
+    calls for the time `bad_for`. `spends` is false where the call was refused for the account's sake: it is not counted against the
+    budget of those that go back. Times in seconds.
     """
 
     phase: str
@@ -96,6 +97,7 @@ class NextStep:
     resolve: float | None = None
     bad: frozenset[str] = frozenset()
     bad_for: float = 0.0
+    spends: bool = True
 
     def verdict(self, number: str) -> Verdict | None:
         """Where this recipient goes; None where it stays."""
@@ -115,7 +117,7 @@ def next_step(answer: Answer, numbers: Sequence[str], attempts: int, policy: Pol
         case TryLater():
             return _try_later(answer, attempts, policy, choose)
         case AccountFault(code=code):
-            return NextStep("refused", code, Permit.ENDED, _AGAIN, halt=halt(answer, policy))
+            return NextStep("refused", code, Permit.ENDED, _AGAIN, halt=halt(answer, policy), spends=False)
         case Unknown(code=code):
             return NextStep("unknown", code, Permit.GRACE, None, resolve=policy.resolve_after)
         case _:
@@ -164,7 +166,7 @@ def _try_later(answer: TryLater, attempts: int, policy: Policy, choose: Chooser)
     permit = Permit.ENDED if answer.left else Permit.VOID
     if answer.scope == "account":
         after = answer.after if answer.after is not None else policy.blocked
-        return NextStep("refused", answer.code, permit, _AGAIN, block=after)
+        return NextStep("refused", answer.code, permit, _AGAIN, block=after, spends=False)
     if attempts >= policy.budget:
         return NextStep("refused", answer.code, permit, Verdict(RecipientState.FAILED, reason=answer.code))
     return NextStep("refused", answer.code, permit, _AGAIN, retry=back_off(answer.after, attempts, policy, choose))

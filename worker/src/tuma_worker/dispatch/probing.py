@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from tuma_worker import metrics
 from tuma_worker.core.answers import AccountFault
 from tuma_worker.core.next_step import halt
 from tuma_worker.logs import Event
@@ -49,6 +50,7 @@ class Prober:
     def _ask(self, held: Held, lane: Lane, steering: Steering, halted: accounts.Halted) -> None:
         health = lane.client.probe(halted.fault)
         _log.info(Event.ACCOUNT_PROBED, account=held.queue.account, fault=halted.fault, works=health.works, code=health.code)
+        metrics.called(held.queue.account, "probe", "Works" if health.works else "Fails")
         if health.works:
             steering.lift_halt()
         elif health.operator:

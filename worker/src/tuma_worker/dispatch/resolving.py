@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from tuma_worker import metrics
 from tuma_worker.core.answers import Accepted, Untold
 from tuma_worker.core.evidence import Decision, Finding, Found, judge, without_evidence
 from tuma_worker.core.states import Evidence, RecipientState
@@ -61,6 +62,7 @@ class Resolver:
         if attempt is None:
             return
         trace = lane.client.trace(_call(lane, attempt), attempt.started / 1000)
+        metrics.called(held.queue.account, "trace", type(trace).__name__)
         self._follow(held, lane, attempt, trace)
         # Last: a worker that dies before leaves the job to the next one, and its permit counts until a grace after its lease.
         held.settled = release(self.redis, held.queue, held.claim.batch_id, Release.CALLED)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import structlog
 
 from tuma_producer.contract.connection import FAILURES, unavailable
+from tuma_worker import metrics
 from tuma_worker.core.answers import Reply, TryLater
 from tuma_worker.core.breaker import Breaker, pulse
 from tuma_worker.core.dead import OVER_LIMIT, WORKER_DIED
@@ -16,7 +17,7 @@ from tuma_worker.core.next_step import Chooser, NextStep, Policy, next_step
 from tuma_worker.core.states import RecipientState
 from tuma_worker.logs import Event
 from tuma_worker.providers.base import Call
-from tuma_worker.store.attempts import Begun, Target
+from tuma_worker.store.attempts import Begun, Settled, Target
 
 if TYPE_CHECKING:
     from tuma_worker.providers.base import Client
@@ -124,10 +125,13 @@ class Sender:
         settled = self._insist(
             lambda: lane.attempts.settle(batch_id, begun.targets, step, group=held.claim.group, left=left, pulse=health)
         )
-        if not settled:
+        if settled is None:
             self._insist(lambda: self._offer(lane, batch_id, begun.targets, step))
         held.settled = True
-        self._tell(held, begun, reply, step, late=not settled)
+        self._tell(held, begun, reply, step, late=settled is None)
+        _count(held, begun, reply, step, called=told is not None)
+        if settled is not None:
+            _tell_of_account(held, step, settled)
 
     def _tell(self, held: Held, begun: Begun, reply: Reply, step: NextStep, *, late: bool) -> None:
         """The one line that an attempt leaves. `late`: the lease was lost by then, and the answer was offered as evidence."""
@@ -140,12 +144,11 @@ class Sender:
             answer=type(reply.answer).__name__,
             status=reply.status,
             recognised=reply.recognised,
+            **({"mismatch": reply.mismatch} if reply.mismatch else {}),
             phase=step.phase,
             code=step.code,
             late=late,
         )
-        if step.halt is not None:
-            _log.error(Event.ACCOUNT_HALTED, account=held.queue.account, fault=step.halt.fault, code=step.halt.code)
 
     def _insist(self, write: Callable[[], _T]) -> _T:
         """Write what only this process knows, however long Redis is away.
@@ -196,6 +199,28 @@ class Sender:
         _log.error(
             Event.DELIVERY_DEAD, account=held.queue.account, reason=reason, intents=_shown({target.intent for target in targets})
         )
+
+
+def _count(held: Held, begun: Begun, reply: Reply, step: NextStep, *, called: bool) -> None:
+    """The counters of an attempt, beside its line. `called` is false where no call was made in the end."""
+    account = held.queue.account
+    if called:
+        metrics.called(account, held.queue.operation, type(reply.answer).__name__)
+    if not reply.recognised or reply.mismatch:
+        metrics.unrecognised(account, reply.status, reply.mismatch or step.code)
+    if step.rest is not None and step.rest.target is RecipientState.QUEUED:
+        metrics.retried(account, len(begun.targets) - len(step.verdicts))
+
+
+def _tell_of_account(held: Held, step: NextStep, settled: Settled) -> None:
+    """What this very call made of its account; the calls that were in flight with it have nothing to add."""
+    account = held.queue.account
+    if settled.halted and step.halt is not None:
+        metrics.halted(account, step.halt.fault)
+        _log.error(Event.ACCOUNT_HALTED, account=account, fault=step.halt.fault, code=step.halt.code)
+    if settled.opened:
+        metrics.breaker_opened(account)
+        _log.error(Event.BREAKER_OPENED, account=account, code=step.code)
 
 
 def _target(subject: str) -> Target:

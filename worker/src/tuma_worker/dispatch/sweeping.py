@@ -1,7 +1,8 @@
-"""Look after what nobody owns: a net under the ordinary road, which should never have anything in it.
+"""Look after what nobody owns, and end what nobody will tell of any more.
 
 Every step of the road hands a recipient on together with the job for it, in one script. Should a job be lost all the same (a fault
 of ours, a member that somebody deleted, a replica that became master without the last moments), its recipient would wait for ever.
+So would one that the provider took and of which it never says another word, and one whose call nobody remembers.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ class Swept:
     """What one look at an account came to.
 
     `suspected` recipients were seen without an owner for the first time; `restored` were so at the look before as well, and have a
-    job again; `intents` names a few of theirs. `looked` is false where another process looks after the account.
+    job again; `intents` names a few of theirs. `ended` have ended as unknown, since nothing more will be heard of them. `looked` is
+    false where another process looks after the account.
     """
 
     account: str
@@ -38,6 +40,7 @@ class Swept:
     suspected: int = 0
     restored: int = 0
     intents: tuple[str, ...] = ()
+    ended: int = 0
 
 
 @dataclass(slots=True)
@@ -63,6 +66,8 @@ class Sweeper:
                 _log.warning(Event.SWEEP_FAILED, error=type(error).__name__)
                 continue
             for one in swept:
+                if one.ended:
+                    _log.warning(Event.DELIVERY_UNHEARD, account=one.account, recipients=one.ended)
                 if one.restored:
                     _log.error(Event.DELIVERY_STRANDED, account=one.account, recipients=one.restored, intents=list(one.intents))
 
@@ -76,10 +81,12 @@ class Sweeper:
         if self.worker is not None and not unowned.lead(self.worker, self.every * 3):
             self._suspects.pop(account, None)
             return Swept(account, looked=False)
-        seen = unowned.look()
-        before = self._suspects.get(account, {})
+        look = unowned.look()
+        seen, before = look.lost, self._suspects.get(account, {})
         lost = {target: packed for target, packed in seen.items() if before.get(target) == packed}
-        restored = unowned.restore(lost)
+        ended = unowned.close(look.silent) + unowned.end_forgotten(lost)
+        restored = unowned.restore(lost)  # who has ended is left
         self._suspects[account] = {target: packed for target, packed in seen.items() if target not in lost}
         intents = sorted({target.intent for target in lost})[:_SHOWN] if restored else ()
-        return Swept(account, looked=True, suspected=len(self._suspects[account]), restored=restored, intents=tuple(intents))
+        suspected = len(self._suspects[account])
+        return Swept(account, looked=True, suspected=suspected, restored=restored, intents=tuple(intents), ended=ended)

@@ -49,7 +49,8 @@ class Account(BaseModel):
     the share of claims that goes to the lowest waiting lane whatever waits above it; lanes in `paced`
     are spread over the window instead of bursting; `cold_start` says how the first window goes when the limiter's state is new.
     Seconds: `timeout` of one call, `lease` of a job, `resolve_after` without answer or receipt before an attempt is looked into,
-    `bad_number_ttl` for which a number that the provider blamed is left out of calls (0: never).
+    `receipts_for` without news of a recipient that the provider took before it ends as unknown (at most the four days that attempts
+    are remembered), `bad_number_ttl` for which a number that the provider blamed is left out of calls (0: never).
 
     While the account is halted the provider is asked every `probe_every` seconds whether it may go on; where it cannot be asked,
     one send tries each `cool_down` seconds. `breaker_after` calls in a row that fail or take longer than `slow_after` seconds open
@@ -73,6 +74,7 @@ class Account(BaseModel):
     timeout: Seconds = 30.0
     lease: Seconds = 15.0
     resolve_after: Seconds = 60.0
+    receipts_for: Annotated[Seconds, Field(le=345_600)] = 259_200.0
     bad_number_ttl: Duration = 86_400.0
     probe_every: Seconds = 60.0
     cool_down: Seconds = 900.0
@@ -111,6 +113,8 @@ class Settings(BaseSettings):
     public_url: WebAddress | None = None  # where providers reach the gateway from outside, for callbacks
     gateway_host: Text = "127.0.0.1"
     gateway_port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    metrics_host: Text = "127.0.0.1"
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0  # where `tuma worker` shows its counters; 0: nowhere
     sweep_every: Seconds = 120.0  # seconds between two looks for recipients that nobody owns
     log_format: Literal["auto", "json", "console"] = "auto"
     log_level: Level = "info"

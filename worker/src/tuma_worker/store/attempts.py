@@ -58,6 +58,14 @@ class Begun:
 
 
 @dataclass(frozen=True, slots=True)
+class Settled:
+    """What settling a call made of the account: whether this very call `halted` it, and whether it `opened` the breaker."""
+
+    halted: bool
+    opened: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """An attempt as it was written down, with all recipients it was begun for and what was to be sent.
 
@@ -149,11 +157,11 @@ class Attempts:
         group: str,
         left: Mapping[str, int] | None = None,
         pulse: tuple[Pulse, Breaker] | None = None,
-    ) -> bool:
+    ) -> Settled | None:
         """Write down what the call came to; `left` is what the provider says is left of each limit, where it does.
 
         `pulse` is what the call says about the provider's health, and how much trouble the account bears.
-        False where the lease was lost: nothing is changed then.
+        None where the lease was lost: nothing is changed then.
         """
         decided = [(target, verdict) for target in sorted(targets) if (verdict := step.verdict(target.number)) is not None]
         provider_ids = list(dict.fromkeys(filter(None, [step.provider_id, *(verdict.provider_id for _, verdict in decided)])))
@@ -179,7 +187,8 @@ class Attempts:
         for target, verdict in decided:
             kind = kinds.index(_kind(verdict)) + 1
             args += (intents.index(target), target.intent, target.number, kind, verdict.provider_id)
-        return bool(_SETTLE.run(self.redis, [*keys, *intents.keys], args) == b"settled")
+        verdict, *made = _SETTLE.run(self.redis, [*keys, *intents.keys], args)
+        return Settled(halted=b"halted" in made, opened=b"breaker-opened" in made) if verdict == b"settled" else None
 
     def _settle_keys(self, batch_id: str, provider_ids: Iterable[str]) -> list[str]:
         keys, account = self.queue.keys, self._account
@@ -197,6 +206,7 @@ class Attempts:
             "probe": _probe_job(step.halt) if step.halt and not step.halt.operator else None,
             "bad": sorted(step.bad) or None,
             "bad_for": round(step.bad_for * 1000) or None,
+            "unspent": not step.spends or None,
         }
         return {name: value for name, value in optional.items() if value is not None} | {
             **_COMMON,
@@ -262,10 +272,14 @@ class Attempts:
         reason: str = "",
         provider_id: str = "",
         phase: str | None = None,
+        stood: int | None = None,
     ) -> int:
-        """Move these recipients on later evidence. Returns how many moved: what they were past already is left."""
+        """Move these recipients on later evidence. Returns how many moved: what they were past already is left.
+
+        With `stood` (Unix milliseconds) who has moved since then is left as well.
+        """
         request = apply_request(
-            self._account, batch_id, targets, target, evidence, reason=reason, provider_id=provider_id, phase=phase
+            self._account, batch_id, targets, target, evidence, reason=reason, provider_id=provider_id, phase=phase, stood=stood
         )
         moved, _left = _APPLY.run(self.redis, request.keys, request.args)
         return int(moved)
@@ -336,6 +350,7 @@ def apply_request(
     phase: str | None = None,
     unfenced: bool = False,
     by_receipt: bool = False,
+    stood: int | None = None,
 ) -> ScriptCall:
     """The call of the apply script that moves these recipients of this attempt. `by_receipt` notes that one told of the call."""
     targets = sorted(targets)
@@ -354,6 +369,8 @@ def apply_request(
         header["phase"] = phase
     if by_receipt:
         header["look"] = {"field": f"{LOOK}{Found.RECEIPT}", "rest": wire.look("", Found.RECEIPT, Decision.ADOPTED)}
+    if stood is not None:
+        header["stood"] = stood
     if unfenced:
         header["unfenced"] = True
     args: list[Argument] = [batch_id, json.dumps(header)]

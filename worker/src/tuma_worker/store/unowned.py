@@ -1,4 +1,6 @@
-"""Recipients that have not ended and that nobody has in hand: finding them without an index, and giving them a job again.
+"""Recipients that have not ended and for which nothing will happen any more: finding them without an index, and what is done then.
+
+Those that nobody has in hand get a job again. Those that were handed over and of which no receipt has told for long end.
 
 A set of open intents would cost every enqueue and every end a write. So whoever looks walks the account's records with SCAN, in
 pages: nearly all recipients are found to be owned by composing the name of their job; the few others are looked for in one walk
@@ -14,10 +16,11 @@ from typing import TYPE_CHECKING, Any, cast
 from tuma_producer.contract.connection import server_for
 from tuma_producer.contract.keys import AccountKeys
 from tuma_producer.contract.scripts import load
-from tuma_worker.store.attempts import Target
+from tuma_worker.core.states import Evidence, RecipientState
+from tuma_worker.store.attempts import Attempts, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from redis import Redis
 
@@ -28,31 +31,60 @@ _RESTORE = load(__package__, "restore")
 
 _PAGE = 500  # keys, fields or members in one step
 _AT_ONCE = 5_000  # recipients that are looked for in one walk through the queue
+_SILENT_AT_ONCE = 20_000  # that one look brings, about; the next one brings others
+
+NO_RECEIPT = "no-receipt"  # the reason of those that end because none came
+FORGOTTEN = "attempt-forgotten"  # of those whose call was never answered and is not remembered any more
 
 Seen = dict[Target, str]  # recipients with their fields as they were seen
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """What a walk through the records brought: those without an owner, and those of which nothing was heard for too long."""
+
+    lost: Seen
+    silent: Seen
+
+
+@dataclass(frozen=True, slots=True)
 class Unowned:
-    """The recipients of one account that nobody has in hand."""
+    """The recipients of one account that nobody has in hand. `receipts_for`: how many seconds news of a sent one is waited for."""
 
     redis: Redis
     queue: QueueConfig
+    receipts_for: float = 259_200.0
 
-    def look(self) -> Seen:
-        """All that have not ended and that no job and no call is there for.
+    def look(self) -> Look:
+        """All that have not ended and that no job and no call is there for, or of which no receipt told in time.
 
-        A job that moves meanwhile may be missed, so look twice.
+        A job that moves meanwhile may be missed, so look twice. Silence is sure at once: `close` checks it again.
         """
-        found: Seen = {}
-        doubtful: Seen = {}
+        found, doubtful, silent = Seen(), Seen(), Seen()
+        stood = self._stood()
         for short_id in self._open_intents():
-            for numbers in self._waiting(short_id):
-                doubtful |= self._unnamed(short_id, numbers)
+            for page in self._recipients(short_id):
+                waiting = [number for number, packed in page if packed.startswith(("queued", "sending"))]
+                doubtful |= self._unnamed(short_id, waiting) if waiting else {}
+                if len(silent) < _SILENT_AT_ONCE:
+                    silent |= {Target(short_id, number): packed for number, packed in page if _is_silent(packed, stood)}
             if len(doubtful) >= _AT_ONCE:
                 found |= self._not_in_queue(doubtful)
                 doubtful = {}
-        return found | self._not_in_queue(doubtful)
+        return Look(found | self._not_in_queue(doubtful), silent)
+
+    def close(self, silent: Seen) -> int:
+        """End those of which still nothing was heard. Returns how many."""
+        return self._end_unknown(silent, NO_RECEIPT, stood=self._stood())
+
+    def end_forgotten(self, seen: Seen) -> int:
+        """End those whose call was never answered and is not remembered any more: whoever looks for evidence finds no trace of it.
+
+        The job that would look is about the call and could not say whom it was for. Returns how many.
+        """
+        calling = {target: packed for target, packed in seen.items() if packed.startswith("sending")}
+        forgotten = self._forgotten({_batch(packed) for packed in calling.values()})
+        return self._end_unknown({target: packed for target, packed in calling.items() if _batch(packed) in forgotten}, FORGOTTEN)
 
     def restore(self, seen: Mapping[Target, str]) -> int:
         """Give those a job again that still stand as they were seen and are in nobody's hand. Returns how many."""
@@ -95,11 +127,32 @@ class Unowned:
                 if still_open not in {None, b"0"}:
                     yield key.decode().removeprefix(prefix)
 
-    def _waiting(self, short_id: str) -> Iterator[list[str]]:
-        """The numbers of an intent's recipients that somebody must have in hand, page by page."""
+    def _recipients(self, short_id: str) -> Iterator[list[tuple[str, str]]]:
+        """The numbers of an intent's recipients that somebody must move on, with their fields, page by page."""
         record = self.redis.hscan_iter(self._account.intent(short_id), match="+*", count=_PAGE)
-        waiting = [name.decode() for name, packed in record if packed.startswith((b"queued", b"sending"))]
-        yield from _pages(waiting)
+        moving = [(name.decode(), packed.decode()) for name, packed in record if packed.startswith(_MOVING)]
+        yield from _pages(moving)
+
+    def _stood(self) -> int:
+        """Whoever has stood where it is since before then was not heard of in time: Unix milliseconds, by the server's clock."""
+        return round((self._attempts.now() - self.receipts_for) * 1000)
+
+    def _forgotten(self, batch_ids: Iterable[str]) -> set[str]:
+        return {batch_id for batch_id in batch_ids if not self.redis.exists(self._account.batch(batch_id))}
+
+    def _end_unknown(self, seen: Seen, reason: str, *, stood: int | None = None) -> int:
+        calls: dict[str, list[Target]] = {}
+        for target, packed in seen.items():
+            calls.setdefault(_batch(packed), []).append(target)
+        return sum(
+            self._attempts.apply(batch_id, page, RecipientState.UNKNOWN, Evidence.ASSUMED, reason=reason, stood=stood)
+            for batch_id, targets in calls.items()
+            for page in _pages(targets)
+        )
+
+    @property
+    def _attempts(self) -> Attempts:
+        return Attempts(self.redis, self.queue)
 
     def _unnamed(self, short_id: str, numbers: list[str]) -> Seen:
         keys = self.queue.keys
@@ -131,10 +184,22 @@ class Unowned:
                 yield name.decode()
 
 
+_MOVING = (b"queued", b"sending", b"submitted", b"sent")
+
+
 def _subject(target: Target, packed: str) -> str:
     """What the job that a recipient needs is about: itself, or the call that it is in."""
-    state, *rest = packed.split("|")
-    return rest[3] if state == "sending" else f"{target.intent}:{target.number}"
+    return _batch(packed) if packed.startswith("sending") else f"{target.intent}:{target.number}"
+
+
+def _batch(packed: str) -> str:
+    """The call that a recipient was last in."""
+    return packed.split("|")[4]
+
+
+def _is_silent(packed: str, stood: int) -> bool:
+    state, since, *_ = packed.split("|") if "|" in packed else (packed, "0")
+    return state in {"submitted", "sent"} and int(since) <= stood
 
 
 def _pages(items: Sequence[Any]) -> Iterator[list[Any]]:

@@ -8,8 +8,8 @@
 -- c: {now, events, maxlen, ends, retention, dead}    ends: ' state state ' as text; retention: ms that a finished intent is kept;
 --    dead: the index of dead letters, for who may end somebody as one or correct an end; nobody else needs it
 -- `held` in the record says that the intent is paused or cancelled: then nobody of it becomes `queued`, and the item says what instead.
--- items: {key, id, number, target, allowed, evidence, reason, batch, provider_id, dead}; items of one intent stand together;
---    dead: whether this move makes a dead letter, which is Python's to say as well
+-- items: {key, id, number, target, allowed, evidence, reason, batch, provider_id, dead, untried}; items of one intent stand together;
+--    dead: whether this move makes a dead letter, which is Python's to say as well; untried: the call it comes back from shall not count
 -- Returns for each item what became of it: 'moved', 'missing', or the state that did not allow it.
 
 local function move_event(c, id, source, seq, item, state, correction)
@@ -62,7 +62,7 @@ local function move_intent(c, items, from, to, results)
       open = open + (was_end and 1 or 0) - (is_end and 1 or 0)
       writes[#writes + 1] = item.number
       writes[#writes + 1] = table.concat({item.target, c.now, item.evidence, item.reason, item.batch, item.provider_id,
-        move_tries(packed) + (item.target == 'sending' and 1 or 0)}, '|')
+        math.max(0, move_tries(packed) + (item.target == 'sending' and 1 or 0) - (item.untried and 1 or 0))}, '|')
       move_event(c, id, source, seq, item, item.target, was_end and 1 or 0)
       if item.dead then
         died[#died + 1] = c.now

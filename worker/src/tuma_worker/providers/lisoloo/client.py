@@ -46,7 +46,7 @@ class LisolooClient:
             return Reply(arrived)
         if not arrived.success:
             return refused(arrived, call)
-        return Reply(_accepted(arrived), arrived.status, request_id=request_id(arrived))
+        return Reply(_accepted(arrived), arrived.status, mismatch=_mismatch(arrived, call), request_id=request_id(arrived))
 
     def probe(self, fault: Fault) -> Health:
         """Ask for the balance, which has a limit of its own: 30 calls per minute. Any success proves the key."""
@@ -78,6 +78,12 @@ def _funded(arrived: Arrived) -> Health:
     if balance is None or price is None:
         return Health(works=False, code="no-balance")
     return Health(works=True) if balance >= price > 0 else Health(works=False, code="balance-too-low")
+
+
+def _mismatch(arrived: Arrived, call: Call) -> str:
+    """Whether it took another number of recipients than it was given: not told whom, nobody's state can follow from it."""
+    total = section(arrived.body, "data").get("total_recipients")
+    return "recipient-count" if isinstance(total, int) and total != len(call.numbers) else ""
 
 
 def _accepted(arrived: Arrived) -> Answer:

@@ -2,22 +2,27 @@
 --
 -- KEYS  1 batch  2 events  3 dead  4... intents
 -- ARGV  1 batch id  2 JSON: {maxlen, ends, retention, target, allowed, evidence, reason, provider_id, dead, phase or null,
---         look or null, unfenced}
+--         look or null, unfenced, stood: ms or null}
 --       3... key index, short id, number for each recipient; those of one intent stand together
 -- Returns how many moved and how many were left: {moved, left}.
 --
 -- A recipient that meanwhile belongs to another attempt is left: this evidence is not about that one. `unfenced` is for news that is
--- about the recipient itself and not about any attempt.
+-- about the recipient itself and not about any attempt. With `stood` who has moved since that time is left: there is news of it.
 -- Repeatable: a recipient moves forward only.
 -- include: clock
 -- include: move
 
 local batch, header = ARGV[1], cjson.decode(ARGV[2])
 local items, left = {}, 0
+
+local function still(packed)
+  return not header.stood or tonumber(string.match(packed, '^%a+|(%d+)')) <= header.stood
+end
+
 for i = 3, #ARGV, 3 do
   local key, number = KEYS[tonumber(ARGV[i])], ARGV[i + 2]
   local packed = redis.call('HGET', key, number)
-  if packed and (header.unfenced or string.find(packed, '|' .. batch .. '|', 1, true)) then
+  if packed and (header.unfenced or string.find(packed, '|' .. batch .. '|', 1, true)) and still(packed) then
     items[#items + 1] = {key = key, id = ARGV[i + 1], number = number, target = header.target, allowed = header.allowed,
       evidence = header.evidence, reason = header.reason, batch = batch, dead = header.dead,
       provider_id = header.provider_id ~= '' and header.provider_id

@@ -6,12 +6,14 @@
 --         provider_id, verdicts: [{target, allowed, evidence, reason, dead}], retry: ms, group: for those that go back, or null,
 --         resolve: ms, block: ms, halt: JSON or null, probe: {job: member of the due set, after: ms} or null, probe_ok,
 --         pulse: {strike: code or null, after: strikes, opens: ms, most: ms} or null,
---         left: {limit name: what the provider says is left of it}, bad: numbers to be left out of calls, bad_for: ms}
+--         unspent, left: {limit name: what the provider says is left of it}, bad: numbers to be left out of calls, bad_for: ms}
 --       3... key index, short id, number, verdict index, provider id for each recipient; those of one intent stand together
--- Returns 'settled', or 'lost' where the lease is gone: then nothing is changed and the answer must be offered as evidence.
+-- Returns {'settled', ...}, followed by 'halted' and 'breaker-opened' where this call made it so; or {'lost'} where the lease is gone:
+--       then nothing is changed and the answer must be offered as evidence.
 --
 -- A recipient whose verdict is `queued` goes back into the due set, `retry` ms from now. A recipient that a receipt has already
--- moved on stays where it is. Repeatable: a repeat finds the batch settled.
+-- moved on stays where it is. With `unspent` the call is not counted among the tries of those that go back.
+-- Repeatable: a repeat finds the batch settled, and what it made.
 -- include: clock
 -- include: ready
 -- include: move
@@ -29,7 +31,8 @@ end
 
 local held = held_get(k, batch)
 if not held or held.phase ~= 'calling' then
-  return redis.call('HGET', KEYS[13], 'settled') == '1' and 'settled' or 'lost'
+  local before = redis.call('HMGET', KEYS[13], 'settled', 'made')
+  return before[1] == '1' and {'settled', unpack(held_split(before[2] or ''))} or {'lost'}
 end
 
 local items = {}
@@ -37,7 +40,7 @@ for i = 3, #ARGV, 5 do
   local verdict = header.verdicts[tonumber(ARGV[i + 3])]
   items[#items + 1] = {key = KEYS[tonumber(ARGV[i])], id = ARGV[i + 1], number = ARGV[i + 2], target = verdict.target,
     allowed = verdict.allowed, evidence = verdict.evidence, reason = verdict.reason, batch = batch, provider_id = ARGV[i + 4],
-    dead = verdict.dead}
+    dead = verdict.dead, untried = header.unspent and verdict.target == 'queued'}
 end
 local c = {now = now, events = KEYS[14], maxlen = header.maxlen, ends = header.ends, retention = header.retention,
   dead = KEYS[15]}
@@ -97,6 +100,8 @@ end
 local probing = redis.call('HGET', k.state, 'probing') == batch
 local half_open = redis.call('HEXISTS', k.state, 'half_open') == 1
 
+local made = {}
+
 local function tell(event, what, by)
   redis.call('XADD', KEYS[14], 'MAXLEN', '~', header.maxlen, '*', 'e', event, 'w', what, 'by', by)
 end
@@ -112,6 +117,7 @@ local function halt()
   redis.call('HDEL', k.state, 'half_open')
   if before ~= header.halt then
     redis.call('XADD', KEYS[14], 'MAXLEN', '~', header.maxlen, '*', 'e', 'halted', 'w', header.code)
+    made[#made + 1] = 'halted'
   end
   if header.probe then
     redis.call('ZADD', k.due, now + header.probe.after, header.probe.job)
@@ -148,6 +154,7 @@ local function beat(pulse)
     redis.call('HDEL', k.state, 'strikes')
     why = strikes .. ' x ' .. pulse.strike
     tell('breaker-opened', why, 'strikes')
+    made[#made + 1] = 'breaker-opened'
   end
   redis.call('HSET', k.state, 'breaker', string.format('%.0f %.0f %s', since, opens, why))
   return opens
@@ -177,4 +184,7 @@ if half_open and probing and header.phase == 'accepted' then
   redis.call('HDEL', k.state, 'halt', 'halted_at', 'half_open')
   tell('resumed', 'halt', 'probe')
 end
-return 'settled'
+if #made > 0 then
+  redis.call('HSET', KEYS[13], 'made', table.concat(made, ' '))
+end
+return {'settled', unpack(made)}

@@ -1,0 +1,101 @@
+"""What is counted, for Prometheus: calls and answers, retries, halts, openings of the breaker.
+
+prometheus_client decides at its import whether it counts for one process or for several, which share a folder then. So the command
+that starts the workers names the folder in their environment (`exposed`), before any of them has imported anything.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+from threading import Lock
+
+from prometheus_client import Counter
+
+CODES = 100  # different codes that one process names; whatever comes after them is counted as `OTHER`
+OTHER = "other"
+
+_calls = Counter("tuma_calls", "Calls made to a provider, by what their answer meant.", ["account", "operation", "answer"])
+_unrecognised = Counter(
+    "tuma_answers_unrecognised", "Answers that the provider's documents do not explain.", ["account", "status", "code"]
+)
+_retries = Counter("tuma_retries", "Recipients that went back into the line after a call.", ["account"])
+_halts = Counter("tuma_account_halts", "Times that an account was halted.", ["account", "fault"])
+_openings = Counter("tuma_breaker_openings", "Times that an account's breaker opened.", ["account"])
+
+
+class Names:
+    """Lets so many different names through, and calls every further one `other`. Thread-safe."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._known: set[str] = set()
+        self._lock = Lock()
+
+    def bounded(self, name: str) -> str:
+        """The name, if it was there before or there is room for it."""
+        with self._lock:
+            if name not in self._known and len(self._known) < self._most:
+                self._known.add(name)
+            return name if name in self._known else OTHER
+
+
+_codes = Names(CODES)
+
+
+@lru_cache(maxsize=4096)  # finding the child by its labels costs more than counting
+def _child(counter: Counter, *labels: str) -> Counter:
+    return counter.labels(*labels)
+
+
+def called(account: str, operation: str, answer: str) -> None:
+    """Count a call; `answer` is the word of the log for what it meant."""
+    _child(_calls, account, operation, answer).inc()
+
+
+def unrecognised(account: str, status: int | None, code: str) -> None:
+    """Count an answer that no table explains. `code` is a symbol that is safe to show, empty where there is none."""
+    _child(_unrecognised, account, str(status or "none"), _codes.bounded(code or "none")).inc()
+
+
+def retried(account: str, recipients: int) -> None:
+    """Count recipients that go back into the line."""
+    _child(_retries, account).inc(recipients)
+
+
+def halted(account: str, fault: str) -> None:
+    """Count a halt."""
+    _child(_halts, account, fault).inc()
+
+
+def breaker_opened(account: str) -> None:
+    """Count an opening of the breaker."""
+    _child(_openings, account).inc()
+
+
+def exposed(host: str, port: int) -> dict[str, str]:
+    """The environment in which Dramatiq's processes count together and show the sums at this address.
+
+    Empties the folder that they share; what stood there was counted by processes that have ended. Raises `OSError` where the
+    address cannot be listened on, because somebody else does or because it is not this machine's.
+    """
+    _check_free(host, port)
+    folder = Path(tempfile.gettempdir()) / f"tuma-metrics-{os.getuid()}-{port}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
+    return {
+        "PROMETHEUS_MULTIPROC_DIR": str(folder),
+        "dramatiq_prom_db": str(folder),
+        "dramatiq_prom_host": host,
+        "dramatiq_prom_port": str(port),
+    }
+
+
+def _check_free(host: str, port: int) -> None:
+    with socket.socket() as probe:  # as Dramatiq's server will: IPv4, and no matter what has only just been closed
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((host, port))
