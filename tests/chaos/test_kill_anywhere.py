@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 NO_SCENARIO = {
     "contract.enqueue": "a producer's, who repeats it, and a redrive's: see test_kill_an_operator",
+    "contract.withdraw": "a producer's only step of a cancel or a pause; who got no answer asks again, tested with control",
+    "contract.resume": "as withdraw",
     "store.plan": "an operator's command: see test_kill_an_operator",
     "store.leave": "an operator's command: see test_kill_an_operator",
 }
