@@ -139,8 +139,10 @@ class Storm:
         self.did[name] += 1
 
     def kill_a_worker(self) -> None:
-        """Kill one, whatever it is doing, and start another."""
+        """Kill one that has come to work, whatever it is doing, and start another."""
         place = self.dice.randrange(WORKERS)
+        if not any("ready for action" in line for line in self._workers[place].said):
+            return
         self._workers[place].kill()
         self._workers[place] = self._start()
         self.counts["kills"] += 1
@@ -263,15 +265,17 @@ def _drain(storm: Storm, patience: float) -> bool:
 
 
 def _compare(storm: Storm) -> dict[str, Any]:
+    intents = [storm.house.producer.get(intent_id) for intent_id in storm.accepted]
+    # After the records: where all did not come to its end workers are still sending, and what we say was taken must be in here.
     books = storm.house.sandbox.books()
     copies = Counter((call["message"], number) for call in books["accepted"] for number in call["recipients"])
     states: Counter[str] = Counter()
-    lost = contradictions = not_ended = without_receipt = 0
-    for intent_id, (message, to, _) in storm.accepted.items():
-        intent = storm.house.producer.get(intent_id)
+    lost = on_their_way = contradictions = not_ended = without_receipt = 0
+    for intent, (message, to, _) in zip(intents, storm.accepted.values(), strict=True):
         states.update(intent.counts)
         told = {one.number: one.state for one in intent.recipients}
-        lost += sum(told.get(number) is None or told[number] in ON_THE_WAY for number in to)
+        lost += sum(number not in told for number in to)
+        on_their_way += sum(told.get(number) in ON_THE_WAY for number in to)
         lost += sum(told.get(number) in TAKEN and not copies[message, number] for number in to)
         contradictions += sum(told.get(number) in NEVER_TAKEN and copies[message, number] > 0 for number in to)
         if intent.state != "done":
@@ -284,6 +288,7 @@ def _compare(storm: Storm) -> dict[str, Any]:
         "recipients": accepted,
         "states": dict(states),
         "lost": lost,
+        "on_their_way": on_their_way,
         "duplicates": sum(times - 1 for times in copies.values() if times > 1),
         "contradictions": contradictions,
         "states_missing": accepted - states.total(),
@@ -319,6 +324,7 @@ def _stranded(house: House) -> int:
 
 PROMISES = (
     "lost",
+    "on_their_way",
     "duplicates",
     "contradictions",
     "states_missing",
