@@ -90,4 +90,4 @@ def test_the_work_of_workers_that_end_is_done_by_others_once() -> None:
     found = measured("crash", "--size", "200", "--times", "1")
     assert set(found["tuma"]) == {"SIGKILL", "SIGTERM"}
     for ended in found["tuma"].values():
-        assert (ended["lost"], ended["duplicated"], ended["unrecovered"]) == (0, 0, 0)
+        assert (ended["lost"], ended["duplicated"], ended["not_done_within_s"], ended["unrecovered"]) == (0, 0, 0, 0)

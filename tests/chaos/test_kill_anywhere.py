@@ -9,7 +9,9 @@ provider's books show afterwards, and what we say of each recipient, is told exa
 
 from __future__ import annotations
 
+import json
 import signal
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,7 @@ from tests.support.houses import open_house
 from tests.support.producers import configure
 
 from tuma_producer import Send
+from tuma_producer.contract.keys import AccountKeys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,8 +33,11 @@ if TYPE_CHECKING:
     from tuma_producer import Event, Intent
 
 NO_SCENARIO = {
-    "contract.enqueue": "the producer's; that a repeat of it changes nothing is tested with the producers",
-    "store.steer": "an operator's command; no worker runs it",
+    "contract.enqueue": "a producer's, who repeats it, and a redrive's: see test_kill_an_operator",
+    "contract.withdraw": "a producer's only step of a cancel or a pause; who got no answer asks again, tested with control",
+    "contract.resume": "as withdraw",
+    "store.plan": "an operator's command: see test_kill_an_operator",
+    "store.leave": "an operator's command: see test_kill_an_operator",
 }
 
 SIDES = ("before", "after")
@@ -44,11 +50,16 @@ HASTY: Settings = {"lease": 3, "resolve_after": 1, "timeout": 10}
 
 @dataclass(frozen=True)
 class Road:
-    """What happens to the first call at the provider, if anything, and where its recipients end when no worker dies."""
+    """What happens to the first call at the provider, if anything, and where its recipients end when no worker dies.
+
+    `account` is what the account is set to beside haste. With `jobs_lost` the line forgets what was put into it.
+    """
 
     provider: str
     fault: Settings = field(default_factory=dict)
     send: Settings = field(default_factory=dict)
+    account: Settings = field(default_factory=dict)
+    jobs_lost: bool = False
     end: str = "delivered"
     copies: int = 1
 
@@ -60,6 +71,10 @@ ANSWER_LOST = Road("lineserve", {"kind": "accept_then_reset", "receipts": "late"
 NEVER_ARRIVED = Road("lineserve", {"kind": "reset_after_reading"})
 NEVER_KNOWN = Road("lisoloo", {"kind": "accept_then_reset", "receipts": "none"}, end="unknown")
 TOO_LATE = Road("lisoloo", send={"expires_in": 0.05}, end="expired", copies=0)
+PROBED = Road("lisoloo", {"kind": "insufficient_balance"}, account={"probe_every": 0.2})
+PROBED_IN_LINE = Road("lineserve", {"kind": "suspended_key"}, account={"probe_every": 0.2})
+TRIED_BY_ONE_SEND = Road("lineserve", {"kind": "insufficient_balance"}, account={"cool_down": 0.2})
+SWEPT_UP = Road("lineserve", jobs_lost=True)
 
 
 @dataclass(frozen=True)
@@ -76,15 +91,25 @@ OF_EVERY_SEND = ("queue.claim", "store.begin", "provider.send", "store.settle")
 SCENARIOS = [
     *(Scenario(step, OPEN, sizes=(1,)) for step in OF_EVERY_SEND),
     *(Scenario(step, OPEN_WITH_BOOKS) for step in OF_EVERY_SEND),
-    Scenario("queue.renew", SLOW),
-    Scenario("queue.push", ANSWER_LOST),
+    Scenario("queue.renew", SLOW, sizes=(1000,)),
+    Scenario("queue.push", ANSWER_LOST, sizes=(1,)),
     Scenario("provider.trace", ANSWER_LOST),
+    Scenario("store.note", ANSWER_LOST, sizes=(1,)),
     Scenario("store.apply", ANSWER_LOST),
-    Scenario("queue.release", ANSWER_LOST),  # the job that asks for the search is done
-    Scenario("queue.release", ANSWER_LOST, skip=1),  # the search is done
+    Scenario("queue.release", ANSWER_LOST, sizes=(1,)),  # the job that asks for the search is done
+    Scenario("queue.release", ANSWER_LOST, skip=1, sizes=(1,)),  # the search is done
     Scenario("store.resend", NEVER_ARRIVED),
     Scenario("store.apply", NEVER_KNOWN),
     Scenario("store.expire", TOO_LATE),
+    Scenario("store.settle", PROBED_IN_LINE, sizes=(1,)),  # the account halts
+    Scenario("provider.probe", PROBED, sizes=(1,)),
+    Scenario("provider.probe", PROBED_IN_LINE, sizes=(1,)),
+    Scenario("store.steer", PROBED, sizes=(1,)),  # the halt is lifted
+    Scenario("queue.release", PROBED_IN_LINE, sizes=(1,)),  # the probe is done
+    Scenario("store.half_open", TRIED_BY_ONE_SEND, sizes=(1,)),
+    Scenario("store.settle", TRIED_BY_ONE_SEND, skip=1, sizes=(1,)),  # the send that tries was accepted
+    Scenario("store.unowned", SWEPT_UP, sizes=(1,)),
+    Scenario("store.restore", SWEPT_UP, sizes=(1000,)),
 ]
 
 
@@ -107,7 +132,7 @@ class Case:
 
     @property
     def settings(self) -> Settings:
-        return HASTY | {"provider": self.scenario.road.provider}
+        return HASTY | {"provider": self.scenario.road.provider} | self.scenario.road.account
 
     @property
     def sends(self) -> Iterator[Send]:
@@ -164,7 +189,7 @@ def test_every_durable_step_of_a_worker_has_a_scenario_or_a_reason_for_having_no
 class Aftermath:
     """What is known of a case when all is over."""
 
-    exit_status: int
+    exit_status: int | None
     intents: list[Intent]
     events: list[Event]
     copies: dict[str, int]
@@ -184,7 +209,7 @@ def aftermath(house: House) -> dict[str, Aftermath]:
         deaths = list(pool.map(lambda case: dies(house, case), CASES))
     # A receipt that is still on its way when nobody waits for it any longer corrects an end. That is another story.
     house.sandbox.until(lambda books: books["webhooks"]["pending"] == 0)
-    house.worker()
+    house.worker(TUMA_SWEEP_EVERY="1")
     found = {}
     for case, (intent_ids, exit_status) in zip(CASES, deaths, strict=True):
         events = told(house, case, intent_ids)
@@ -196,16 +221,22 @@ def aftermath(house: House) -> dict[str, Aftermath]:
     return found
 
 
-def dies(house: House, case: Case) -> tuple[list[str], int]:
-    """Send what the case sends and start the worker that dies of it. Returns the intents and how it ended."""
+def dies(house: House, case: Case) -> tuple[list[str], int | None]:
+    """Send what the case sends and start the worker that dies of it. Returns the intents and how it ended; None where it lives."""
     if case.scenario.road.fault:
         house.sandbox.arm(**case.scenario.road.fault, to=case.to[:1])
     intent_ids = [receipt.id for receipt in house.producer.enqueue_many(case.sends)]
+    if case.scenario.road.jobs_lost:
+        house.redis.delete(AccountKeys(case.account).queue("send").entries)
+    accounts = json.loads(house.tuma.environment["TUMA_ACCOUNTS"])
+    own = {"TUMA_ACCOUNTS": json.dumps({case.account: accounts[case.account]}), "TUMA_SWEEP_EVERY": "1"}
     fate = {"MORTAL_STEP": case.scenario.step, "MORTAL_SIDE": case.side, "MORTAL_SKIP": str(case.scenario.skip)}
-    arguments = ("tests.support.mortal:setup", "--skip-logging", "--processes", "1", "--queues", f"{case.account}.send")
-    victim = house.tuma.start_module("dramatiq", *arguments, **fate)
+    arguments = ("tests.support.mortal:setup", "--skip-logging", "--processes", "1")
+    victim = house.tuma.start_module("dramatiq", *arguments, **own, **fate)
     try:
         return intent_ids, victim.ended()
+    except subprocess.TimeoutExpired:
+        return intent_ids, None
     finally:
         victim.kill()
 

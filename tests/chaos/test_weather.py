@@ -12,4 +12,5 @@ def test_in_any_weather_nothing_is_lost_doubled_or_over_a_limit_and_everything_e
     assert weather.broken(found) == {}, found
     assert found["kills"] > 0
     assert found["redis_restarts"] == 1
+    assert found["ledger"]["rate_limited"] > 0
     assert found["states"]["delivered"] > 0

@@ -1,10 +1,12 @@
-"""A worker that ends its own life at one step of the road: `dramatiq tests.support.mortal:setup`.
+"""A worker, or an operator's command, that ends its own life at one step of the road.
 
-Every durable step that a worker makes is a Redis script or a call to a provider. They are listed here from the code itself, so that
+`dramatiq tests.support.mortal:setup` is the worker, `python -m tests.support.mortal dead redrive ...` the command.
+
+Every durable step that either makes is a Redis script or a call to a provider. They are listed here from the code itself, so that
 one which is added later is listed as well: `queue.claim`, `store.settle`, `provider.send`.
 
 MORTAL_STEP names the step, MORTAL_SIDE says `before` or `after` it (after: Redis or the provider has done it, and nobody has seen
-the answer yet), MORTAL_SKIP how often the step is let pass first. Without MORTAL_STEP the worker is one like any other.
+the answer yet), MORTAL_SKIP how often the step is let pass first. Without MORTAL_STEP nothing is fated.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from tuma_producer.contract.scripts import Script, load
-from tuma_worker import actors, providers
+from tuma_worker import actors, cli, providers
 from tuma_worker.providers.base import Client
 
 if TYPE_CHECKING:
@@ -113,11 +115,15 @@ def _die() -> None:
 
 def setup() -> None:
     """Make this process a worker that is to die, if the environment says so."""
+    _meet_fate()
+    actors.setup()
+
+
+def _meet_fate() -> None:
     if step := os.environ.get("MORTAL_STEP"):
         fate = Fate(step, os.environ["MORTAL_SIDE"], int(os.environ["MORTAL_SKIP"]))
         _watch_scripts(fate)
         _watch_providers(fate)
-    actors.setup()
 
 
 def _watch_scripts(fate: Fate) -> None:
@@ -149,3 +155,8 @@ def _watch_call(fate: Fate, client: Client, call: str) -> None:
     name = call.removeprefix("provider.")
     method = getattr(client, name)
     setattr(client, name, lambda *arguments, **more: fate.around(call, lambda: method(*arguments, **more)))
+
+
+if __name__ == "__main__":
+    _meet_fate()
+    cli.main()

@@ -5,7 +5,7 @@
 import { appendFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 
-const { BENCH_NODE_HOME, BENCH_URL, BENCH_HTTP, BENCH_STARTS, LIMIT, WINDOW } = process.env;
+const { BENCH_NODE_HOME, BENCH_URL, BENCH_HTTP, BENCH_STARTS, BENCH_NOTES, BENCH_WORKER, LIMIT, WINDOW } = process.env;
 const { Queue, Worker } = createRequire(`${BENCH_NODE_HOME}/package.json`)('bullmq');
 const connection = { host: '127.0.0.1', port: Number(new URL(BENCH_URL).port), maxRetriesPerRequest: null };
 const queue = new Queue('bench', { connection });
@@ -13,8 +13,12 @@ const message = 'Your parcel is ready at the counter of the main post office unt
 const [mode, count] = [process.argv[2], Number(process.argv[3])];
 const job = place => ({ to: `+24399${String(place).padStart(7, '0')}`, message });
 
+// A line where calls are watched, which outlives this process: when (Unix seconds), who, what, to whom.
+const note = (what, to) => BENCH_NOTES && appendFileSync(BENCH_NOTES, `${Date.now() / 1000} ${BENCH_WORKER} ${what} ${to}\n`);
+
 async function send({ data: { to, message } }) {
   if (BENCH_STARTS) appendFileSync(BENCH_STARTS, 'x');
+  note('began', to);
   const response = await fetch(`${BENCH_HTTP}/api/v1/lisoloo/sms-api/send`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', 'app-key': 'sk_test_bench' },
@@ -26,6 +30,7 @@ async function send({ data: { to, message } }) {
     throw Worker.RateLimitError();
   }
   if (!response.ok) throw new Error(`the provider said ${response.status}`);
+  note('done', to);
 }
 
 function work() {

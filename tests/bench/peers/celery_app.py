@@ -1,10 +1,12 @@
 """Celery as its guide shows it: `rate_limit` on the task, and a retry after a refusal.
 
-The limit holds for one worker process and knows nothing of the others, so that it is divided by their number.
+The limit holds for one worker process and knows nothing of the others, so that it is divided by their number. A task is
+acknowledged before it runs; with BENCH_LATE after it, and a lost worker's tasks go back.
 """
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from typing import Any
 
@@ -13,6 +15,8 @@ from tests.bench.peers import work
 
 app = Celery("bench", broker=work.URL)
 app.conf.update(task_ignore_result=True, broker_connection_retry_on_startup=True)
+if os.environ.get("BENCH_LATE"):
+    app.conf.update(task_acks_late=True, task_reject_on_worker_lost=True)
 
 _A_MINUTE = f"{work.LIMIT * 60 / work.WINDOW / work.WORKERS:g}/m" if work.LIMIT else None
 

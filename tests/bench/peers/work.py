@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
@@ -20,6 +21,8 @@ WORKERS = int(os.environ.get("WORKERS", "1"))  # worker processes that share the
 
 _TARGET = os.environ["BENCH_HTTP"] + "/api/v1/lisoloo/sms-api/send"
 _STARTS = os.environ.get("BENCH_STARTS")
+_NOTES = os.environ.get("BENCH_NOTES")
+_WORKER = os.environ.get("BENCH_WORKER", "")
 _HEADERS = {"app-key": "sk_test_bench"}
 _REFUSED = 429
 
@@ -29,6 +32,13 @@ def started() -> None:
     if _STARTS:
         with Path(_STARTS).open("ab", buffering=0) as file:
             file.write(b"x")
+
+
+def _note(what: str, to: str) -> None:
+    """Leave a line where calls are watched, which outlives this process: when (Unix seconds), who, what, to whom."""
+    if _NOTES:
+        with Path(_NOTES).open("ab", buffering=0) as file:
+            file.write(f"{time.time():.6f} {_WORKER} {what} {to}\n".encode())
 
 
 @cache
@@ -45,12 +55,18 @@ def _async_client() -> httpx.AsyncClient:
 
 def post(to: str, message: str) -> float | None:
     """Make the call. Seconds to wait where the provider refused; None where it accepted."""
-    return _wait_of(_client().post(_TARGET, json=_body(to, message)))
+    _note("began", to)
+    wait = _wait_of(_client().post(_TARGET, json=_body(to, message)))
+    _note("done", to)
+    return wait
 
 
 async def post_async(to: str, message: str) -> float | None:
     """Make the call; as `post`."""
-    return _wait_of(await _async_client().post(_TARGET, json=_body(to, message)))
+    _note("began", to)
+    wait = _wait_of(await _async_client().post(_TARGET, json=_body(to, message)))
+    _note("done", to)
+    return wait
 
 
 def _body(to: str, message: str) -> dict[str, object]:

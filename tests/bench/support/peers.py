@@ -5,7 +5,8 @@ A worker process makes eight calls at once, as ours does. Where one cannot run, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import secrets
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tests.bench.support import environments, output
@@ -28,7 +29,7 @@ _APP = "tests.bench.peers.{}_app"
 @dataclass(frozen=True, slots=True)
 class Peer:
     """A peer: how `count` of its worker processes are started (as one program, or as many), how its jobs are put in, and whether
-    its API has a call that puts in many at once.
+    its API has a call that puts in many at once. `more` is what its workers read from the environment beside the setting.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Peer:
     enqueue: tuple[str, ...]
     prepare: Callable[[], None]
     many: bool = False
+    more: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ def _dramatiq(count: int) -> list[list[str]]:
 
 def _celery(count: int) -> list[list[str]]:
     command = [COMMON.program("celery"), "--app", _APP.format("celery"), "worker", "--loglevel", "WARNING"]
-    return [[*command, "--concurrency", str(THREADS), "--hostname", f"{place}@bench"] for place in range(count)]
+    return [[*command, "--concurrency", str(THREADS), "--hostname", f"{secrets.token_hex(4)}@bench"] for _ in range(count)]
 
 
 def _arq(count: int) -> list[list[str]]:
@@ -137,7 +139,7 @@ def measure_each(wanted: Collection[Peer], measure: Callable[[Peer], dict[str, A
 
 def start_workers(programs: Programs, peer: Peer, setting: Setting, count: int) -> list[Program]:
     """Start so many of its worker processes."""
-    environment = setting.environment() | {"WORKERS": str(count)}
+    environment = setting.environment() | {"WORKERS": str(count)} | peer.more
     return [programs.start(peer.name, command, **environment) for command in peer.workers(count)]
 
 

@@ -74,6 +74,10 @@ class Program:
         if self._process.poll() is None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(STOP_WITHIN)
+        self.kill()
+
+    def kill(self) -> None:
+        """End it, and whatever of its session is left, at once."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
