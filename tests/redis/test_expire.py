@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.redis.driver import Driver, calls, number, numbers, queue_of
 
+from tuma_worker.store import attempts
 from tuma_worker.store.steering import Scope, Steering
 
 if TYPE_CHECKING:
@@ -59,3 +61,26 @@ def test_what_was_sent_in_time_is_left_alone_and_a_repeat_changes_nothing(driver
     before = driver.snapshot()
     assert driver.attempts.expire([intent]) == 0
     assert driver.snapshot() == before
+
+
+def test_large_intents_are_expired_in_steps_that_hold_nobody_up(driver: Driver) -> None:
+    intents = [driver.enqueue(*numbers(1500), expires_in=0.05) for _ in range(2)]
+    driver.until(driver.server_ms() + 100)
+    assert driver.attempts.expire(intents) == 3000
+    moved = [event for event in driver.events() if event["e"] == "expired"]
+    assert len({(event["i"], event["r"]) for event in moved}) == len(moved) == 3000
+    assert [event["i"] for event in driver.events() if event["e"] == "done"] == sorted(intents)
+
+
+def test_one_step_ends_so_many_at_the_most(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[int] = []
+    run = attempts._EXPIRE.run
+
+    def counting(*args: Any) -> Any:  # noqa: ANN401 - as the script's own
+        steps.append(run(*args))
+        return steps[-1]
+
+    monkeypatch.setattr(attempts, "_EXPIRE", SimpleNamespace(run=counting))
+    intent = late(driver, *numbers(1500))
+    assert driver.attempts.expire([intent]) == 1500
+    assert steps == [1000, 500]

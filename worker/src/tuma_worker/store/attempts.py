@@ -34,6 +34,8 @@ _NOTE = load(__package__, "note")
 
 KEPT_MS = 4 * 86_400_000  # how long an attempt is remembered: receipts are waited for 72 hours
 
+_EXPIRED_AT_ONCE = 1000  # recipients in one step: campaigns of ten thousand often share a deadline, and everybody else waits
+
 
 class Target(NamedTuple):
     """One recipient of one intent."""
@@ -287,9 +289,13 @@ class Attempts:
     def expire(self, intents: Sequence[str]) -> int:
         """End the recipients of these intents that still wait past their deadline. Returns how many."""
         account = self._account
-        header = {**_COMMON, "allowed": _states({RecipientState.ACCEPTED, RecipientState.QUEUED})}
+        header = {**_COMMON, "allowed": _states({RecipientState.ACCEPTED, RecipientState.QUEUED}), "most": _EXPIRED_AT_ONCE}
         keys = [account.events, *map(account.intent, intents)]
-        return int(_EXPIRE.run(self.redis, keys, [json.dumps(header), *intents]))
+        ended, some = 0, _EXPIRED_AT_ONCE
+        while some == _EXPIRED_AT_ONCE:
+            some = int(_EXPIRE.run(self.redis, keys, [json.dumps(header), *intents]))
+            ended += some
+        return ended
 
     def end(self, targets: Sequence[Target], state: RecipientState, *, reason: str) -> int:
         """End recipients that are in no attempt, by our own decision. Returns how many ended."""
