@@ -16,6 +16,7 @@ from tests.redis.simulation import SECOND, Fate, Simulation
 from tuma_worker.core.answers import Rejected, TryLater
 from tuma_worker.core.limits import Counted
 from tuma_worker.queue.scripts import Claim, Release
+from tuma_worker.store.steering import Scope, Steering
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -189,6 +190,28 @@ def test_a_source_that_was_away_gets_no_credit_for_it(redis: Redis) -> None:
     sources_of(driver, 20)
     driver.enqueue_singles(20, 600, source="b")
     assert 4 <= sources_of(driver, 10).count("b") <= 6
+
+
+def test_a_source_that_was_paused_gets_no_credit_for_it(redis: Redis) -> None:
+    driver = Driver(redis, queue_of())
+    steering = Steering(redis, driver.queue.account, "send", "test")
+    driver.enqueue_singles(20, source="a")
+    driver.enqueue_singles(60, 100, source="b")
+    sources_of(driver, 4)
+    steering.pause(Scope(source="a"))
+    assert sources_of(driver, 30) == "b" * 30
+    steering.resume(Scope(source="a"))
+    assert sources_of(driver, 10).count("a") in {5, 6}
+
+
+def test_any_number_of_paused_sources_is_passed_over(redis: Redis) -> None:
+    driver = Driver(redis, queue_of())
+    steering = Steering(redis, driver.queue.account, "send", "test")
+    for index in range(101):
+        driver.enqueue(number(index), source=f"paused-{index}")
+        steering.pause(Scope(source=f"paused-{index}"))
+    driver.enqueue(number(500), source="works")
+    assert driver.send().source == "works"
 
 
 def test_a_paused_source_is_passed_over_and_a_paused_lane_too(redis: Redis) -> None:

@@ -120,6 +120,8 @@ local function closed()
 end
 local closed_why, closed_until = closed()
 
+local SOURCES_AT_ONCE = 100
+
 -- The waiting source that has used the least, passing over paused ones. The system's own jobs make no calls: they go first, and
 -- whatever is closed or paused.
 local function next_source(lane)
@@ -133,14 +135,20 @@ local function next_source(lane)
   if closed_why or state['paused:lane:' .. lane] then
     return nil
   end
-  for _, source in ipairs(redis.call('ZRANGE', k.sources[lane + 1], 0, 99)) do
-    if not state['paused:source:' .. source] then
-      return source
+  local from = 0
+  repeat
+    local sources = redis.call('ZRANGE', k.sources[lane + 1], from, from + SOURCES_AT_ONCE - 1)
+    for _, source in ipairs(sources) do
+      if not state['paused:source:' .. source] then
+        return source
+      end
     end
-  end
+    from = from + SOURCES_AT_ONCE
+  until #sources < SOURCES_AT_ONCE
 end
 
--- Sources share by what they use of the scarcest limit. The system's own jobs go out of turn and leave the shares alone.
+-- Sources share by what they use of the scarcest limit. The system's own jobs go out of turn and leave the shares alone. Paused sources
+-- keep up with the lane: they get no credit for having been paused, or the first to be resumed would shut out the others.
 local function charge(lane, source, weight, jobs)
   local sources = k.sources[lane + 1]
   if source ~= SYSTEM then
@@ -148,7 +156,14 @@ local function charge(lane, source, weight, jobs)
     for _, limit in ipairs(limits) do
       cost = math.max(cost, permits_weight(limit, weight) / limit.count)
     end
-    redis.call('HSET', k.state, 'share:' .. lane, redis.call('ZSCORE', sources, source))
+    local share = redis.call('ZSCORE', sources, source)
+    redis.call('HSET', k.state, 'share:' .. lane, share)
+    for field in pairs(state) do
+      local paused = string.match(field, '^paused:source:(.*)$')
+      if paused then
+        redis.call('ZADD', sources, 'XX', 'GT', share, paused)
+      end
+    end
     redis.call('ZINCRBY', sources, string.format('%.17g', cost), source)
   end
   ready_leave(k, lane, source)
