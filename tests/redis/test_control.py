@@ -108,6 +108,18 @@ def test_a_send_that_is_held_back_can_be_withdrawn_whole_and_goes_when_nobody_do
     assert [job.subject for job in driver.taken().jobs] == [f"{kept}:{number(2)}"]
 
 
+def test_a_resumed_send_is_held_back_for_as_long_as_it_was_to_be_withdrawable(driver: Driver) -> None:
+    intent = driver.enqueue(*numbers(2), cancel_within=60)
+    before = driver.due()
+    ask(driver, "pause", intent)
+    assert driver.due() == {}
+    assert ask(driver, "resume", intent).outcome == "done"
+    assert driver.due() == before
+    assert isinstance(driver.claim(), Wait)
+    assert ask(driver, "cancel", intent).outcome == "done"
+    assert waiting(driver) == 0
+
+
 # ------------------------------------------------------------------------------------------------------- pause and resume
 
 

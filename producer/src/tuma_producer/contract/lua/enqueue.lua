@@ -57,6 +57,7 @@ end
 
 local due = now + tonumber(ARGV[5])
 if due > now then
+  redis.call('HSET', KEYS[2], 'until', due)  -- a pause takes it out of the due set, and a resumption must not cut this short
   local prefix = lane .. '|' .. source .. '|' .. group .. '|' .. id .. ':'
   for i = 11, #ARGV do
     redis.call('ZADD', KEYS[8], due, prefix .. ARGV[i])

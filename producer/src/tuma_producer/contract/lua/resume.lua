@@ -13,7 +13,7 @@ local id, header, now = ARGV[1], cjson.decode(ARGV[2]), clock()
 local k = {entries = KEYS[1], groups = KEYS[2], sources = {KEYS[3], KEYS[4], KEYS[5]}, due = KEYS[6], spent = KEYS[7], state = KEYS[8],
   bell = KEYS[9]}
 local key = KEYS[11]
-local about = redis.call('HMGET', key, 'lane', 'source', 'group', 'held', 'open')
+local about = redis.call('HMGET', key, 'lane', 'source', 'group', 'held', 'open', 'until')
 if not about[5] then
   return {'unknown-intent'}
 end
@@ -34,6 +34,7 @@ if held == 'paused' then
   redis.call('HDEL', key, 'held')
   redis.call('XADD', KEYS[10], 'MAXLEN', '~', header.maxlen, '*', 'e', 'resumed', 'i', id, 's', source,
     'q', redis.call('HINCRBY', key, 'seq', 1), 'by', header.by)
+  local due = tonumber(about[6] or 0)  -- until then it is held back, so that it can still be withdrawn
   local items, back, ready = {}, {}, ready_time(now)
   for _, one in ipairs(recipients()) do
     if move_is(header.allowed, one.state) then
@@ -44,7 +45,12 @@ if held == 'paused' then
     end
   end
   move_all({now = now, events = KEYS[10], maxlen = header.maxlen, ends = header.ends, retention = header.retention}, items)
-  if #back > 0 then
+  if due > now then
+    for i = 2, #back, 2 do
+      redis.call('ZADD', k.due, due, table.concat({lane, source, group, back[i]}, '|'))
+    end
+    ready_ring(k, 0, now)  -- it may be the next one due
+  elseif #back > 0 then
     ready_push(k, lane, source, group, back)
     ready_ring(k, lane, now)
   end
