@@ -201,7 +201,7 @@ def test_the_process_keeps_the_leases_of_all_that_it_holds_and_drops_what_it_let
     driver = Driver(redis, queue_of(lease=0.3))
     driver.enqueue_singles(2)
     kept, dropped = driver.taken(), driver.taken()
-    leases = Leases(redis, clock=lambda: driver.server_ms() / 1000)
+    leases = Leases(redis, clock=lambda: driver.server_ms() / 1000, shortest=driver.queue.lease)
     try:
         for batch in (kept, dropped):
             leases.add(Held(driver.queue, batch, leases.clock() + 0.3, leases.clock))
@@ -228,10 +228,24 @@ def test_a_lost_lease_is_known_to_its_holder_at_the_next_renewal(redis: Redis) -
     driver = Driver(redis, queue_of(lease=0.1))
     driver.enqueue()
     batch = driver.taken()
-    leases = Leases(redis, clock=lambda: 0.0, _keeper=threading.Thread())  # renewed by hand
+    leases = Leases(redis, clock=lambda: 0.0, shortest=LEASE, _keeper=threading.Thread())  # renewed by hand
     held = Held(driver.queue, batch, 1000.0, leases.clock)
     leases.add(held)
     driver.until(driver.server_ms() + 150)
     driver.taken()
     leases.renew_all()
     assert not held.alive()
+
+
+def test_a_short_lease_that_is_added_while_only_long_ones_are_kept_does_not_lapse(redis: Redis) -> None:
+    long, short = Driver(redis, queue_of(lease=60)), Driver(redis, queue_of(lease=0.3, account="other"))
+    leases = Leases(redis, clock=lambda: long.server_ms() / 1000, shortest=0.3)
+    held = []
+    for driver in (long, short):
+        driver.enqueue()
+        claimed_at = leases.clock()
+        held.append(Held(driver.queue, driver.taken(), claimed_at + driver.queue.lease, leases.clock))
+        leases.add(held[-1])
+    long.until(long.server_ms() + 600)
+    assert held[1].alive()
+    leases.stop()

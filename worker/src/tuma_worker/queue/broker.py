@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import dramatiq
 from dramatiq.errors import QueueNotFound
 
+from tuma_worker.queue.config import QueueConfig
 from tuma_worker.queue.consumer import FOREIGN, Bell, Consumer, Seat, Slots, new_token, reachable
 from tuma_worker.queue.leases import Clock, Held, Leases
 from tuma_worker.queue.scripts import push
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from redis import Redis
-
-    from tuma_worker.queue.config import QueueConfig
 
 DEFAULT_THREADS = 8  # Dramatiq's own default; a booting worker says how many it really has
 
@@ -47,7 +46,7 @@ class TumaBroker(dramatiq.Broker):
         self._connect = connect
         self._configs = {queue.name: queue for queue in queues}
         self._slots = Slots(DEFAULT_THREADS)
-        self._leases = Leases(redis, clock)
+        self._leases = Leases(redis, clock, min((queue.lease for queue in self._configs.values()), default=QueueConfig.lease))
         self._consumers: dict[str, Consumer] = {}  # a consumer that lost its connection is replaced by the next one
         self._seats = {name: Seat(f"{worker}/{name}") for name in self._configs}
         self.queues: dict[str, QueueConfig] = {}

@@ -44,10 +44,14 @@ class Held:
 
 @dataclass
 class Leases:
-    """All batches that this process holds, by id. Thread-safe."""
+    """All batches that this process holds, by id. Thread-safe.
+
+    `shortest` is the shortest lease of all queues, in seconds: a batch may be added at any moment of the wait between two renewals.
+    """
 
     redis: Redis
     clock: Clock
+    shortest: float
     _held: dict[str, Held] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _stopped: threading.Event = field(default_factory=threading.Event)
@@ -102,9 +106,5 @@ class Leases:
                 _log.warning(Event.LEASE_LOST, queue=queue.name, batch=held.claim.batch_id)
 
     def _keep(self) -> None:
-        while not self._stopped.wait(self._pause()):
+        while not self._stopped.wait(self.shortest / 3):
             self.renew_all()
-
-    def _pause(self) -> float:
-        with self._lock:
-            return min((held.queue.lease for held in self._held.values()), default=3.0) / 3
