@@ -250,6 +250,25 @@ def test_a_limit_steered_while_running_is_kept_from_the_next_claim_on(redis: Red
     assert drain(driver) == 2
 
 
+@pytest.mark.parametrize("cold_start", ["paced", "burst"])
+def test_a_limit_that_was_widened_while_running_does_not_assume_an_empty_window(
+    redis: Redis, clock: VirtualClock, cold_start: str
+) -> None:
+    driver = Driver(redis, queue_of(limit := calls(10, 60), cold_start=cold_start))
+    driver.enqueue_singles(100)
+    driver.send()
+    clock.forward(7200)
+    for _ in range(4):
+        assert drain(driver) == 10
+        clock.forward(61)
+    redis.hset(driver.queue.keys.state, f"limit:{limit.name}", "20 3600000 0 test")
+    assert drain(driver) <= 1, "forty went in these minutes"
+    clock.forward(1800)
+    assert drain(driver) <= 10
+    clock.forward(7200)
+    assert drain(driver) == 20
+
+
 def test_a_windows_memory_is_bounded(redis: Redis, clock: VirtualClock) -> None:
     limit = calls(10_000, 3600)
     driver = Driver(redis, queue_of(limit))

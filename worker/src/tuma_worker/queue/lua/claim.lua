@@ -53,6 +53,15 @@ for i, limit in ipairs(limits) do
     redis.call('HSET', k.state, 'born:' .. limit.name, now)
   end
   limit.born = config.cold_start == 'paced' and tonumber(born) or nil
+  -- One that was widened while running has forgotten what had ended before its old window: to that extent it is new.
+  local span, widened = tonumber(state['span:' .. limit.name]), tonumber(state['widened:' .. limit.name])
+  if span ~= limit.window then
+    widened = span and limit.window > span and now or widened
+    redis.call('HSET', k.state, 'span:' .. limit.name, limit.window, 'widened:' .. limit.name, widened or 0)
+  end
+  if (widened or 0) > 0 then
+    limit.born = math.max(limit.born or 0, widened)
+  end
 end
 
 recover_dead(k, limits, config, now)
