@@ -10,6 +10,8 @@ import pytest
 
 from tuma_producer.contract.keys import AccountKeys
 from tuma_worker import __version__
+from tuma_worker.core.limits import Limit
+from tuma_worker.queue.config import QueueConfig
 from tuma_worker.store import accounts
 
 if TYPE_CHECKING:
@@ -154,3 +156,15 @@ def test_forgetting_bad_numbers_says_how_many_and_mistakes_in_one_line(tuma: Tum
     wrong = tuma("accounts", "forget-bad", "lisoloo-main", "12")
     assert (wrong.status, wrong.err.startswith("error: NUMBER: ")) == (2, True)
     assert tuma("sweep", "--account", "nobody").status == 2
+
+
+def test_a_limit_is_not_replaced_by_one_that_counts_something_else(tuma: Tuma, redis: Redis) -> None:
+    queue = QueueConfig("lisoloo-main", "send", (Limit.parse("60/min"),))
+    accounts.register(redis, "lisoloo-main", provider="lisoloo", environment="sandbox", queue=queue.for_claim)
+    ran = tuma("accounts", "set-limit", "lisoloo-main", "100 messages/h", "--replaces", "calls-60s")
+    assert (ran.status, ran.err) == (
+        2,
+        "error: limit 'calls-60s' counts calls, not messages; what a limit counts cannot be changed\n",
+    )
+    assert tuma("accounts", "set-limit", "lisoloo-main", "30/h", "--replaces", "calls-60s").status == 0
+    assert (redis.hget(queue.keys.state, "limit:calls-60s") or b"").split()[:2] == [b"30", b"3600000"]

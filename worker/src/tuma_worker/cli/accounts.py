@@ -100,9 +100,13 @@ def set_limit(
         raise TumaError(str(error)) from None
     with reach() as store:
         store.expect([name])
-        known = [window.name for window in look(store.redis, name).windows]
+        known = {window.name: window.unit for window in look(store.redis, name).windows}
         if wanted.name not in known:
             message = f"limit {wanted.name!r} is not one of {name} ({', '.join(known)}); name one with --replaces"
+            raise TumaError(message)
+        if wanted.counted != known[wanted.name]:
+            counts = known[wanted.name]
+            message = f"limit {wanted.name!r} counts {counts}, not {wanted.counted}; what a limit counts cannot be changed"
             raise TumaError(message)
         steering = Steering(store.redis, name, "send", who(by))
         if unset:
