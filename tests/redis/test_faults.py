@@ -120,6 +120,18 @@ def test_a_halt_for_an_operator_has_no_probe_and_says_so(driver: Driver, clock: 
     assert "only an operator may resume it" in said(driver, clock)
 
 
+def test_a_fault_for_an_operator_is_not_lost_behind_one_that_a_probe_may_lift(driver: Driver) -> None:
+    driver.enqueue_singles(3)
+    batches = [begun(driver) for _ in range(3)]
+    suspended = AccountFault("1302", Fault.SUSPENDED, operator=True)
+    for batch, answer in zip(batches, (NO_MONEY, suspended, NO_MONEY), strict=True):
+        driver.settle(batch, answer, policy=ASKS)
+    found = accounts.halted(driver.redis, driver.queue.account)
+    assert found is not None
+    assert (found.code, found.operator) == ("1302", True)
+    assert account_events(driver) == [("halted", "1202"), ("halted", "1302")]
+
+
 def test_a_probe_that_says_still_broken_is_followed_by_the_next(driver: Driver, clock: VirtualClock) -> None:
     driver.enqueue()
     driver.settle(begun(driver), NO_MONEY, policy=ASKS)

@@ -106,10 +106,12 @@ local function tell(event, what, by)
   redis.call('XADD', KEYS[14], 'MAXLEN', '~', header.maxlen, '*', 'e', event, 'w', what, 'by', by)
 end
 
--- Calls that were in flight with the one that halted the account have nothing to add, but the one that tried decides anew.
+-- Calls that were in flight with the one that halted the account have nothing to add, but the one that tried decides anew; and a fault
+-- that only a person may lift counts whenever it is heard of, or a probe would lift it with the other.
 local function halt()
   local before = redis.call('HGET', k.state, 'halt')
-  if before and not (half_open and probing) then
+  local graver = before and not header.probe and not cjson.decode(before).operator
+  if before and not (half_open and probing) and not graver then
     return
   end
   redis.call('HSET', k.state, 'halt', header.halt)
