@@ -77,19 +77,6 @@ def test_an_unanswered_call_that_nobody_would_resolve_is_resolved_by_one_job_for
     assert {driver.state_of(first, number(1)), driver.state_of(second, number(2))} == {"sending"}
 
 
-def test_whose_attempt_was_forgotten_before_anybody_could_look_into_it_ends_unknown(driver: Driver, sweeper: Sweeper) -> None:
-    intent = driver.enqueue(*numbers(2))
-    batch = driver.taken()
-    driver.begin(batch)
-    driver.settle(batch, GIVEN_UP)
-    lose_the_job(driver, batch.batch_id)  # four days of a halted account, at whose end its trace finds nothing
-    driver.redis.delete(driver.account.batch(batch.batch_id))
-    sweeper.run_once()
-    assert [one.restored for one in sweeper.run_once()] == [2]
-    assert {driver.state_of(intent, one) for one in numbers(2)} == {"unknown"}
-    assert driver.events()[-1]["e"] == "done"
-
-
 def test_what_is_in_anybodys_hand_is_not_missed(driver: Driver, unowned: Unowned) -> None:
     def hands_are_empty() -> bool:
         return unowned.look().lost == {}

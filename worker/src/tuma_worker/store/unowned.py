@@ -11,8 +11,6 @@ meanwhile.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import groupby
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any, cast
 
 from tuma_producer.contract.connection import server_for
@@ -89,15 +87,9 @@ class Unowned:
         return self._end_unknown({target: packed for target, packed in calling.items() if _batch(packed) in forgotten}, FORGOTTEN)
 
     def restore(self, seen: Mapping[Target, str]) -> int:
-        """Give those a job again that still stand as they were seen and are in nobody's hand. Returns how many.
-
-        Whose attempt has been forgotten (an account may be paused for longer than one is kept) can be resolved by no job any more:
-        they end `unknown`.
-        """
+        """Give those a job again that still stand as they were seen and are in nobody's hand. Returns how many."""
         keys, account = self.queue.keys, self._account
-        forgotten = self._forgotten(seen)
-        restored = self._end(forgotten)
-        seen = {target: packed for target, packed in seen.items() if target not in forgotten}
+        restored = 0
         for short_id in sorted({target.intent for target in seen}):
             pairs = [(target.number, packed) for target, packed in sorted(seen.items()) if target.intent == short_id]
             for page in _pages(pairs):
@@ -109,19 +101,6 @@ class Unowned:
                     )
                 )
         return restored
-
-    def _forgotten(self, seen: Mapping[Target, str]) -> dict[Target, str]:
-        """Those in a call of which nothing is written any more, with the call."""
-        called = {target: _subject(target, packed) for target, packed in seen.items() if packed.startswith("sending|")}
-        gone = {batch for batch in set(called.values()) if not self.redis.exists(self._account.batch(batch))}
-        return {target: batch for target, batch in called.items() if batch in gone}
-
-    def _end(self, forgotten: Mapping[Target, str]) -> int:
-        attempts, by_batch = Attempts(self.redis, self.queue), sorted(forgotten.items(), key=itemgetter(1))
-        return sum(
-            attempts.apply(batch, [target for target, _ in some], RecipientState.UNKNOWN, Evidence.ASSUMED, reason="unanswered")
-            for batch, some in groupby(by_batch, key=itemgetter(1))
-        )
 
     def lead(self, name: str, seconds: float) -> bool:
         """Whether `name` is the one process that looks after this account, for so long from now; the first to ask is."""
