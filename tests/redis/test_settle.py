@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.redis.driver import GIVEN_UP, Driver, VirtualClock, calls, number, numbers, queue_of, target_of, virtual_clock
 
+from tuma_producer import Producer
 from tuma_worker.core.answers import Accepted, AccountFault, Fault, RecipientAnswer, Rejected, TryLater
 from tuma_worker.core.states import Evidence, RecipientState
 from tuma_worker.queue.scripts import Claim, Release, Why
@@ -382,3 +383,20 @@ def test_many_calls_refused_for_one_fault_halt_once_in_the_events(driver: Driver
     for batch in batches:
         driver.settle(batch, AccountFault("1201", Fault.MONEY))
     assert happened(driver).count("halted") == 1
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_news_of_a_call_that_was_given_up_stops_its_second_copy(driver: Driver, *, paused: bool) -> None:
+    intent = driver.enqueue()
+    batch = begun(driver)
+    targets = [target_of(job.subject) for job in batch.jobs]
+    assert driver.settle(batch, GIVEN_UP)
+    assert driver.attempts.resend(batch.batch_id, targets, Evidence.PROVIDER, reason="never-accepted") == 1
+    if paused:
+        Producer(driver.redis).pause(f"{driver.queue.account}.{intent}")
+    assert driver.attempts.apply(batch.batch_id, targets, RecipientState.DELIVERED, Evidence.HANDSET) == 1
+    if not paused:
+        again = driver.begin(driver.taken())
+        assert again is not None
+        assert not again.targets, "its job is still in the line, and is dropped"
+    assert driver.state_of(intent, number(0)) == "delivered"

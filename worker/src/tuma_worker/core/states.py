@@ -50,8 +50,25 @@ class Evidence(StrEnum):
 R = RecipientState
 
 _MOVES: dict[RecipientState, frozenset[RecipientState]] = {
-    R.ACCEPTED: frozenset({R.QUEUED, R.EXPIRED, R.CANCELLED, R.SUPPRESSED}),
-    R.QUEUED: frozenset({R.ACCEPTED, R.SENDING, R.REJECTED, R.FAILED, R.EXPIRED, R.CANCELLED, R.SUPPRESSED}),
+    # Who waits after a call that seemed lost may still be heard of: evidence about that call ends the waiting, or it is sent twice.
+    R.ACCEPTED: frozenset(
+        {R.QUEUED, R.SUBMITTED, R.SENT, R.DELIVERED, R.FAILED, R.UNDELIVERED, R.REJECTED, R.EXPIRED, R.CANCELLED, R.SUPPRESSED},
+    ),
+    R.QUEUED: frozenset(
+        {
+            R.ACCEPTED,
+            R.SENDING,
+            R.SUBMITTED,
+            R.SENT,
+            R.DELIVERED,
+            R.FAILED,
+            R.UNDELIVERED,
+            R.REJECTED,
+            R.EXPIRED,
+            R.CANCELLED,
+            R.SUPPRESSED,
+        },
+    ),
     # Back to the queue only where the call is known not to have been accepted; where the intent has been paused or cancelled
     # meanwhile, to `accepted` or `cancelled` instead.
     R.SENDING: frozenset(

@@ -8,6 +8,7 @@
 -- c: {now, events, maxlen, ends, retention, dead}    ends: ' state state ' as text; retention: ms that a finished intent is kept;
 --    dead: the index of dead letters, for who may end somebody as one or correct an end; nobody else needs it
 -- `held` in the record says that the intent is paused or cancelled: then nobody of it becomes `queued`, and the item says what instead.
+-- A move about no attempt has an empty batch: the recipient's last one stays, so that late news of that call still applies.
 -- items: {key, id, number, target, allowed, evidence, reason, batch, provider_id, dead, untried}; items of one intent stand together;
 --    dead: whether this move makes a dead letter, which is Python's to say as well; untried: the call it comes back from shall not count
 -- Returns for each item what became of it: 'moved', 'missing', or the state that did not allow it.
@@ -19,6 +20,10 @@ end
 
 local function move_is(list, state)
   return string.find(list, ' ' .. state .. ' ', 1, true) ~= nil
+end
+
+local function move_batch(packed)
+  return string.match(packed, '^[^|]*|[^|]*|[^|]*|[^|]*|([^|]*)') or ''
 end
 
 local function move_tries(packed)
@@ -57,6 +62,7 @@ local function move_intent(c, items, from, to, results)
         item.target = held == 'cancelled' and 'cancelled' or 'accepted'
         item.reason = held
       end
+      item.batch = item.batch ~= '' and item.batch or move_batch(packed)
       local was_end, is_end = move_is(c.ends, state), move_is(c.ends, item.target)
       seq = seq + 1
       open = open + (was_end and 1 or 0) - (is_end and 1 or 0)
