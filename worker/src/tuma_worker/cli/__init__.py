@@ -56,8 +56,6 @@ for command in (
     look.outcomes,
 ):
     app.command()(command)
-for command in (control.cancel, control.pause, control.resume):
-    app.command()(command)
 app.add_typer(queue.app, name="queue")
 app.add_typer(schedule.app, name="schedule")
 app.add_typer(accounts.app, name="accounts")
