@@ -217,3 +217,23 @@ def test_a_group_whose_only_job_was_lost_is_taken_once_and_keeps_neither_a_permi
     assert (driver.used(limit), driver.groups(), driver.in_flight()) == (0, [], [])
     driver.enqueue(number(1), message="The shop opens at 8")
     assert len(driver.send().jobs) == 1
+
+
+def test_a_source_whose_groups_were_deleted_from_outside_does_not_hold_up_the_others(redis: Redis) -> None:
+    driver = Driver(redis, queue_of())
+    driver.enqueue(number(1), source="broken")
+    redis.delete(driver.queue.keys.groups)
+    driver.enqueue(number(2), source="whole")
+    assert driver.send().source == "whole"
+    driver.refused()
+
+
+def test_a_password_does_not_wait_behind_the_systems_own_jobs(redis: Redis) -> None:
+    driver = Driver(redis, queue_of())
+    for index in range(50):
+        push(redis, driver.queue, f"resolve.0.1.b{index}", f"b{index}")
+    driver.enqueue(priority="otp")
+    driver.enqueue(priority="bulk")
+    found = [driver.taken() for _ in range(52)]
+    assert [index for index, batch in enumerate(found) if batch.actor == "send"] == [1, 3]
+    driver.refused()

@@ -129,12 +129,15 @@ local function closed()
 end
 local closed_why, closed_until = closed()
 
+-- The system's jobs and the calls take turns where both could go: a thousand deadlines in one second must not hold up a password.
+local others_turn = state.turn == 'others'
+
 local SOURCES_AT_ONCE = 100
 
--- The waiting source that has used the least, passing over paused ones. The system's own jobs make no calls: they go first, and
--- whatever is closed or paused.
+-- The waiting source that has used the least, passing over paused ones. The system's own jobs make no calls: they go
+-- whatever is closed or paused, and first where it is not the others' turn.
 local function next_source(lane)
-  if lane == 0 and redis.call('ZSCORE', k.sources[1], SYSTEM) then
+  if lane == 0 and not others_turn and redis.call('ZSCORE', k.sources[1], SYSTEM) then
     return SYSTEM
   end
   if closed_why == 'halted' and lane == 0 and not state.paused and now >= tonumber(state.blocked_until or 0)
@@ -148,7 +151,7 @@ local function next_source(lane)
   repeat
     local sources = redis.call('ZRANGE', k.sources[lane + 1], from, from + SOURCES_AT_ONCE - 1)
     for _, source in ipairs(sources) do
-      if not state['paused:source:' .. source] then
+      if source ~= SYSTEM and not state['paused:source:' .. source] then
         return source
       end
     end
@@ -250,6 +253,10 @@ local function try(lane)
     return nil
   end
   local at, group = line_group(k, lane, source)
+  if not group then
+    ready_leave(k, lane, source)  -- its last group was taken from outside: it must not hold up the others
+    return try(lane)
+  end
   local segments, most = line_kind(config, group)
   local prefix = lane .. '|' .. source .. '|' .. group .. '|'
   if segments == 0 then
@@ -315,26 +322,42 @@ local function count_passed(lane)
   end
 end
 
+local function given(taken, lane)
+  if taken.source == SYSTEM then
+    redis.call('HSET', k.state, 'turn', 'others')
+  else
+    if state.turn then
+      redis.call('HDEL', k.state, 'turn')
+    end
+    count_passed(lane)
+  end
+  if last and (redis.call('ZCARD', k.groups) > 0 or redis.call('ZCARD', k.due) > 0) then
+    redis.call('HDEL', k.state, 'alarm_at', 'alarm_by')
+    if redis.call('LLEN', k.bell) == 0 then
+      redis.call('RPUSH', k.bell, 1)  -- this worker is full: the next one takes over the watch
+    end
+  end
+  return answer(taken)
+end
+
 local earliest, why, held = nil, nil, nil
 for _, lane in ipairs(guarded and {2, 1, 0} or {0, 1, 2}) do
   local taken, at, reason = try(lane)
   if taken then
-    if taken.source ~= SYSTEM then
-      count_passed(lane)
-    end
-    if last and (redis.call('ZCARD', k.groups) > 0 or redis.call('ZCARD', k.due) > 0) then
-      redis.call('HDEL', k.state, 'alarm_at', 'alarm_by')
-      if redis.call('LLEN', k.bell) == 0 then
-        redis.call('RPUSH', k.bell, 1)  -- this worker is full: the next one takes over the watch
-      end
-    end
-    return answer(taken)
+    return given(taken, lane)
   end
   if at and (not earliest or at < earliest) then
     earliest, why, held = at, reason, math.min(held or lane, lane)
   end
   if reason == 'limit' and not guarded then
     break  -- a lower lane must not take what a higher one is waiting for
+  end
+end
+
+if others_turn then
+  others_turn = false  -- none of them can go
+  if next_source(0) == SYSTEM then
+    return given(try(0), 0)
   end
 end
 
