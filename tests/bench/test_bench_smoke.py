@@ -69,6 +69,14 @@ def test_what_is_due_later_waits_in_the_due_set_and_what_is_due_now_is_called_fo
     assert 1 <= found["together"]["calls"] <= 50
 
 
+def test_schedules_weigh_something_are_steered_and_fire_each_once() -> None:
+    found = measured("schedule", "--size", "500", "--punctual", "50")
+    assert (found["schedules"], found["punctual"]) == (500, 50)
+    assert found["bytes_per_schedule"] > 0
+    assert found["pause_resume_cancel_per_s"] > 0
+    assert 1 <= found["calls"] <= 50
+
+
 def test_accepting_a_single_writes_its_record_its_job_and_its_event() -> None:
     found = measured("enqueue", "--size", "300", "--rounds", "1")
     assert 3 <= found["redis_writes_per_intent"] < 5

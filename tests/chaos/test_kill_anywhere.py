@@ -14,6 +14,7 @@ import signal
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,7 +22,7 @@ from tests.support import mortal
 from tests.support.houses import open_house
 from tests.support.producers import configure
 
-from tuma_producer import Send
+from tuma_producer import At, Send
 from tuma_producer.contract.keys import AccountKeys
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 NO_SCENARIO = {
     "contract.enqueue": "a producer's, who repeats it, and a redrive's: see test_kill_an_operator",
+    "contract.schedule": "a producer's, as is enqueue",
+    "contract.reschedule": "as withdraw",
     "contract.withdraw": "a producer's only step of a cancel or a pause; who got no answer asks again, tested with control",
     "contract.resume": "as withdraw",
     "store.plan": "an operator's command: see test_kill_an_operator",
@@ -62,6 +65,7 @@ class Road:
     jobs_lost: bool = False
     end: str = "delivered"
     copies: int = 1
+    scheduled: bool = False
 
 
 OPEN = Road("lisoloo")
@@ -70,6 +74,7 @@ SLOW = Road("lineserve", {"kind": "accept_then_hang", "seconds": 4})  # longer t
 ANSWER_LOST = Road("lineserve", {"kind": "accept_then_reset", "receipts": "late", "seconds": 15})
 NEVER_ARRIVED = Road("lineserve", {"kind": "reset_after_reading"})
 NEVER_KNOWN = Road("lisoloo", {"kind": "accept_then_reset", "receipts": "none"}, end="unknown")
+SCHEDULED = Road("lineserve", scheduled=True)
 TOO_LATE = Road("lisoloo", send={"expires_in": 0.05}, end="expired", copies=0)
 PROBED = Road("lisoloo", {"kind": "insufficient_balance"}, account={"probe_every": 0.2})
 PROBED_IN_LINE = Road("lineserve", {"kind": "suspended_key"}, account={"probe_every": 0.2})
@@ -101,6 +106,7 @@ SCENARIOS = [
     Scenario("store.resend", NEVER_ARRIVED),
     Scenario("store.apply", NEVER_KNOWN),
     Scenario("store.expire", TOO_LATE),
+    Scenario("store.fire", SCHEDULED),
     Scenario("store.settle", PROBED_IN_LINE, sizes=(1,)),  # the account halts
     Scenario("provider.probe", PROBED, sizes=(1,)),
     Scenario("provider.probe", PROBED_IN_LINE, sizes=(1,)),
@@ -136,10 +142,10 @@ class Case:
 
     @property
     def sends(self) -> Iterator[Send]:
+        road = self.scenario.road
+        more = road.send | ({"schedule": At(times=datetime.now(UTC) + timedelta(seconds=1))} if road.scheduled else {})
         for to in _batched(self.to, PER_INTENT):
-            yield Send(
-                account=self.account, to=list(to), message=f"text {self.number}", on_unknown="hold", **self.scenario.road.send
-            )
+            yield Send(account=self.account, to=list(to), message=f"text {self.number}", on_unknown="hold", **more)
 
     @property
     def _written_down_but_never_called(self) -> bool:
@@ -213,7 +219,8 @@ def aftermath(house: House) -> dict[str, Aftermath]:
     found = {}
     for case, (intent_ids, exit_status) in zip(CASES, deaths, strict=True):
         events = told(house, case, intent_ids)
-        intents = [house.producer.get(intent_id) for intent_id in intent_ids]
+        occurrences = [event.data["occurrence"] for event in events if event.type == "tuma.intent.fired"]
+        intents = [house.producer.get(intent_id) for intent_id in occurrences or intent_ids]
         found[case.account] = Aftermath(exit_status, intents, events, dict.fromkeys(case.to, 0))
     for call in house.sandbox.books()["accepted"]:
         for number in call["recipients"]:
@@ -246,6 +253,8 @@ def told(house: House, case: Case, intent_ids: Sequence[str]) -> list[Event]:
     waiting, events = set(intent_ids), []
     for event in house.account_events(case.account):
         events.append(event)
+        if event.type == "tuma.intent.fired":
+            waiting.add(event.data["occurrence"])
         if event.type == "tuma.intent.done":
             waiting.discard(event.intent or "")
         if not waiting:
@@ -258,6 +267,7 @@ def test_a_worker_that_is_killed_at_a_step_loses_nothing_and_sends_nothing_twice
     aftermath: dict[str, Aftermath], case: Case
 ) -> None:
     after = aftermath[case.account]
+    assert len(after.intents) == len(list(case.sends))
     assert after.exit_status == -signal.SIGKILL, "it never came to the step"
     assert set(after.copies.values()) == {case.copies}
     assert [intent.state for intent in after.intents] == ["done"] * len(after.intents)

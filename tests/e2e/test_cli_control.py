@@ -33,7 +33,8 @@ def test_what_is_cancelled_refuses_to_be_resumed_with_status_1(tuma: Tuma) -> No
 def test_programs_get_every_recipient_with_numbers_masked_unless_they_are_asked_for(tuma: Tuma) -> None:
     intent_id = tuma.send("--account", "lisoloo-main")
     found = tuma("cancel", intent_id, "--json").json
-    assert found == {"id": intent_id, "verb": "cancel", "outcome": "done", "stopped": [MASKED], "with_provider": [], "ended": []}
+    told = {"stopped": [MASKED], "with_provider": [], "ended": [], "next_firing": None}
+    assert found == {"id": intent_id, "verb": "cancel", "outcome": "done", **told}
     assert tuma("cancel", intent_id, "--json", "--show-numbers").json["stopped"] == [NUMBER]
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import secrets
+from datetime import UTC, datetime, timedelta
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from tuma_producer import Producer
+from tuma_producer import At, Producer
 from tuma_worker.core.answers import Fault, Rejected
 from tuma_worker.core.next_step import Halt
 from tuma_worker.core.states import Evidence, RecipientState
@@ -108,6 +109,17 @@ def _withdraw(driver: Driver) -> None:
     assert producer.cancel(intent).outcome == "done"
 
 
+def _schedule(driver: Driver) -> None:
+    soon = datetime.fromtimestamp(driver.server_ms() / 1000 + 0.05, UTC)
+    schedule = At(times=[soon, soon + timedelta(days=1)])
+    short_id = driver.enqueue(schedule=schedule)
+    driver.until(driver.server_ms() + 60)
+    driver.fire(driver.taken())
+    producer, intent = Producer(driver.redis), f"{driver.queue.account}.{short_id}"
+    assert producer.get(intent).fired == 1
+    assert [getattr(producer, verb)(intent).outcome for verb in ("pause", "resume", "cancel")] == ["done"] * 3
+
+
 def _half_open(driver: Driver) -> None:
     steering = Steering(driver.redis, driver.queue.account, driver.queue.operation, "test")
     assert not steering.half_open()
@@ -134,5 +146,6 @@ ACTS: dict[str, Callable[[Driver], None]] = {
     "release": _release,
     "renew": _renew, "push": _push, "expire": _expire, "steer": _steer, "unowned": _restore, "restore": _restore,
     "plan": _redrive, "leave": _redrive,
+    "schedule": _schedule, "fire": _schedule, "reschedule": _schedule,
     "half_open": _half_open, "withdraw": _withdraw, "resume": _withdraw,
 }  # fmt: skip

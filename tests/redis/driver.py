@@ -8,25 +8,28 @@ from __future__ import annotations
 
 import secrets
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from tuma_producer import Producer, Send
+from tuma_producer.contract import control, scheduling, wire
 from tuma_producer.contract import scripts as contract_scripts
-from tuma_producer.contract import wire
 from tuma_producer.contract.keys import AccountKeys
 from tuma_worker.core.answers import Accepted
 from tuma_worker.core.limits import Counted, Limit
 from tuma_worker.core.next_step import NextStep, Permit, Policy, Verdict, next_step
 from tuma_worker.core.states import RecipientState
+from tuma_worker.dispatch.firing import Firer
 from tuma_worker.queue import scripts
 from tuma_worker.queue.config import QueueConfig
+from tuma_worker.queue.leases import Held
 from tuma_worker.queue.scripts import Claim, Release, Wait, claim, release
-from tuma_worker.store import accounts, attempts
+from tuma_worker.store import accounts, attempts, schedules
 from tuma_worker.store.attempts import Attempts, Begun, Settled, Target
+from tuma_worker.store.schedules import Schedules, Standing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -96,6 +99,10 @@ class Driver:
         return Attempts(self.redis, self.queue)
 
     @cached_property
+    def schedules(self) -> Schedules:
+        return Schedules(self.redis, self.queue)
+
+    @cached_property
     def account(self) -> AccountKeys:
         return AccountKeys(self.queue.account)
 
@@ -151,6 +158,22 @@ class Driver:
 
     def release(self, batch: Claim, how: Release = Release.BACK, delay: float = 0.0) -> bool:
         return release(self.redis, self.queue, batch.batch_id, how, delay=delay)
+
+    def fire(self, batch: Claim) -> None:
+        """Fire the schedules of a claimed batch, and let it go."""
+        assert batch.actor == "fire"
+        Firer({self.queue.account: self.schedules}).fire(Held(self.queue, batch, until=1.0, clock=lambda: 0.0))
+        self.release(batch, Release.DONE)
+
+    def fire_all(self) -> None:
+        """Fire whatever has come due until nothing has. Other work without a permit, which goes as early, is put by."""
+        while isinstance(batch := self.claim(), Claim) and batch.source == scripts.SYSTEM:
+            if batch.actor == "fire":
+                self.fire(batch)
+            else:
+                self.release(batch, Release.LATER, delay=1_000_000.0)
+        if isinstance(batch, Claim):
+            self.release(batch)
 
     def send(self, **more: Any) -> Claim:  # noqa: ANN401 - fields of what is made
         """Claim, begin and settle one batch that the provider accepts."""
@@ -243,12 +266,22 @@ def virtual_clock(redis: Redis) -> Iterator[VirtualClock]:
         for module, names in (
             (scripts, ("_CLAIM", "_PUSH", "_RELEASE", "_RENEW")),
             (attempts, ("_BEGIN", "_SETTLE", "_APPLY", "_RESEND")),
+            (schedules, ("_FIRE",)),
             (wire.Enqueue, ("script",)),
+            (scheduling.Planned, ("script",)),
+            (control, ("_WITHDRAW", "_RESUME", "_RESCHEDULE")),
         ):
             for name in names:
                 patch.setattr(module, name, _virtual(getattr(module, name)))
         clock = VirtualClock(redis)
         clock.set(clock.now)
+        load = Schedules.load
+
+        def load_now(known: Schedules, short_id: str) -> Standing | None:
+            standing = load(known, short_id)
+            return standing and replace(standing, now=clock.ms)
+
+        patch.setattr(Schedules, "load", load_now)
         try:
             yield clock
         finally:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.redis.driver import GIVEN_UP, Driver, number, numbers, queue_of, target_of
 
+from tuma_producer import At, Producer
 from tuma_worker.core.answers import Rejected, TryLater
 from tuma_worker.core.states import Evidence, RecipientState
 from tuma_worker.dispatch.sweeping import Sweeper, Swept
@@ -144,6 +146,35 @@ def test_putting_back_repeated_changes_nothing(driver: Driver, unowned: Unowned)
     before = driver.snapshot()
     assert unowned.restore(seen) == 0
     assert driver.snapshot() == before
+
+
+def test_a_schedule_whose_job_was_lost_waits_again_at_the_second_look_and_fires(driver: Driver, sweeper: Sweeper) -> None:
+    soon = datetime.fromtimestamp(driver.server_ms() / 1000 + 0.3, UTC)
+    schedule = driver.enqueue(schedule=At(times=soon))
+    waiting = driver.due()
+    lose_the_job(driver, schedule)
+    assert sweeper.run_once() == [Swept(driver.queue.account, looked=True, suspected=1)]
+    assert sweeper.run_once() == [Swept(driver.queue.account, looked=True, restored=1, intents=(schedule,))]
+    assert driver.due() == waiting
+    assert sweeper.run_once() == [Swept(driver.queue.account, looked=True)]
+    driver.until(waiting[schedule])
+    driver.fire(driver.taken())
+    assert [event["e"] for event in driver.events() if event["i"] == schedule] == ["scheduled", "fired", "done"]
+
+
+def test_schedules_that_wait_or_are_paused_or_are_over_are_not_missed(driver: Driver, unowned: Unowned) -> None:
+    soon = datetime.fromtimestamp(driver.server_ms() / 1000 + 0.05, UTC)
+    for verb in ("cancel", "pause"):
+        schedule = driver.enqueue(schedule=At(times=soon + timedelta(days=1)))
+        getattr(Producer(driver.redis), verb)(f"{driver.queue.account}.{schedule}")
+    schedule = driver.enqueue(schedule=At(times=soon))
+    assert unowned.look().lost == {}, "waiting"
+    driver.until(driver.server_ms() + 60)
+    other = driver.enqueue()
+    batch = driver.taken()
+    driver.release(batch)
+    assert (sorted(driver.waiting()), unowned.look().lost) == (sorted([schedule, f"{other}:{number(0)}"]), {}), "in the line"
+    assert unowned.restore({Target(schedule, ""): "1"}) == 0, "moved on since it was seen"
 
 
 def test_one_worker_looks_after_an_account_until_it_is_gone(driver: Driver, unowned: Unowned) -> None:

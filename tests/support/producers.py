@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-    from tuma_producer import Intent, Send
+    from tuma_producer import ControlResult, Intent, Send
 
 Item = TypeVar("Item")
 
@@ -39,6 +39,15 @@ class Awaited:
 
     def get(self, intent_id: str) -> Intent:
         return self._loop.run(self._producer.get(intent_id))
+
+    def cancel(self, intent_id: str) -> ControlResult:
+        return self._loop.run(self._producer.cancel(intent_id))
+
+    def pause(self, intent_id: str) -> ControlResult:
+        return self._loop.run(self._producer.pause(intent_id))
+
+    def resume(self, intent_id: str) -> ControlResult:
+        return self._loop.run(self._producer.resume(intent_id))
 
     def outcomes(self, group: str, **options: Any) -> Iterator[Event]:  # noqa: ANN401 - as the real one's
         return self._each(self._producer.outcomes(group, **options))

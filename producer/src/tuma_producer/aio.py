@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, cast, overload
 
 from redis.exceptions import NoScriptError, ResponseError
 
-from tuma_producer.contract import wire
+from tuma_producer.contract import scheduling
 from tuma_producer.contract.connection import (
     connect_async,
     is_cluster,
@@ -40,6 +40,7 @@ from tuma_producer.intents import checked_source
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
+    from tuma_producer.contract.wire import Enqueue
     from tuma_producer.intents import ControlResult, Intent, Receipt, Send, Verb
     from tuma_producer.outcomes import Event
 
@@ -63,7 +64,7 @@ class AsyncProducer:
 
     async def enqueue(self, send: Send) -> Receipt:
         """Accept one send; see `Producer.enqueue`."""
-        request = wire.encode(send, self._source)
+        request = scheduling.request(send, self._source)
         with translated(self._where):
             reply = await request.script.run_async(self._redis, request.keys, request.args)
         return await self._receipt(request, reply)
@@ -84,7 +85,7 @@ class AsyncProducer:
                     raise result
                 yield result
 
-    async def _enqueue_chunk(self, chunk: list[wire.Enqueue]) -> list[Receipt | TumaError]:
+    async def _enqueue_chunk(self, chunk: list[Enqueue]) -> list[Receipt | TumaError]:
         with translated(self._where):
             pipeline = self._redis.pipeline(transaction=False)
             for request in chunk:
@@ -92,7 +93,7 @@ class AsyncProducer:
             replies = await pipeline.execute(raise_on_error=False)
         return [await self._result(request, reply) for request, reply in zip(chunk, replies, strict=True)]
 
-    async def _result(self, request: wire.Enqueue, reply: Any) -> Receipt | TumaError:  # noqa: ANN401 - a reply or redis-py's error
+    async def _result(self, request: Enqueue, reply: Any) -> Receipt | TumaError:  # noqa: ANN401 - a reply or redis-py's error
         try:
             with translated(self._where):
                 if isinstance(reply, NoScriptError):
@@ -103,7 +104,11 @@ class AsyncProducer:
         except TumaError as error:
             return error
 
-    async def _receipt(self, request: wire.Enqueue, reply: list[bytes]) -> Receipt:
+    async def _receipt(self, request: Enqueue, reply: list[bytes]) -> Receipt:
+        while (other := request.again(reply)) is not None:
+            request = other
+            with translated(self._where):
+                reply = await request.script.run_async(self._redis, request.keys, request.args)
         try:
             return request.receipt(reply)
         except UnknownAccount as error:
@@ -142,9 +147,16 @@ class AsyncProducer:
         return await self._control(intent_id, "resume", by)
 
     async def _control(self, intent_id: str, verb: Verb, by: str | None) -> ControlResult:
-        request = control(intent_id, verb, by or self._source)
-        with translated(self._where):
-            return request.result(await request.script.run_async(self._redis, request.keys, request.args))
+        steps = control(intent_id, verb, by or self._source)
+        calls = next(steps)
+        while True:
+            with translated(self._where):
+                replies = [await call.script.run_async(self._redis, call.keys, call.args) for call in calls]
+            try:
+                calls = steps.send(replies)
+            except StopIteration as answered:
+                result: ControlResult = answered.value
+                return result
 
     async def outcomes(
         self,
@@ -174,10 +186,10 @@ class AsyncProducer:
         return lambda event: all_sources or event.source in {None, self._source}
 
 
-async def _chunks(sends: Iterable[Send] | AsyncIterable[Send], source: str) -> AsyncIterator[list[wire.Enqueue]]:
-    chunk: list[wire.Enqueue] = []
+async def _chunks(sends: Iterable[Send] | AsyncIterable[Send], source: str) -> AsyncIterator[list[Enqueue]]:
+    chunk: list[Enqueue] = []
     async for send in _each(sends):
-        chunk.append(wire.encode(send, source))
+        chunk.append(scheduling.request(send, source))
         if len(chunk) == CHUNK:
             yield chunk
             chunk = []

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, cast, overload
 
 from redis.exceptions import NoScriptError, ResponseError
 
-from tuma_producer.contract import wire
+from tuma_producer.contract import scheduling
 from tuma_producer.contract.connection import connect, is_cluster, server_of, translated, undecoded, url_from_environment
 from tuma_producer.contract.control import control
 from tuma_producer.contract.keys import ACCOUNTS, account_keys
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
+    from tuma_producer.contract.wire import Enqueue
     from tuma_producer.intents import ControlResult, Intent, Receipt, Send, Verb
     from tuma_producer.outcomes import Event
 
@@ -67,7 +68,7 @@ class Producer:
         Raises `UnknownAccount`, `IdempotencyConflict`. Where `StoreUnavailable` is raised the send may or may not have been
         accepted; repeat it with an idempotency key.
         """
-        request = wire.encode(send, self._source)
+        request = scheduling.request(send, self._source)
         with translated(self._where):
             reply = request.script.run(self._redis, request.keys, request.args)
         return self._receipt(request, reply)
@@ -84,17 +85,17 @@ class Producer:
         `return_errors` the error is yielded at its place instead and the rest goes on.
         """
         remaining = iter(sends)
-        chunks = iter(lambda: [wire.encode(send, self._source) for send in islice(remaining, CHUNK)], [])
+        chunks = iter(lambda: [scheduling.request(send, self._source) for send in islice(remaining, CHUNK)], [])
         for results in map(self._enqueue_chunk, chunks) if is_cluster(self._redis) else self._overlapping(chunks):
             for result in results:
                 if isinstance(result, TumaError) and not return_errors:
                     raise result
                 yield result
 
-    def _overlapping(self, chunks: Iterator[list[wire.Enqueue]]) -> Iterator[list[Receipt | TumaError]]:
+    def _overlapping(self, chunks: Iterator[list[Enqueue]]) -> Iterator[list[Receipt | TumaError]]:
         """The results of each chunk; the next one is encoded and written before they are read."""
         with Waves(self._redis) as waves:
-            under_way: list[wire.Enqueue] = []
+            under_way: list[Enqueue] = []
             for chunk in chunks:
                 waves.write(chunk)
                 if under_way:
@@ -103,11 +104,11 @@ class Producer:
             if under_way:
                 yield self._answered(under_way, waves)
 
-    def _answered(self, chunk: list[wire.Enqueue], waves: Waves) -> list[Receipt | TumaError]:
+    def _answered(self, chunk: list[Enqueue], waves: Waves) -> list[Receipt | TumaError]:
         replies = waves.replies(len(chunk))
         return self._enqueue_chunk(chunk) if replies is None else self._results(chunk, replies)
 
-    def _enqueue_chunk(self, chunk: list[wire.Enqueue]) -> list[Receipt | TumaError]:
+    def _enqueue_chunk(self, chunk: list[Enqueue]) -> list[Receipt | TumaError]:
         with translated(self._where):
             pipeline = self._redis.pipeline(transaction=False)
             for request in chunk:
@@ -115,10 +116,10 @@ class Producer:
             replies = pipeline.execute(raise_on_error=False)
         return self._results(chunk, replies)
 
-    def _results(self, chunk: list[wire.Enqueue], replies: list[Any]) -> list[Receipt | TumaError]:
+    def _results(self, chunk: list[Enqueue], replies: list[Any]) -> list[Receipt | TumaError]:
         return [self._result(request, reply) for request, reply in zip(chunk, replies, strict=True)]
 
-    def _result(self, request: wire.Enqueue, reply: Any) -> Receipt | TumaError:  # noqa: ANN401 - a reply or redis-py's error
+    def _result(self, request: Enqueue, reply: Any) -> Receipt | TumaError:  # noqa: ANN401 - a reply or redis-py's error
         try:
             with translated(self._where):
                 if isinstance(reply, NoScriptError):
@@ -129,7 +130,11 @@ class Producer:
         except TumaError as error:
             return error
 
-    def _receipt(self, request: wire.Enqueue, reply: list[bytes]) -> Receipt:
+    def _receipt(self, request: Enqueue, reply: list[bytes]) -> Receipt:
+        while (other := request.again(reply)) is not None:
+            request = other
+            with translated(self._where):
+                reply = request.script.run(self._redis, request.keys, request.args)
         try:
             return request.receipt(reply)
         except UnknownAccount as error:
@@ -171,9 +176,16 @@ class Producer:
         return self._control(intent_id, "resume", by)
 
     def _control(self, intent_id: str, verb: Verb, by: str | None) -> ControlResult:
-        request = control(intent_id, verb, by or self._source)
-        with translated(self._where):
-            return request.result(request.script.run(self._redis, request.keys, request.args))
+        steps = control(intent_id, verb, by or self._source)
+        calls = next(steps)
+        while True:
+            with translated(self._where):
+                replies = [call.script.run(self._redis, call.keys, call.args) for call in calls]
+            try:
+                calls = steps.send(replies)
+            except StopIteration as answered:
+                result: ControlResult = answered.value
+                return result
 
     def outcomes(
         self,

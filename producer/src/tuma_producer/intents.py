@@ -11,6 +11,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 
 from tuma_producer.errors import InvalidSend
 from tuma_producer.findings import first_finding
+from tuma_producer.schedules import At, Every, read_schedule
 
 MAX_RECIPIENTS = 10_000  # of one intent: it is written in one atomic step, which must not hold up everybody else's
 MAX_CHARACTERS = 1_600  # of a text: both providers' documented maximum
@@ -105,11 +106,14 @@ class Send(BaseModel):
     idempotency_key: Annotated[str, Field(min_length=1, max_length=255)] | None = None
     """The same key with the same send is the same intent, however often it is enqueued within 30 days."""
     expires_in: Annotated[float, Field(gt=0, le=_MAX_LIFE)] | None = None
-    """Seconds from acceptance after which it must not be handed over any more; it then ends `expired`. An `otp` has ten minutes."""
+    """Seconds from acceptance after which it must not be handed over any more; it then ends `expired`. An `otp` has ten minutes.
+    Those of a schedule's occurrences count from their firing."""
     expires_at: AwareDatetime | None = None
     """The same as an instant. At most one of the two may be given."""
     cancel_within: Annotated[float, Field(gt=0, le=_MAX_HOLD)] | None = None
     """Seconds for which it is held back before its first call, so that it can still be withdrawn whole."""
+    schedule: Annotated[At | Every, BeforeValidator(read_schedule)] | None = None
+    """When it is to be sent, once at each time; at once where absent. Each occurrence is an intent of its own."""
     on_unknown: Literal["hold", "resend"] = "hold"
     """What to do with a call whose outcome stays unknown: end `unknown`, or send again at the risk of a second copy."""
     coalesce: bool = True
@@ -124,6 +128,16 @@ class Send(BaseModel):
             super().__init__(**data)
         except ValidationError as error:
             raise InvalidSend(*first_finding(error)) from None
+
+    @model_validator(mode="after")
+    def _within_schedule(self) -> Self:
+        if self.schedule is not None and self.expires_at is not None:
+            field, rule = "expires_at", "cannot go with a schedule; give expires_in, which counts from each firing"
+            raise InvalidSend(field, rule)
+        if self.schedule is not None and self.cancel_within is not None:
+            field, rule = "cancel_within", "cannot go with a schedule, whose occurrences can be withdrawn until they fire"
+            raise InvalidSend(field, rule)
+        return self
 
     @model_validator(mode="after")
     def _one_deadline(self) -> Self:
@@ -159,6 +173,9 @@ class ControlResult:
     none, and `refused` where the intent is cancelled already and can be neither paused nor resumed. `stopped` are the recipients
     for whom it holds: cancelled, paused, or waiting in the line again; `with_provider` those whose call is under way or was taken,
     so that nothing can be withdrawn; `ended` those that had reached an end before. Asking again answers the same.
+
+    Of a schedule these are the recipients of those of its last hundred occurrences that were still open, and `next_firing` is when
+    it fires next. `outcome` is `partly` where something of them had gone, and `too-late` where the schedule was over and all had.
     """
 
     id: str
@@ -167,6 +184,7 @@ class ControlResult:
     stopped: tuple[str, ...]
     with_provider: tuple[str, ...]
     ended: tuple[str, ...]
+    next_firing: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +245,9 @@ class Intent:
     """An intent as `get` finds it. `counts` has a number for each state that any recipient is in; they add up to all recipients.
 
     `holds` says, in words, what its waiting recipients are waiting for.
+
+    With a `schedule` it has no recipients of its own: it `fired` so many times, each time as another intent, and fires next at
+    `next_firing`. `occurrences` are the ids of the last hundred of these, oldest first; each names the schedule's as its `parent`.
     """
 
     id: str
@@ -241,3 +262,8 @@ class Intent:
     holds: tuple[str, ...] = ()
     campaign_name: str | None = None
     metadata: dict[str, str] = field(default_factory=dict)
+    schedule: At | Every | None = None
+    next_firing: datetime | None = None
+    fired: int = 0
+    occurrences: tuple[str, ...] = ()
+    parent: str | None = None

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 class Event:
     """One change of state. `as_cloudevent` gives the CloudEvents 1.0 JSON form.
 
-    `type` is `tuma.recipient.<state>`, `tuma.recipient.redriven` or `.dropped`, `tuma.intent.accepted`, `tuma.intent.done` or
-    `tuma.account.<what>`: halted, resumed, breaker-opened, breaker-closed, paused, limit-set, limit-unset. `sequence` counts an
-    intent's events from 1 without gaps. `correction` is true where better evidence changed an end.
+    `type` is `tuma.recipient.<state>`, `tuma.recipient.redriven` or `.dropped`, `tuma.intent.<what>`: accepted, scheduled, fired,
+    paused, resumed, cancelled, done; or `tuma.account.<what>`: halted, resumed, breaker-opened, breaker-closed, paused, limit-set,
+    limit-unset. `sequence` counts an intent's events from 1 without gaps.
+    `correction` is true where better evidence changed an end.
     """
 
     id: str
@@ -71,14 +72,28 @@ def decode_event(account: str, entry_id: str, fields: Mapping[str, str]) -> Even
         reason=fields.get("w") or None,
         attempt=fields.get("b") or None,
         correction=fields.get("c") == "1",
-        data=_data(fields),
+        data=_data(account, fields),
     )
 
 
-def _data(fields: Mapping[str, str]) -> dict[str, Any]:
-    """What only some kinds of events carry: how many recipients an intent has, who acted, which intent follows."""
+def _data(account: str, fields: Mapping[str, str]) -> dict[str, Any]:
+    """What only some kinds of events carry: how many recipients an intent has, who acted, which intent follows.
+
+    And of a schedule: which intent an occurrence is and when it was to fire, or when the next one is.
+    """
     recipients = {"recipients": int(fields["n"])} if "n" in fields else {}
-    return recipients | {told: fields[name] for name, told in (("by", "by"), ("as", "redriven_as")) if fields.get(name)}
+    fired = {"occurrence": full_id(account, fields["o"])} if "o" in fields else {}
+    firing = {"firing": _iso(fields["t"])} if fields.get("t") else {}
+    return (
+        recipients
+        | fired
+        | firing
+        | {told: fields[name] for name, told in (("by", "by"), ("as", "redriven_as")) if fields.get(name)}
+    )
+
+
+def _iso(milliseconds: str) -> str:
+    return datetime.fromtimestamp(int(milliseconds) / 1000, UTC).isoformat(timespec="milliseconds")
 
 
 def _type(state: str, fields: Mapping[str, str]) -> str:

@@ -337,6 +337,16 @@ class Every(_Schedule):
 Schedule = At | Every
 
 
+def read_schedule(value: object) -> Schedule:
+    """A schedule from its wire form, the fields of an `At` or an `Every`. Raises `ValueError`, naming field and rule."""
+    if isinstance(value, (At, Every)):
+        return value
+    if not isinstance(value, dict):
+        message = "must be an At or an Every, or the fields of one"
+        raise ValueError(message)  # noqa: TRY004 - pydantic turns ValueError, and not TypeError, into a finding
+    return Every(**value) if "frequency" in value else At(**value)
+
+
 def _later(firings: Iterator[Firing], after: datetime | None) -> Iterator[Firing]:
     return firings if after is None else dropwhile(lambda firing: firing.at <= after, firings)
 

@@ -43,13 +43,16 @@ def declare(service: bootstrap.Service) -> None:
     def expire(batch_id: str) -> None:
         service.sender.expire(broker.held(batch_id))
 
+    def fire(batch_id: str) -> None:
+        service.firer.fire(broker.held(batch_id))
+
     def park(batch_id: str) -> None:
         service.sender.park(broker.held(batch_id))
 
     def overweight(batch_id: str) -> None:
         service.sender.refuse(broker.held(batch_id))
 
-    for work in (send, resolve, trace, probe, expire, park, overweight):
+    for work in (send, resolve, trace, probe, expire, fire, park, overweight):
         # No time limit: a call has its own, and an answer must outlast any outage of Redis until it is written down.
         dramatiq.actor(broker=broker, queue_name=home, max_retries=0, time_limit=float("inf"))(work)
 

@@ -18,6 +18,7 @@ from tuma_worker import logs, providers
 from tuma_worker.core.breaker import Breaker
 from tuma_worker.core.limits import Limit
 from tuma_worker.core.next_step import Policy
+from tuma_worker.dispatch.firing import Firer
 from tuma_worker.dispatch.probing import Prober
 from tuma_worker.dispatch.resolving import Resolver
 from tuma_worker.dispatch.sending import Lane, Sender
@@ -28,6 +29,7 @@ from tuma_worker.queue.config import QueueConfig
 from tuma_worker.receipts.intake import Door, Intake
 from tuma_worker.store import accounts
 from tuma_worker.store.attempts import Attempts
+from tuma_worker.store.schedules import Schedules
 from tuma_worker.store.unowned import Unowned
 
 if TYPE_CHECKING:
@@ -103,6 +105,7 @@ class Service:
     sender: Sender
     resolver: Resolver
     prober: Prober
+    firer: Firer
 
 
 def build_service(settings: Settings) -> Service:
@@ -126,6 +129,7 @@ def build_service(settings: Settings) -> Service:
         sender=Sender(lanes, choose=lambda most: dice.uniform(0, most), secret=lambda: secrets.token_urlsafe(18), pause=time.sleep),
         resolver=Resolver(redis, lanes),
         prober=Prober(redis, lanes),
+        firer=Firer({queue.account: Schedules(redis, queue) for queue in queues}),
     )
 
 

@@ -35,6 +35,7 @@ class Event(StrEnum):
     DELIVERY_DEAD = "delivery.dead"
     DELIVERY_STRANDED = "delivery.stranded"
     DELIVERY_UNHEARD = "delivery.unheard"
+    SCHEDULE_FIRED = "schedule.fired"
     RECEIPT_APPLIED = "receipt.applied"
     RECEIPT_UNMATCHED = "receipt.unmatched"
     RECEIPT_REFUSED = "receipt.refused"

@@ -118,7 +118,7 @@ class AccountKeys:
         return self._prefix + "dead"
 
     def intent(self, short_id: str) -> str:
-        """Hash: an intent's record, with a field per recipient."""
+        """Hash: an intent's record, with a field per recipient; or a schedule's, with all of them in one field."""
         return f"{self._prefix}intent:{short_id}"
 
     def idempotency(self, digest: str) -> str:

@@ -19,6 +19,7 @@ from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.scripts import Argument, Script, load
 from tuma_producer.errors import IdempotencyConflict, UnknownAccount
 from tuma_producer.intents import Attempt, Intent, Look, Receipt, Recipient, Send
+from tuma_producer.schedules import read_schedule
 from tuma_producer.text import segment
 
 if TYPE_CHECKING:
@@ -85,6 +86,10 @@ class Enqueue:
         dropped = len(self.send.to) - self.recipients
         return Receipt(intent_id, self.recipients, self.segments, dropped, duplicate=verdict == "duplicate")
 
+    def again(self, reply: list[bytes]) -> Enqueue | None:  # noqa: ARG002 - a schedule's looks at it
+        """What to ask instead, where the reply wants that; None, since it does not."""
+        return None
+
 
 def encode(send: Send, source: str) -> Enqueue:
     """What to write for a send of this source. Pure but for the id."""
@@ -94,7 +99,7 @@ def encode(send: Send, source: str) -> Enqueue:
     short_id = new_id()
     numbers = list(dict.fromkeys(send.to))
     segments = segment(send.message).segments
-    body = _body(send)
+    group, body = content(send, short_id)
     deadline = _deadline(send)
     keys = [account.profile, account.intent(short_id), *_line(send.account)]
     body_digest = ""
@@ -103,7 +108,7 @@ def encode(send: Send, source: str) -> Enqueue:
         body_digest = digest(body, deadline, send.priority, str(send.coalesce), " ".join(sorted(numbers)))
     hold = round(1000 * (send.cancel_within or 0))
     args: list[Argument] = [
-        short_id, source, lane, _group(send, short_id, segments), hold, deadline, body, body_digest, IDEMPOTENCY_MS, EVENTS_KEPT,
+        short_id, source, lane, group, hold, deadline, body, body_digest, IDEMPOTENCY_MS, EVENTS_KEPT,
         *numbers,
     ]  # fmt: skip
     return Enqueue(keys, args, send, short_id, len(numbers), segments)
@@ -116,6 +121,11 @@ def _line(account: str) -> tuple[str, ...]:
     queue = keys.queue("send")
     lanes = [queue.sources(lane) for lane in range(len(LANES))]
     return (queue.entries, queue.groups, *lanes, queue.due, queue.spent, queue.state, queue.bell, keys.events, queue.deadlines)
+
+
+def content(send: Send, short_id: str, parent: str | None = None) -> tuple[str, str]:
+    """Group and body of an intent of this id; `parent` is the schedule that it is an occurrence of, if any."""
+    return _group(send, short_id, segment(send.message).segments), _body(send, parent)
 
 
 def _group(send: Send, short_id: str, segments: int) -> str:
@@ -132,7 +142,7 @@ def _deadline(send: Send) -> str:
     return _DEFAULT_LIFE.get(send.priority, "")
 
 
-def _body(send: Send) -> str:
+def _body(send: Send, parent: str | None) -> str:
     fields: dict[str, Any] = {"v": VERSION, "message": send.message}
     if send.sender_id is not None:
         fields["sender_id"] = send.sender_id
@@ -142,6 +152,10 @@ def _body(send: Send) -> str:
         fields["campaign_name"] = send.campaign_name
     if send.metadata:
         fields["metadata"] = send.metadata
+    if parent is not None:
+        fields["parent"] = parent
+    elif send.schedule is not None:
+        fields["schedule"] = send.schedule.model_dump(mode="json", exclude_none=True)
     return _JSON.encode(fields)
 
 
@@ -170,11 +184,39 @@ def decode(intent_id: str, record: Mapping[str, str], attempts: Iterable[Attempt
         holds=tuple(holds),
         campaign_name=body.get("campaign_name"),
         metadata=body.get("metadata", {}),
+        **_relations(intent_id, record, body),
     )
+
+
+def _relations(intent_id: str, record: Mapping[str, str], body: Mapping[str, Any]) -> dict[str, Any]:
+    """What only schedules and their occurrences have."""
+    account = intent_id.rpartition(".")[0]
+    if "parent" in body:
+        return {"parent": full_id(account, body["parent"])}
+    if not is_schedule(record):
+        return {}
+    children = record.get("children", "").split()
+    return {
+        "schedule": read_schedule(body["schedule"]),
+        "next_firing": None if "held" in record else instant(record["next"]),
+        "fired": int(record["fired"]),
+        "occurrences": tuple(full_id(account, child) for child in children),
+    }
+
+
+def is_schedule(record: Mapping[str, str]) -> bool:
+    """Whether the record is a schedule's."""
+    return "fired" in record
+
+
+def _schedule_state(record: Mapping[str, str]) -> str:
+    return record.get("held") or ("done" if record["open"] == "0" else "scheduled")
 
 
 def _intent_state(record: Mapping[str, str], recipients: Iterable[Recipient]) -> str:
     """`cancelled` is an intent of which nothing went out; one that was cancelled in the middle ends as any other."""
+    if is_schedule(record):
+        return _schedule_state(record)
     if record["open"] == "0":
         return "cancelled" if all(one.state == "cancelled" for one in recipients) else "done"
     return "paused" if record.get("held") == "paused" else "active"

@@ -56,7 +56,7 @@ def _tell(result: ControlResult, *, show_numbers: bool, json: bool) -> None:
     elif result.outcome == "refused":
         say(f"{result.id}: {result.verb} refused: it is cancelled")
     else:
-        say(f"{result.id}: {result.verb} {result.outcome}: {_in_words(result)}")
+        say(f"{result.id}: {result.verb} {result.outcome}: {_in_words(result)}".removesuffix(": "))
     if result.outcome != "done":
         raise typer.Exit(NOT_AS_WISHED)
 
@@ -67,7 +67,9 @@ def _in_words(result: ControlResult) -> str:
         "with the provider": len(result.with_provider),
         "ended before": len(result.ended),
     }
-    return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    facts = [f"{count} {what}" for what, count in counts.items() if count]
+    facts += [f"fires next at {result.next_firing.isoformat()}"] if result.next_firing else []
+    return ", ".join(facts)
 
 
 def _as_json(result: ControlResult, *, show_numbers: bool) -> dict[str, Any]:

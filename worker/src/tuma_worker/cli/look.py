@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from tuma_producer import TumaError
+from tuma_producer.contract.scheduling import firing_of, instant
 from tuma_producer.intents import mask
 from tuma_worker.cli.output import Json, ShowNumbers, in_words, say, say_json, screen, table
 from tuma_worker.cli.reach import SOURCE, reach
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from tuma_producer.outcomes import Event
 
 _SHOWN = 100  # recipients in a table for people
+_SHOWN_OCCURRENCES = 10
 
 Start = Literal["beginning", "now"]
 
@@ -44,6 +46,8 @@ def get(
 
 def _as_json(intent: Intent, *, show_numbers: bool) -> dict[str, Any]:
     whole = asdict(intent)
+    if intent.schedule is not None:
+        whole["schedule"] = intent.schedule.model_dump(mode="json", exclude_none=True)
     for one in whole["recipients"]:
         one["number"] = _number(one["number"], shown=show_numbers)
     return whole
@@ -55,9 +59,12 @@ def _number(number: str, *, shown: bool) -> str:
 
 def _draw(intent: Intent, *, show_numbers: bool) -> None:
     console = screen()
-    say(f"{intent.id}: {intent.state}, {in_words(intent.counts)}")
+    say(f"{intent.id}: {intent.state}, {in_words(intent.counts) if intent.schedule is None else f'fired {intent.fired} times'}")
     for name, value in _facts(intent):
         say(f"  {name}: {value}")
+    if intent.schedule is not None:
+        _draw_occurrences(intent)
+        return
     recipients = [
         (_number(one.number, shown=show_numbers), one.state, one.since, one.evidence, one.reason, one.attempt)
         for one in intent.recipients[:_SHOWN]
@@ -101,11 +108,22 @@ def _search(attempt: Attempt) -> Iterator[str]:
         yield f"{attempt.id}: {look.at:%H:%M:%S} {found}{provider_id}; {decision}"
 
 
+def _draw_occurrences(schedule: Intent) -> None:
+    for occurrence in schedule.occurrences[-_SHOWN_OCCURRENCES:]:
+        say(f"  fired at {instant(firing_of(occurrence.rpartition('.')[2])).isoformat()}: {occurrence}")
+    if schedule.fired > _SHOWN_OCCURRENCES:
+        say(f"  and {schedule.fired - _SHOWN_OCCURRENCES} before; --json has the last hundred")
+
+
 def _facts(intent: Intent) -> Iterator[tuple[str, object]]:
     yield "source", f"{intent.source} ({intent.priority})"
     yield "accepted", intent.accepted.isoformat(timespec="seconds")
     if intent.expires:
         yield "expires", intent.expires.isoformat(timespec="seconds")
+    if intent.parent:
+        yield "occurrence of", intent.parent
+    if intent.next_firing:
+        yield "fires next", intent.next_firing.isoformat()
     if intent.campaign_name:
         yield "campaign", intent.campaign_name
     yield from sorted(intent.metadata.items())

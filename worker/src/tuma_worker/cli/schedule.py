@@ -16,6 +16,23 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True)
 
+# How a schedule is described, here and with `tuma send`.
+AtTimes = Annotated[list[str] | None, typer.Option("--at", help="A date and time, such as 2026-12-24T18:00 (repeatable).")]
+Frequency = Annotated[
+    str | None,
+    typer.Option("--every", metavar="FREQUENCY", help="daily, weekly, monthly, yearly or seconds.", show_default=False),
+]
+Interval = Annotated[int | None, typer.Option(help="Every how many of them.", show_default="1")]
+Times = Annotated[str | None, typer.Option(help="Times of day, such as 08:00,18:00.", show_default=False)]
+Start = Annotated[str | None, typer.Option(help="The day, or date and time, that all is counted from.")]
+End = Annotated[str | None, typer.Option(help="The last day, or date and time.", show_default="never")]
+EndExclusive = Annotated[bool, typer.Option("--end-exclusive", help="What falls on the end does not fire.")]
+Weekdays = Annotated[str | None, typer.Option(help="With weekly: days such as mon,fri.", show_default="that of the start")]
+Zone = Annotated[str | None, typer.Option(help="The zone of local times, such as Africa/Kinshasa.", show_default=False)]
+GapRule = Annotated[
+    str | None, typer.Option(help="A local time that the clock leaves out: forward (the default) or skip.", show_default=False)
+]
+
 
 @app.callback()
 def schedule() -> None:
@@ -25,22 +42,16 @@ def schedule() -> None:
 @app.command()
 def preview(
     *,
-    at: Annotated[list[str] | None, typer.Option(help="A date and time, such as 2026-12-24T18:00 (repeatable).")] = None,
-    every: Annotated[
-        str | None, typer.Option(metavar="FREQUENCY", help="daily, weekly, monthly, yearly or seconds.", show_default=False)
-    ] = None,
-    interval: Annotated[int | None, typer.Option(help="Every how many of them.", show_default="1")] = None,
-    times: Annotated[str | None, typer.Option(help="Times of day, such as 08:00,18:00.", show_default=False)] = None,
-    start: Annotated[str | None, typer.Option(help="The day, or date and time, that all is counted from.")] = None,
-    end: Annotated[str | None, typer.Option(help="The last day, or date and time.", show_default="never")] = None,
-    end_exclusive: Annotated[bool, typer.Option("--end-exclusive", help="What falls on the end does not fire.")] = False,
-    weekdays: Annotated[
-        str | None, typer.Option(help="With weekly: days such as mon,fri.", show_default="that of the start")
-    ] = None,
-    tz: Annotated[str | None, typer.Option(help="The zone of local times, such as Africa/Kinshasa.", show_default=False)] = None,
-    gap: Annotated[
-        str | None, typer.Option(help="A local time that the clock leaves out: forward (the default) or skip.", show_default=False)
-    ] = None,
+    at: AtTimes = None,
+    every: Frequency = None,
+    interval: Interval = None,
+    times: Times = None,
+    start: Start = None,
+    end: End = None,
+    end_exclusive: EndExclusive = False,
+    weekdays: Weekdays = None,
+    tz: Zone = None,
+    gap: GapRule = None,
     after: Annotated[
         str | None, typer.Option(help="Show what comes after this instant, such as 2027-01-01T00:00Z.", show_default="now")
     ] = None,
@@ -53,16 +64,8 @@ def preview(
 
     Example: tuma schedule preview --at 2026-12-24T18:00 --at 2026-12-31T23:00 --tz Africa/Kinshasa
     """
-    described = {
-        "interval": interval,
-        "times": _listed(times),
-        "start": start,
-        "end": end,
-        "end_inclusive": False if end_exclusive else None,
-        "weekdays": _listed(weekdays),
-    }
-    both = {"tz": tz, "gap": gap}
-    chosen = _chosen(at, every, _given(described), _given(both))
+    described = described_by(interval, times, start, end, weekdays, end_exclusive=end_exclusive)
+    chosen = chosen_schedule(at, every, described, given(tz=tz, gap=gap))
     found = list(islice(chosen.firings(_instant(after)), count))
     if json:
         for firing in found:
@@ -74,15 +77,31 @@ def preview(
         raise typer.Exit(NOT_AS_WISHED)
 
 
-def _given(options: dict[str, Any]) -> dict[str, Any]:
+def given(**options: object) -> dict[str, Any]:
+    """Those of the options that were given."""
     return {name: value for name, value in options.items() if value is not None}
+
+
+def described_by(
+    interval: int | None, times: str | None, start: str | None, end: str | None, weekdays: str | None, *, end_exclusive: bool
+) -> dict[str, Any]:
+    """The fields of `Every` that were given, but for its frequency."""
+    return given(
+        interval=interval,
+        times=_listed(times),
+        start=start,
+        end=end,
+        end_inclusive=False if end_exclusive else None,
+        weekdays=_listed(weekdays),
+    )
 
 
 def _listed(text: str | None) -> list[str] | None:
     return None if text is None else [entry.strip() for entry in text.split(",")]
 
 
-def _chosen(at: list[str] | None, every: str | None, described: dict[str, Any], both: dict[str, Any]) -> Schedule:
+def chosen_schedule(at: list[str] | None, every: str | None, described: dict[str, Any], both: dict[str, Any]) -> Schedule:
+    """The schedule that was described; `both` are the fields that either kind has. Raises `TumaError`."""
     if bool(at) == bool(every):
         message = "give either --at (as often as needed) or --every"
         raise TumaError(message)

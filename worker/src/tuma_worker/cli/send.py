@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tuma_producer import Receipt, Send, TumaError
 from tuma_producer.contract.reading import CHUNK
-from tuma_worker.cli import rows
+from tuma_worker.cli import rows, schedule
 from tuma_worker.cli.follow import Followed, changes
 from tuma_worker.cli.output import MISTAKE, NOT_AS_WISHED, Json, complain, say, say_json, screen
 from tuma_worker.cli.reach import SOURCE, Reach, reach
@@ -58,6 +58,20 @@ def send(
     on_unknown: Annotated[
         str | None, typer.Option(help="When nobody can tell whether it was sent: hold (the default) or resend.", show_default=False)
     ] = None,
+    at: schedule.AtTimes = None,
+    every: schedule.Frequency = None,
+    interval: schedule.Interval = None,
+    times: schedule.Times = None,
+    start: schedule.Start = None,
+    end: schedule.End = None,
+    end_exclusive: schedule.EndExclusive = False,
+    weekdays: schedule.Weekdays = None,
+    tz: schedule.Zone = None,
+    gap: schedule.GapRule = None,
+    misfire: Annotated[
+        str | None,
+        typer.Option(help="What fires of what nobody fired in time: once (the default), skip or all.", show_default=False),
+    ] = None,
     campaign: Annotated[str | None, typer.Option(help="A label to find it by.", show_default=False)] = None,
     wait: Annotated[bool, typer.Option(help="Follow it to its end. Status 1: not all were delivered in time.")] = False,
     timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait at most.")] = 60,
@@ -70,11 +84,18 @@ def send(
     Example: tuma send --account lisoloo-main --to +243990000001 --message "Your invoice is ready." --wait
 
     Example: tuma send --account lisoloo-main --csv customers.csv --priority bulk
+
+    Example: tuma send --account lisoloo-main --to +243990000001 --message "Good day." --at 2026-12-24T18:00 --tz Africa/Kinshasa
     """
-    given = {
+    given: dict[str, Any] = {
         "account": account, "message": message, "sender_id": sender_id, "priority": priority, "idempotency_key": idempotency_key,
         "expires_in": expires_in, "on_unknown": on_unknown, "campaign_name": campaign,
     }  # fmt: skip
+    described = schedule.described_by(interval, times, start, end, weekdays, end_exclusive=end_exclusive)
+    both = schedule.given(tz=tz, gap=gap, misfire=misfire)
+    if at or every or described or both:
+        _check_wait(wait=wait)
+        given["schedule"] = schedule.chosen_schedule(at, every, described, both)
     task = _Task({name: value for name, value in given.items() if value is not None}, json, wait)
     _check_options(to=bool(to), stdin=stdin, csv=csv is not None)
     with reach(source) as store:
@@ -93,6 +114,12 @@ def send(
 def _check_options(*, to: bool, stdin: bool, csv: bool) -> None:
     if to + stdin + csv != 1:
         message = "give the recipients in one way: --to (as often as needed), --stdin, or --csv FILE"
+        raise TumaError(message)
+
+
+def _check_wait(*, wait: bool) -> None:
+    if wait:
+        message = "--wait cannot go with a schedule, which may go on for years; see: tuma get ID"
         raise TumaError(message)
 
 

@@ -17,7 +17,9 @@ from tuma_producer.contract.connection import server_for
 from tuma_producer.contract.keys import AccountKeys
 from tuma_producer.contract.scripts import load
 from tuma_worker.core.states import Evidence, RecipientState
+from tuma_worker.store import schedules
 from tuma_worker.store.attempts import Attempts, Target
+from tuma_worker.store.schedules import Schedules
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -36,7 +38,9 @@ _SILENT_AT_ONCE = 20_000  # that one look brings, about; the next one brings oth
 NO_RECEIPT = "no-receipt"  # the reason of those that end because none came
 FORGOTTEN = "attempt-forgotten"  # of those whose call was never answered and is not remembered any more
 
-Seen = dict[Target, str]  # recipients with their fields as they were seen
+# Recipients with their fields as they were seen. A schedule has no number, and is seen with the firing that it waits for.
+Seen = dict[Target, str]
+_NOBODY = ""  # a schedule's number
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,10 @@ class Unowned:
         """
         found, doubtful, silent = Seen(), Seen(), Seen()
         stood = self._stood()
-        for short_id in self._open_intents():
+        for short_id, following in self._open_intents():
+            if following is not None:
+                found |= self._misplaced(short_id, following)
+                continue
             for page in self._recipients(short_id):
                 waiting = [number for number, packed in page if packed.startswith(("queued", "sending"))]
                 doubtful |= self._unnamed(short_id, waiting) if waiting else {}
@@ -89,8 +96,9 @@ class Unowned:
     def restore(self, seen: Mapping[Target, str]) -> int:
         """Give those a job again that still stand as they were seen and are in nobody's hand. Returns how many."""
         keys, account = self.queue.keys, self._account
-        restored = 0
-        for short_id in sorted({target.intent for target in seen}):
+        fires = {target.intent: packed for target, packed in seen.items() if target.number == _NOBODY}
+        restored = sum(Schedules(self.redis, self.queue).put_back(short_id, int(packed)) for short_id, packed in fires.items())
+        for short_id in sorted({target.intent for target in seen} - fires.keys()):
             pairs = [(target.number, packed) for target, packed in sorted(seen.items()) if target.intent == short_id]
             for page in _pages(pairs):
                 restored += int(
@@ -114,7 +122,8 @@ class Unowned:
     def _account(self) -> AccountKeys:
         return AccountKeys(self.queue.account)
 
-    def _open_intents(self) -> Iterator[str]:
+    def _open_intents(self) -> Iterator[tuple[str, str | None]]:
+        """Those that have not ended; schedules with what they wait for."""
         prefix = self._account.intent("")
         server = server_for(self.redis, prefix)
         cursor: Any = None
@@ -122,10 +131,17 @@ class Unowned:
             cursor, page = cast("Any", server.scan(cursor or 0, match=f"{prefix}*", count=_PAGE))
             pipeline = self.redis.pipeline(transaction=False)
             for key in page:
-                pipeline.hget(key, "open")
-            for key, still_open in zip(page, pipeline.execute(), strict=True):
-                if still_open not in {None, b"0"}:
-                    yield key.decode().removeprefix(prefix)
+                pipeline.hmget(key, ["open", "next", "held"])
+            for key, (still_open, following, held) in zip(page, pipeline.execute(), strict=True):
+                if still_open not in {None, b"0"} and not (following and held):
+                    yield key.decode().removeprefix(prefix), following.decode() if following else None
+
+    def _misplaced(self, short_id: str, following: str) -> Seen:
+        """A schedule that does not wait for its firing where it should; a worker may just hold it."""
+        pipeline = self.redis.pipeline(transaction=False)
+        pipeline.zscore(self.queue.keys.due, schedules.waiting(short_id))
+        pipeline.zscore(self.queue.keys.entries, schedules.ready(short_id, int(following)))
+        return {} if any(score is not None for score in pipeline.execute()) else {Target(short_id, _NOBODY): following}
 
     def _recipients(self, short_id: str) -> Iterator[list[tuple[str, str]]]:
         """The numbers of an intent's recipients that somebody must move on, with their fields, page by page."""

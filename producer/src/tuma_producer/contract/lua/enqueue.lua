@@ -11,69 +11,23 @@
 -- include: clock
 -- include: ready
 -- include: body
+-- include: admit
+-- include: accept
 
-local id, source, lane, group = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
-local now = clock()
-
-if redis.call('EXISTS', KEYS[1]) == 0 then
-  return {'unknown-account'}
+local id, now = ARGV[1], clock()
+local new = {profile = KEYS[1], record = KEYS[2], key = KEYS[14], id = id, digest = ARGV[8]}
+local known = admit_known(new)
+if known then
+  return known
 end
-if redis.call('EXISTS', KEYS[2]) == 1 then
-  return {'accepted', id}
-end
-
-if KEYS[14] then
-  local first = redis.call('GET', KEYS[14])
-  if first then
-    local first_id, digest = string.match(first, '^(%S+) (%S+)$')
-    return {digest == ARGV[8] and 'duplicate' or 'conflict', first_id}
-  end
-  redis.call('SET', KEYS[14], id .. ' ' .. ARGV[8], 'PX', ARGV[9])
-end
+admit_keep(new, ARGV[9])
 
 local expires = ARGV[6]
 if string.sub(expires, 1, 1) == '+' then
   expires = now + tonumber(string.sub(expires, 2))
 end
-
-local count = #ARGV - 10
-redis.call('HSET', KEYS[2], 'source', source, 'lane', lane, 'group', group, 'at', now, 'expires', expires,
-  'open', count, 'seq', 1, unpack(body_fields(ARGV[7])))
-for from = 11, #ARGV, 1000 do
-  local fields = {}
-  for i = from, math.min(from + 999, #ARGV) do
-    fields[#fields + 1] = ARGV[i]
-    fields[#fields + 1] = 'queued'
-  end
-  redis.call('HSET', KEYS[2], unpack(fields))
-end
-
-local k = {entries = KEYS[3], groups = KEYS[4], sources = {KEYS[5], KEYS[6], KEYS[7]}, spent = KEYS[9], state = KEYS[10],
-  bell = KEYS[11]}
-if expires ~= '' then
-  -- Nobody is woken for it: whoever looks next, within seconds, sees that it has passed.
-  redis.call('ZADD', KEYS[13], expires, id)
-end
-
-local due = now + tonumber(ARGV[5])
-if due > now then
-  redis.call('HSET', KEYS[2], 'until', due)  -- a pause takes it out of the due set, and a resumption must not cut this short
-  local prefix = lane .. '|' .. source .. '|' .. group .. '|' .. id .. ':'
-  for i = 11, #ARGV do
-    redis.call('ZADD', KEYS[8], due, prefix .. ARGV[i])
-  end
-  if redis.call('ZCOUNT', KEYS[8], '-inf', '(' .. string.format('%.0f', due)) == 0 and redis.call('LLEN', k.bell) == 0 then
-    redis.call('RPUSH', k.bell, 1)  -- it is the next one due: whoever holds the alarm must set it anew
-  end
-else
-  local at, items = ready_time(now), {}
-  for i = 11, #ARGV do
-    items[#items + 1] = at
-    items[#items + 1] = id .. ':' .. ARGV[i]
-  end
-  ready_push(k, lane, source, group, items)
-  ready_ring(k, lane, now)
-end
-
-redis.call('XADD', KEYS[12], 'MAXLEN', '~', ARGV[10], '*', 'e', 'accepted', 'i', id, 's', source, 'q', 1, 'n', count)
+local k = {entries = KEYS[3], groups = KEYS[4], sources = {KEYS[5], KEYS[6], KEYS[7]}, due = KEYS[8], spent = KEYS[9], state = KEYS[10],
+  bell = KEYS[11], events = KEYS[12], deadlines = KEYS[13]}
+accept(k, now, ARGV[10], {key = KEYS[2], id = id, source = ARGV[2], lane = tonumber(ARGV[3]), group = ARGV[4], body = ARGV[7],
+  numbers = ARGV, first = 11, hold = tonumber(ARGV[5]), expires = expires})
 return {'accepted', id}

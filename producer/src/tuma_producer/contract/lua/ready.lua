@@ -91,6 +91,21 @@ local function ready_pull(k, lane, source, group, entries, due)
   end
 end
 
+-- Let jobs wait until a time, by the names that they have in the due set.
+local function ready_later(k, at, members)
+  for from = 1, #members, 1000 do
+    local scored = {}
+    for i = from, math.min(from + 999, #members) do
+      scored[#scored + 1] = at
+      scored[#scored + 1] = members[i]
+    end
+    redis.call('ZADD', k.due, unpack(scored))
+  end
+  if redis.call('ZCOUNT', k.due, '-inf', '(' .. string.format('%.0f', at)) == 0 and redis.call('LLEN', k.bell) == 0 then
+    redis.call('RPUSH', k.bell, 1)  -- it is the next one due: whoever holds the alarm must set it anew
+  end
+end
+
 -- Wake one consumer, unless a claim has said that no job of this lane can go before a time that its alarm covers.
 local function ready_ring(k, lane, now)
   local quiet = redis.call('HMGET', k.state, 'quiet_until', 'quiet_from')

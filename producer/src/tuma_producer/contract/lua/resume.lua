@@ -1,21 +1,27 @@
 -- Put a paused intent back into the line.
 --
 -- KEYS  1 entries  2 groups  3-5 sources of each lane  6 due  7 spent  8 state  9 bell  10 events  11 intent
--- ARGV  1 short id  2 JSON: {target, allowed, ends, retention, maxlen, by}
--- Returns {'unknown-intent'} · {'resumed' or how else the intent stands, number, state, ...}: where each recipient stands.
+-- ARGV  1 short id  2 JSON: {target, allowed, ends, retention, maxlen, by, occurrence: whether a schedule's}
+-- Returns {'unknown-intent'} · {'schedule', now, body}: reschedule.lua is for those · {'ended'}: an occurrence that ended
+--       · {'resumed' or how else the intent stands, number, state, ...}: where each recipient stands.
 --
 -- Atomic: a recipient that is `queued` without a job would be lost. Repeatable: who has been resumed waits in the line, and is told so.
 -- include: clock
 -- include: ready
 -- include: move
+-- include: body
 
 local id, header, now = ARGV[1], cjson.decode(ARGV[2]), clock()
 local k = {entries = KEYS[1], groups = KEYS[2], sources = {KEYS[3], KEYS[4], KEYS[5]}, due = KEYS[6], spent = KEYS[7], state = KEYS[8],
   bell = KEYS[9]}
 local key = KEYS[11]
-local about = redis.call('HMGET', key, 'lane', 'source', 'group', 'held', 'open', 'until')
+local about = redis.call('HMGET', key, 'lane', 'source', 'group', 'held', 'open', 'until', 'fired')
 if not about[5] then
   return {'unknown-intent'}
+elseif about[7] then
+  return {'schedule', now, body_read(key)}
+elseif header.occurrence and about[5] == '0' then
+  return {'ended'}
 end
 local lane, source, group, held = tonumber(about[1]), about[2], about[3], about[4]
 

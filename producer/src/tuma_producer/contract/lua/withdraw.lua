@@ -1,8 +1,9 @@
 -- Take what still waits of an intent out of the line: for good, or until it is resumed.
 --
 -- KEYS  1 entries  2 groups  3-5 sources of each lane  6 due  7 spent  8 events  9 intent
--- ARGV  1 short id  2 JSON: {held: 'cancelled'|'paused', target, allowed, ends, retention, maxlen, by}
--- Returns {'unknown-intent'} · {'held', number, state, ...}: how the intent is held now, and where each recipient stands.
+-- ARGV  1 short id  2 JSON: {held: 'cancelled'|'paused', target, allowed, ends, retention, maxlen, by, occurrence: whether a schedule's}
+-- Returns {'unknown-intent'} · {'schedule'}: reschedule.lua is for those · {'ended'}: an occurrence that ended by itself
+--       · {'held', number, state, ...}: how the intent is held now, and where each recipient stands.
 --
 -- Atomic: whoever is told here as stopped has no call, and none begins. What a worker has claimed but not begun is dropped by `begin`,
 -- which takes `queued` ones only; what comes back from a call finds how the intent is held in its record. Repeatable: a repeat
@@ -14,9 +15,13 @@
 local id, header, now = ARGV[1], cjson.decode(ARGV[2]), clock()
 local k = {entries = KEYS[1], groups = KEYS[2], sources = {KEYS[3], KEYS[4], KEYS[5]}, due = KEYS[6], spent = KEYS[7]}
 local key = KEYS[9]
-local about = redis.call('HMGET', key, 'lane', 'source', 'group', 'at', 'held', 'open')
+local about = redis.call('HMGET', key, 'lane', 'source', 'group', 'at', 'held', 'open', 'fired')
 if not about[6] then
   return {'unknown-intent'}
+elseif about[7] then
+  return {'schedule'}
+elseif header.occurrence and about[6] == '0' and about[5] ~= 'cancelled' then
+  return {'ended'}
 end
 local lane, source, group, at, held = tonumber(about[1]), about[2], about[3], tonumber(about[4]), about[5]
 

@@ -1,0 +1,43 @@
+-- Accepting an intent: its record, its jobs, its deadline and its event. Needs ready.lua and body.lua.
+--
+-- k: as in ready.lua, with due, deadlines, events
+-- one: {key, id, source, lane, group, body, numbers, first: where in `numbers` they begin, hold: ms that it is held back,
+--   expires: Unix ms or empty}
+local function accept(k, now, maxlen, one)
+  local numbers, first = one.numbers, one.first
+  local count = #numbers - first + 1
+  redis.call('HSET', one.key, 'source', one.source, 'lane', one.lane, 'group', one.group, 'at', now, 'expires', one.expires,
+    'open', count, 'seq', 1, unpack(body_fields(one.body)))
+  for from = first, #numbers, 1000 do
+    local fields = {}
+    for i = from, math.min(from + 999, #numbers) do
+      fields[#fields + 1] = numbers[i]
+      fields[#fields + 1] = 'queued'
+    end
+    redis.call('HSET', one.key, unpack(fields))
+  end
+
+  if one.expires ~= '' then
+    -- Nobody is woken for it: whoever looks next, within seconds, sees that it has passed.
+    redis.call('ZADD', k.deadlines, one.expires, one.id)
+  end
+
+  if one.hold > 0 then
+    redis.call('HSET', one.key, 'until', now + one.hold)  -- a pause takes it out of the due set, and a resumption must not cut this short
+    local prefix, members = one.lane .. '|' .. one.source .. '|' .. one.group .. '|' .. one.id .. ':', {}
+    for i = first, #numbers do
+      members[#members + 1] = prefix .. numbers[i]
+    end
+    ready_later(k, now + one.hold, members)
+  else
+    local at, items = ready_time(now), {}
+    for i = first, #numbers do
+      items[#items + 1] = at
+      items[#items + 1] = one.id .. ':' .. numbers[i]
+    end
+    ready_push(k, one.lane, one.source, one.group, items)
+    ready_ring(k, one.lane, now)
+  end
+
+  redis.call('XADD', k.events, 'MAXLEN', '~', maxlen, '*', 'e', 'accepted', 'i', one.id, 's', one.source, 'q', 1, 'n', count)
+end

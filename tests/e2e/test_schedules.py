@@ -1,0 +1,170 @@
+"""Schedules that we hold: they fire by themselves, everybody gets every occurrence once, and they can be stopped."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.support.houses import open_house
+from tests.support.servers import start
+
+from tuma_producer import At, Every
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.support.houses import House
+    from tests.support.programs import Tuma
+    from tests.support.servers import Server
+
+    from tuma_producer import Event
+
+TO = ["+243990000001", "+243990000002", "+243990000003"]
+
+
+@pytest.fixture(scope="module")
+def house(server: Server) -> Iterator[House]:
+    accounts = {"three": {"provider": "lisoloo"}, "again": {"provider": "lineserve"}, "late": {"provider": "lisoloo"}}
+    with open_house(server, accounts) as found:
+        yield found
+
+
+def soon(*seconds: float) -> list[datetime]:
+    now = datetime.now(UTC)
+    return [now + timedelta(seconds=later) for later in seconds]
+
+
+def until(house: House, at: datetime) -> None:
+    """Return when this time has come: the server says when, by ending a blocking read."""
+    while (left := (at - datetime.now(UTC)).total_seconds()) > 0:
+        house.redis.blpop(["tuma:test:nobody-rings-here"], timeout=left)
+
+
+def occurrences(house: House, schedule_id: str, count: int) -> list[Event]:
+    """The first so many occurrences of a schedule, once all of their recipients have ended."""
+    account = schedule_id.rpartition(".")[0]
+    fired: dict[str, Event] = {}
+    done: set[str] = set()
+    for event in house.account_events(account):
+        if event.type == "tuma.intent.fired" and event.intent == schedule_id:
+            fired[event.data["occurrence"]] = event
+        elif event.type == "tuma.intent.done" and event.intent is not None:
+            done.add(event.intent)
+        if len(fired) >= count and done >= fired.keys():
+            return list(fired.values())
+    raise AssertionError((fired.keys(), done, house.last_words()))
+
+
+def test_at_three_times_fires_three_times_and_everybody_gets_exactly_three(house: House) -> None:
+    house.worker("three")
+    times = soon(1, 2, 3)
+    schedule_id = house.send("three", *TO, schedule=At(times=times), message="Three times")
+    fired = occurrences(house, schedule_id, 3)
+    assert house.copies("three") == {("Three times", number): 3 for number in TO}
+    schedule = house.producer.get(schedule_id)
+    assert (schedule.state, schedule.fired, schedule.next_firing) == ("done", 3, None)
+    assert schedule.occurrences == tuple(event.data["occurrence"] for event in fired)
+    for event, at in zip(fired, times, strict=True):
+        assert 0 <= (datetime.fromisoformat(event.data["firing"]) - at).total_seconds() <= 0.001
+        assert event.time >= at
+        occurrence = house.producer.get(event.data["occurrence"])
+        assert (occurrence.parent, occurrence.counts) == (schedule_id, {"delivered": 3})
+    assert house.story(schedule_id) == ["scheduled", "fired", "fired", "fired", "done"]
+
+
+def test_every_second_goes_on_until_it_is_cancelled_and_then_nothing_comes(house: House) -> None:
+    house.worker("again")
+    every = Every(frequency="seconds", interval=1, start=soon(1)[0])
+    schedule_id = house.send("again", *TO, schedule=every, message="Again")
+    occurrences(house, schedule_id, 2)
+    assert house.producer.pause(schedule_id).next_firing is None
+    assert house.producer.resume(schedule_id).next_firing is not None
+    occurrences(house, schedule_id, 4)
+    cancelled = house.producer.cancel(schedule_id)
+    assert cancelled.outcome in {"done", "partly"}
+    fired = house.producer.get(schedule_id).fired
+    other = house.send("again", "+243990000009", schedule=At(times=soon(2.5)))
+    occurrences(house, other, 1)  # by then, two more would have come
+    schedule = house.producer.get(schedule_id)
+    assert (schedule.state, schedule.fired) == ("cancelled", fired)
+    ended = [house.producer.get(one) for one in schedule.occurrences]
+    delivered = sum(one.counts.get("delivered", 0) for one in ended)
+    assert sum(count for (text, _), count in house.copies("again").items() if text == "Again") == delivered
+
+
+def test_what_came_due_while_no_worker_was_there_fires_once_when_one_comes(house: House) -> None:
+    times = soon(0.5, 0.8)
+    schedule_id = house.send("late", *TO, schedule=At(times=times, misfire="once", grace=0.0), message="Late")
+    until(house, times[-1])
+    house.worker("late")
+    (only,) = occurrences(house, schedule_id, 1)
+    assert house.copies("late") == {("Late", number): 1 for number in TO}
+    assert 0 <= (datetime.fromisoformat(only.data["firing"]) - times[-1]).total_seconds() <= 0.001
+
+
+# -------------------------------------------------------------------------------------------------------- from the shell
+
+SEND = ("send", "--account", "lisoloo-main", "--to", "+243990000001", "--message", "Good day.")
+
+
+def test_a_schedule_from_the_shell_is_shown_with_its_next_firing_and_steered(tuma: Tuma) -> None:
+    ran = tuma(*SEND, "--every", "daily", "--times", "08:00", "--start", "2030-12-01", "--tz", "Africa/Kinshasa", "--json")
+    schedule_id = json.loads(ran.out)["id"]
+    shown = tuma("get", schedule_id)
+    assert "scheduled, fired 0 times" in shown.out
+    assert "fires next: 2030-12-01T07:00:00+00:00" in shown.out
+    found = json.loads(tuma("get", schedule_id, "--json").out)
+    assert (found["state"], found["schedule"]["frequency"], found["schedule"]["tz"]) == ("scheduled", "daily", "Africa/Kinshasa")
+    assert tuma("pause", schedule_id).out.strip() == f"{schedule_id}: pause done"
+    assert tuma("resume", schedule_id).out.strip() == f"{schedule_id}: resume done: fires next at 2030-12-01T07:00:00+00:00"
+    assert tuma("cancel", schedule_id).out.strip() == f"{schedule_id}: cancel done"
+
+
+def test_times_from_the_shell_may_be_several(tuma: Tuma) -> None:
+    ran = tuma(*SEND, "--at", "2030-12-24T18:00", "--at", "2030-12-31T23:00", "--tz", "Africa/Kinshasa", "--json")
+    found = json.loads(tuma("get", json.loads(ran.out)["id"], "--json").out)
+    assert found["schedule"]["times"] == ["2030-12-24T18:00:00", "2030-12-31T23:00:00"]
+
+
+MISTAKES = {
+    "past": (("--at", "2020-12-24T18:00Z"), "schedule: is over: none of its times is still to come"),
+    "both kinds": (("--at", "2030-12-24T18:00Z", "--every", "daily"), "give either --at"),
+    "an option of neither": (("--times", "08:00"), "give either --at"),
+    "no offset": (("--at", "2030-12-24T18:00"), "times: entry 0: has no offset"),
+    "misfire": (("--at", "2030-12-24T18:00Z", "--misfire", "maybe"), "misfire: "),
+    "waiting for it": (("--at", "2030-12-24T18:00Z", "--wait"), "--wait cannot go with a schedule"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "reason"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_in_a_schedule_is_one_line_and_exit_status_2(tuma: Tuma, arguments: tuple[str, ...], reason: str) -> None:
+    ran = tuma(*SEND, *arguments)
+    assert (ran.status, ran.out) == (2, "")
+    assert reason in ran.err
+    assert len(ran.err.strip().splitlines()) == 1
+
+
+# ------------------------------------------------------------------------------------------------- after everything stopped
+
+
+def test_after_a_restart_of_everything_what_was_due_meanwhile_is_fired_once(tmp_path: Path) -> None:
+    durable = ("--appendonly", "yes", "--appendfsync", "always")
+    server = start(None, *durable, directory=tmp_path)
+    with ExitStack() as stack:
+        stack.callback(server.stop)
+        house = stack.enter_context(open_house(server, {"main": {"provider": "lisoloo"}}))
+        worker = house.worker("main")
+        times = soon(2, 2.5)
+        schedule_id = house.send("main", *TO, schedule=At(times=times, misfire="all"), message="Through it all")
+        worker.kill()
+        server.stop()
+        again = start(server.kind, *durable, directory=tmp_path, port=server.port)
+        stack.callback(again.stop)
+        until(house, times[-1])
+        house.worker("main")
+        assert len(occurrences(house, schedule_id, 2)) == 2
+        assert house.copies("main") == {("Through it all", number): 2 for number in TO}

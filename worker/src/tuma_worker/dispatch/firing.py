@@ -1,0 +1,69 @@
+"""Fire schedules: each occurrence that has come due becomes an intent, once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+
+from tuma_producer.contract.scheduling import instant, milliseconds, next_firing
+from tuma_worker.core.misfires import MOST, decide_due
+from tuma_worker.logs import Event
+
+if TYPE_CHECKING:
+    from tuma_worker.queue.leases import Held
+    from tuma_worker.store.schedules import Schedules, Standing
+
+_log = structlog.get_logger(__name__)
+
+_OCCURRENCES = 10  # in one atomic step, which must not hold up everybody else's
+_RECIPIENTS = 10_000  # of all of them: as many as one send may have
+
+
+@dataclass(frozen=True, slots=True)
+class Firer:
+    """Fires the schedules of the accounts that this process is configured with. Thread-safe."""
+
+    accounts: dict[str, Schedules]
+
+    def fire(self, held: Held) -> None:
+        """Fire what has come due of each schedule of a claimed batch.
+
+        A worker that dies here leaves the rest of its batch to another one. Who is late, or comes a second time, finds the schedule
+        moved on and changes nothing.
+        """
+        schedules = self.accounts[held.queue.account]
+        for job in held.claim.jobs:
+            standing = schedules.load(job.subject)
+            if standing is not None:
+                fire(schedules, standing)
+
+
+def fire(schedules: Schedules, standing: Standing) -> None:
+    """One bounded step. Where more has come due, the schedule is due again at once."""
+    firings, missed, following = _decide(standing)
+    occurrences = schedules.fire(standing, firings, following)
+    if occurrences is None or not (firings or missed):
+        return
+    _log.info(
+        Event.SCHEDULE_FIRED,
+        account=schedules.queue.account,
+        schedule=standing.short_id,
+        occurrences=occurrences,
+        missed=missed,
+        late_ms=standing.now - standing.following,
+    )
+
+
+def _decide(standing: Standing) -> tuple[list[int], int, int | None]:
+    """The firings to make now, how many are passed over, and the one to wait for."""
+    schedule = standing.schedule
+    most = _OCCURRENCES if schedule.misfire == "all" else MOST
+    due = decide_due(schedule, instant(standing.following - 1), instant(standing.now), most=most)
+    fire = list(dict.fromkeys(milliseconds(firing.at) for firing in due.fire))
+    at_once = max(1, min(_OCCURRENCES, _RECIPIENTS // standing.recipients))
+    if len(fire) > at_once:
+        return fire[:at_once], len(due.missed), fire[at_once]
+    following = milliseconds(due.following.at) if due.following else next_firing(schedule, milliseconds(due.settled))
+    return fire, len(due.missed), following

@@ -1,0 +1,67 @@
+-- Fire occurrences of a schedule that have come due, and let it wait for the next; or end it where there is none.
+--
+-- KEYS  1 entries  2 groups  3-5 sources of each lane  6 due  7 spent  8 state  9 bell  10 events  11 deadlines  12 schedule
+--       13... occurrences
+-- ARGV  1 short id of the schedule  2 JSON: {expected, next: firings in Unix ms, next nothing where none is left; retention, maxlen,
+--         kept: how many occurrences the schedule names}
+--       3... short id, firing in Unix ms, group, body of each occurrence
+-- Returns how many fired · -1 where the schedule does not stand as expected: held, ended, or decided further by somebody else
+--
+-- Atomic: an occurrence exists, with its jobs, if and only if the schedule has moved past it. Repeatable: a repeat finds that it has;
+-- and ids are made of schedule and firing, so that nothing could make an occurrence twice. Without occurrences it only takes care
+-- that the schedule has its place among what waits.
+-- include: clock
+-- include: ready
+-- include: body
+-- include: accept
+-- include: waits
+
+local id, header, now = ARGV[1], cjson.decode(ARGV[2]), clock()
+local k = {entries = KEYS[1], groups = KEYS[2], sources = {KEYS[3], KEYS[4], KEYS[5]}, due = KEYS[6], spent = KEYS[7], state = KEYS[8],
+  bell = KEYS[9], events = KEYS[10], deadlines = KEYS[11]}
+local key = KEYS[12]
+local about = redis.call('HMGET', key, 'open', 'held', 'next', 'source', 'lane', 'life', 'to', 'children')
+if about[1] ~= '1' or about[2] or tonumber(about[3]) ~= header.expected then
+  return -1
+end
+local source, lane, life = about[4], tonumber(about[5]), tonumber(about[6])
+
+local function tell(event, ...)
+  redis.call('XADD', k.events, 'MAXLEN', '~', header.maxlen, '*', 'e', event, 'i', id, 's', source,
+    'q', redis.call('HINCRBY', key, 'seq', 1), ...)
+end
+
+local numbers, children = {}, {}
+for number in string.gmatch(about[7], '%S+') do
+  numbers[#numbers + 1] = number
+end
+for child in string.gmatch(about[8] or '', '%S+') do
+  children[#children + 1] = child
+end
+
+local expires, fired = life and string.format('%.0f', now + life) or '', 0
+for i = 3, #ARGV, 4 do
+  local child_key, child = KEYS[13 + (i - 3) / 4], ARGV[i]
+  if redis.call('EXISTS', child_key) == 0 then
+    accept(k, now, header.maxlen, {key = child_key, id = child, source = source, lane = lane, group = ARGV[i + 2], body = ARGV[i + 3],
+      numbers = numbers, first = 1, hold = 0, expires = expires})
+    tell('fired', 'o', child, 't', ARGV[i + 1])
+    children[#children + 1] = child
+    fired = fired + 1
+  end
+end
+
+if fired > 0 then
+  redis.call('HSET', key, 'fired', redis.call('HGET', key, 'fired') + fired,
+    'children', table.concat(children, ' ', math.max(1, #children - header.kept + 1)))
+end
+if header.next then
+  redis.call('HSET', key, 'next', string.format('%.0f', header.next))
+  waits_put(k, id, header.next)
+else
+  redis.call('ZREM', k.due, waits_name(id))
+  tell('done')
+  redis.call('HSET', key, 'open', 0, 'next', '')
+  redis.call('PEXPIRE', key, header.retention)
+end
+return fired

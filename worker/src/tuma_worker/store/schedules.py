@@ -1,0 +1,101 @@
+"""The schedules of an account: as they stand, and moved on past what was decided of their firings."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tuma_producer.contract import scheduling
+from tuma_producer.contract.keys import account_keys
+from tuma_producer.contract.reading import record_texts
+from tuma_producer.contract.scripts import load
+from tuma_producer.contract.wire import EVENTS_KEPT, RETENTION_MS, is_schedule
+from tuma_worker.queue.scripts import SYSTEM
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from redis import Redis
+
+    from tuma_producer.schedules import Schedule
+    from tuma_worker.queue.config import QueueConfig
+
+_FIRE = load(__package__, "fire")
+
+OCCURRENCES_NAMED = 100  # the last ones, in a schedule's record
+
+
+def waiting(short_id: str) -> str:
+    """The name of a schedule's job among what waits for a time; waits.lua says the same."""
+    return f"0|{SYSTEM}|fire.0.100.-|{short_id}"
+
+
+def ready(short_id: str, following: int) -> str:
+    """The name of the same job in the line, once that time has come."""
+    return f"0|{SYSTEM}|fire.0.100.-|{following:011x}|{short_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A schedule that may fire, as it stood at `now`. `following` is its next firing; times in Unix milliseconds."""
+
+    short_id: str
+    schedule: Schedule
+    recipients: int
+    following: int
+    now: int
+    record: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Schedules:
+    """The schedules of one account."""
+
+    redis: Redis
+    queue: QueueConfig
+
+    def load(self, short_id: str) -> Standing | None:
+        """The schedule as it stands; None where it is paused, has ended, or was never there."""
+        pipeline: Any = self.redis.pipeline(transaction=False)
+        pipeline.execute_command("TIME")  # by its name: a cluster's pipeline lacks the method
+        pipeline.hgetall(account_keys(self.queue.account).intent(short_id))
+        (seconds, micros), raw = pipeline.execute()
+        record = record_texts(raw)
+        if not is_schedule(record) or record["open"] == "0" or "held" in record:
+            return None
+        return Standing(
+            short_id=short_id,
+            schedule=scheduling.schedule_in(record["body"]),
+            recipients=record["to"].count(" ") + 1,
+            following=int(record["next"]),
+            now=seconds * 1000 + micros // 1000,
+            record=record,
+        )
+
+    def fire(self, standing: Standing, firings: Sequence[int], following: int | None) -> list[str] | None:
+        """Make the occurrences at these firings, and let the schedule wait for the one that follows; None ends it.
+
+        Returns their short ids; None where the schedule no longer stands as it was loaded, and nothing is changed.
+        """
+        found = scheduling.occurrences(self.queue.account, standing.short_id, standing.record, firings)
+        arguments = [part for one in found for part in (one.short_id, one.firing, one.group, one.body)]
+        fired = self._run(standing.short_id, standing.following, following, arguments)
+        return None if fired < 0 else [one.short_id for one in found]
+
+    def put_back(self, short_id: str, following: int) -> bool:
+        """Give a schedule its place among what waits, if it still is to fire next then."""
+        return self._run(short_id, following, following, []) >= 0
+
+    def _run(self, short_id: str, expected: int, following: int | None, occurrences: Sequence[str | int]) -> int:
+        account, keys = account_keys(self.queue.account), self.queue.keys
+        header = {"expected": expected, "retention": RETENTION_MS, "maxlen": EVENTS_KEPT, "kept": OCCURRENCES_NAMED}
+        if following is not None:
+            header["next"] = following
+        made = [account.intent(str(child)) for child in occurrences[::4]]
+        reply = _FIRE.run(
+            self.redis,
+            [*self.queue.line_keys, keys.state, keys.bell, account.events, keys.deadlines, account.intent(short_id), *made],
+            [short_id, json.dumps(header), *occurrences],
+        )
+        return int(reply)
