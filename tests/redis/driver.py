@@ -166,14 +166,16 @@ class Driver:
         self.release(batch, Release.DONE)
 
     def fire_all(self) -> None:
-        """Fire whatever has come due until nothing has. Other work without a permit, which goes as early, is put by."""
-        while isinstance(batch := self.claim(), Claim) and batch.source == scripts.SYSTEM:
+        """Fire whatever has come due until nothing has. Other work without a permit is put off, sends go back to their places."""
+        sends = 0  # in a row: work without a permit and sends take turns, so two of them say that none of the former is left
+        while sends < 2 and isinstance(batch := self.claim(), Claim):
+            sends = 0 if batch.source == scripts.SYSTEM else sends + 1
             if batch.actor == "fire":
                 self.fire(batch)
-            else:
+            elif batch.source == scripts.SYSTEM:
                 self.release(batch, Release.LATER, delay=1_000_000.0)
-        if isinstance(batch, Claim):
-            self.release(batch)
+            else:
+                self.release(batch)
 
     def send(self, **more: Any) -> Claim:  # noqa: ANN401 - fields of what is made
         """Claim, begin and settle one batch that the provider accepts."""
