@@ -65,7 +65,7 @@ def test_calls_and_answers_that_no_table_knows_are_summed_over_all_processes(hou
         ("lisoloo", "201", "recipient-count"): 1,
     }
     assert counted(url, "tuma_retries_total", "account") == {("lineserve",): 2}
-    assert sum(counted(url, "dramatiq_messages_total", "queue_name").values()) >= 22
+    assert {queue for (queue,) in counted(url, "dramatiq_messages_total", "queue_name")} == {"lisoloo.send", "lineserve.send"}
     assert len(list(tmp_path.glob("tuma-metrics-*/counter_*.db"))) == 2, "one process has done all the work"
 
 

@@ -68,9 +68,27 @@ def send_actor(broker: TumaBroker, work: Callable[[Held], object], name: str = "
     """Declare the actor that our claims name."""
 
     def actor(batch_id: str) -> None:
-        work(broker.held(batch_id))
+        broker.work_off(batch_id, work)
 
     dramatiq.actor(broker=broker, queue_name=min(broker.get_declared_queues()), actor_name=name, max_retries=0)(actor)
+
+
+class Messages(dramatiq.Middleware):
+    """The messages that Dramatiq's threads took up, and what came of each."""
+
+    def __init__(self) -> None:
+        self.calls = Calls()
+
+    def after_process_message(
+        self,
+        _broker: dramatiq.Broker,
+        message: dramatiq.MessageProxy,
+        *,
+        result: object = None,
+        exception: BaseException | None = None,
+    ) -> None:
+        del result
+        self.calls.add((message.actor_name, exception))
 
 
 def blocked(redis: Redis, count: int = 1) -> None:

@@ -29,7 +29,7 @@ def declare(service: bootstrap.Service) -> None:
     home = min(broker.get_declared_queues())
 
     def send(batch_id: str) -> None:
-        service.sender.send(broker.held(batch_id))
+        broker.work_off(batch_id, service.sender.send)
 
     def resolve(batch_id: str) -> None:
         service.resolver.resolve(broker.held(batch_id))

@@ -58,6 +58,15 @@ class TumaBroker(dramatiq.Broker):
         """The batch that an actor was called for."""
         return self._leases.get(batch_id)
 
+    def work_off(self, batch_id: str, work: Callable[[Held], object]) -> None:
+        """Do this work for the batch that an actor was called for, and then for those that the same thread may take after it.
+
+        To Dramatiq all of them are one message.
+        """
+        work(self.held(batch_id))
+        while self._consumers[self.held(batch_id).queue.name].follow(batch_id):
+            work(self.held(batch_id))
+
     def declare_queue(self, queue_name: str) -> None:
         """Declare a configured queue. Raises `QueueNotFound` for any other: a queue without limits is one by configuration too."""
         if queue_name not in self._configs:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
@@ -46,6 +47,7 @@ class Slots:
 
     def __init__(self, count: int) -> None:
         self._free = count
+        self._waiting: list[object] = []
         self._changed = threading.Condition()
 
     def resize(self, count: int) -> None:
@@ -53,13 +55,22 @@ class Slots:
         with self._changed:
             self._free = count
 
-    def take(self, timeout: float) -> bool:
-        """Take one, waiting at most so many seconds."""
+    def take(self, consumer: object, timeout: float) -> bool:
+        """Take one for this consumer, waiting at most so many seconds."""
         with self._changed:
-            if not self._changed.wait_for(lambda: self._free > 0, timeout):
-                return False
+            self._waiting.append(consumer)
+            try:
+                if not self._changed.wait_for(lambda: self._free > 0, timeout):
+                    return False
+            finally:
+                self._waiting.remove(consumer)
             self._free -= 1
             return True
+
+    def only_waits(self, consumer: object) -> bool:
+        """Whether this consumer waits for one, and no other does."""
+        with self._changed:
+            return self._waiting == [consumer]
 
     def give(self) -> None:
         """Give one back."""
@@ -83,12 +94,26 @@ def new_token() -> str:
 class Seat:
     """A process's place at a queue. It outlives a consumer that lost its connection.
 
-    `token` is the id of the batch that the next claim will take. It changes only once an answer has come: where one was lost,
-    whether in the network or with the consumer, the same claim is asked for again instead of being left to its lease.
+    `handed` are claims of another kind than the thread that made them was at: they wait for a thread of their own.
     """
 
     worker: str
-    token: str = field(default_factory=new_token)
+    handed: deque[Claim] = field(default_factory=deque)
+    _unanswered: deque[str] = field(default_factory=deque)
+
+    @contextmanager
+    def token(self) -> Iterator[str]:
+        """The id of the batch that the claim inside will take.
+
+        Where no answer came, whether it was lost in the network or with the consumer, whoever claims next asks for the same batch
+        again, instead of leaving it to its lease.
+        """
+        token = self._unanswered.popleft() if self._unanswered else new_token()
+        try:
+            yield token
+        except BaseException:
+            self._unanswered.append(token)
+            raise
 
 
 class Proxy(dramatiq.MessageProxy):
@@ -156,13 +181,14 @@ class Consumer(dramatiq.Consumer):
         """The next batch; None after a wait, so that Dramatiq may look whether it should stop."""
         if self._stopping.is_set():
             self._resting.set()
+            self._let_go_of_handed()
             self._closed.wait(0.05)  # Dramatiq asks on until it stops its consumers, which it does last
             return None
         if not self._take_slot():
             return None
         found: Claim | Wait | None = None
         try:
-            found = self._claim()
+            found = self._seat.handed.popleft() if self._seat.handed else self._claim()
         finally:
             if not isinstance(found, Claim):
                 self._slots.give()
@@ -174,21 +200,50 @@ class Consumer(dramatiq.Consumer):
     def _take_slot(self) -> bool:
         """Take a free thread. Where there is none, a bell that only we have heard is rung again: another process may have one."""
         rung, self._rung = self._rung, False
-        if self._slots.take(0):
+        if self._slots.take(self, 0):
             return True
         if rung:
             with reachable():
                 self._bell.pass_on()
-        return self._slots.take(self._timeout)
+        return self._slots.take(self, self._timeout)
 
     def _claim(self) -> Claim | Wait:
         asked_at = self._leases.clock()
-        with reachable():
-            found = claim(self._redis, self._queue, self._seat.token, self._seat.worker, last=not self._slots.any_left)
+        with reachable(), self._seat.token() as token:
+            found = claim(self._redis, self._queue, token, self._seat.worker, last=not self._slots.any_left)
         if isinstance(found, Claim):
-            self._seat.token = new_token()
             self._leases.add(Held(self._queue, found, asked_at + self._queue.lease, self._leases.clock))
         return found
+
+    def follow(self, message_id: str) -> bool:
+        """Claim the next batch for the thread that has settled the one before. Returns whether there is one for it to work on.
+
+        Only where this consumer waits for the thread's slot, and no other does: that spares a busy queue the way of each batch from
+        thread to thread, and leaves every other queue its turn.
+        """
+        settled = self._leases.get(message_id)
+        if not settled.settled or self._stopping.is_set() or not self._slots.only_waits(self):
+            return False
+        try:
+            found = self._claim()
+        except ConnectionClosed:
+            return False  # the consumer meets the same, and Dramatiq sees to it
+        if not isinstance(found, Claim):
+            return False
+        if found.actor != settled.claim.actor:
+            self._seat.handed.append(found)
+            return False
+        self._leases.follow(message_id, self._leases.get(found.batch_id))
+        self._leases.drop(found.batch_id)
+        return True
+
+    def _let_go_of_handed(self) -> None:
+        """Put back what would wait for a thread in vain. Where it cannot be, its lease lapses."""
+        while self._seat.handed:
+            batch_id = self._seat.handed.popleft().batch_id
+            held = self._leases.get(batch_id)
+            self._leases.drop(batch_id)
+            self._release(held, Release.BACK)
 
     def _message_or_nothing(self, found: Claim) -> Proxy | None:
         """The claim as a message; None where it names a message that is gone, which is then finished."""
@@ -245,7 +300,7 @@ class Consumer(dramatiq.Consumer):
         if held.claim.actor == FOREIGN:
             self._finish(message, Release.DONE)
         else:
-            self._forget(held.claim.batch_id)
+            self._forget(_batch_id(message))
 
     def requeue(self, messages: Iterable[dramatiq.MessageProxy]) -> None:
         """Put batches back that no thread has started on."""
@@ -256,10 +311,10 @@ class Consumer(dramatiq.Consumer):
         held = self._leases.get(_batch_id(message))
         if not held.settled:
             self._release(held, how)
-        self._forget(held.claim.batch_id)
+        self._forget(_batch_id(message))
 
-    def _forget(self, batch_id: str) -> None:
-        self._leases.drop(batch_id)
+    def _forget(self, message_id: str) -> None:
+        self._leases.drop(message_id)
         self._slots.give()
 
     def _release(self, held: Held, how: Release) -> None:

@@ -44,7 +44,7 @@ class Held:
 
 @dataclass
 class Leases:
-    """All batches that this process holds, by id. Thread-safe.
+    """All batches that this process holds, each under the id by which Dramatiq knows its thread's work. Thread-safe.
 
     `shortest` is the shortest lease of all queues, in seconds: a batch may be added at any moment of the wait between two renewals.
     """
@@ -65,15 +65,20 @@ class Leases:
                 self._keeper = threading.Thread(target=self._keep, name="tuma-leases", daemon=True)
                 self._keeper.start()
 
-    def get(self, batch_id: str) -> Held:
-        """The held batch of this id."""
+    def follow(self, message_id: str, held: Held) -> None:
+        """Keep this batch's lease in the place of the one that was settled before it."""
         with self._lock:
-            return self._held[batch_id]
+            self._held[message_id] = held
 
-    def drop(self, batch_id: str) -> Held | None:
-        """Keep this batch's lease no longer."""
+    def get(self, message_id: str) -> Held:
+        """The batch that is worked on under this id: the one of this id, or the last that followed it."""
         with self._lock:
-            return self._held.pop(batch_id, None)
+            return self._held[message_id]
+
+    def drop(self, message_id: str) -> None:
+        """Keep the lease no longer."""
+        with self._lock:
+            self._held.pop(message_id, None)
 
     def stop(self) -> None:
         """End the thread. What is still held lapses with its lease."""

@@ -1,0 +1,161 @@
+"""A thread that has settled a batch takes the next one of its queue itself, where nobody else would."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.redis.brokers import LONG_IDLE, Calls, Messages, make_broker, send_actor, until, working
+from tests.redis.driver import Driver, calls, number, queue_of
+
+from tuma_worker.queue.scripts import Claim, push
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+    from tuma_worker.queue.broker import TumaBroker
+    from tuma_worker.queue.leases import Held
+
+
+@pytest.fixture
+def driver(redis: Redis) -> Driver:
+    return Driver(redis, queue_of(idle=LONG_IDLE))
+
+
+@pytest.fixture
+def broker(driver: Driver, redis_url: str) -> TumaBroker:
+    return make_broker(redis_url, driver.queue)
+
+
+def watched(broker: TumaBroker) -> Calls:
+    """The messages that Dramatiq sees."""
+    messages = Messages()
+    broker.add_middleware(messages)
+    return messages.calls
+
+
+def settle(driver: Driver, held: Held) -> None:
+    driver.begin(held.claim)
+    held.settled = driver.settle(held.claim) is not None
+
+
+def slot_is_awaited(broker: TumaBroker, *queues: str) -> None:
+    """Return once the consumers of these queues wait for a free thread, and no others do."""
+    until(lambda: {id(one) for one in broker._slots._waiting} == {id(broker._consumers[name]) for name in queues})
+
+
+def test_a_busy_queue_is_worked_off_in_one_message(driver: Driver, broker: TumaBroker) -> None:
+    messages, seen = watched(broker), Calls()
+
+    def work(held: Held) -> None:
+        slot_is_awaited(broker, driver.queue.name)
+        settle(driver, held)
+        seen.add(held.claim.batch_id)
+
+    send_actor(broker, work)
+    driver.enqueue_singles(5)
+    with working(broker, threads=1):
+        batches = seen.wait(5)
+        assert messages.wait(1) == [("send", None)]
+    assert len(set(batches)) == 5
+    assert not driver.in_flight()
+    assert not broker._leases._held
+
+
+def test_another_queue_gets_its_turn(redis: Redis, redis_url: str) -> None:
+    one, other = queue_of(idle=LONG_IDLE), queue_of(account="lineserve-main", idle=LONG_IDLE)
+    drivers = {one.name: Driver(redis, one), other.name: Driver(redis, other)}
+    broker = make_broker(redis_url, one, other)
+    messages, seen = watched(broker), Calls()
+
+    def work(held: Held) -> None:
+        if len(seen.found) == 0:
+            slot_is_awaited(broker, one.name, other.name)
+        settle(drivers[held.queue.name], held)
+        seen.add(held.queue.name)
+
+    send_actor(broker, work)
+    for driver in drivers.values():
+        driver.enqueue_singles(2)
+    with working(broker, threads=1):
+        seen.wait(1)
+        messages.wait(1)
+        seen.wait(4)
+
+
+def test_work_of_another_kind_is_handed_to_a_thread_of_its_own(driver: Driver, broker: TumaBroker) -> None:
+    messages, seen = watched(broker), Calls()
+
+    def work(held: Held) -> None:
+        if not seen.found:
+            push(driver.redis, driver.queue, "resolve.0.1.x", "x")
+        slot_is_awaited(broker, driver.queue.name)
+        if held.claim.actor == "send":
+            settle(driver, held)
+        seen.add(held.claim.actor)
+
+    send_actor(broker, work)
+    send_actor(broker, work, name="resolve")
+    driver.enqueue_singles(2)
+    with working(broker, threads=1):
+        assert seen.wait(3) == ["send", "resolve", "send"]
+        assert [name for name, _ in messages.wait(2)[:2]] == ["send", "resolve"]
+        until(lambda: not driver.in_flight())
+
+
+def test_what_was_handed_over_goes_back_when_the_worker_stops(redis: Redis, redis_url: str) -> None:
+    limit = calls(5, 60)
+    driver = Driver(redis, queue_of(limit))
+    broker = make_broker(redis_url, driver.queue)
+    driver.enqueue(number(0))
+    consumer = broker.consume(driver.queue.name, timeout=100)
+    found = consumer._claim()
+    assert isinstance(found, Claim)
+    consumer._seat.handed.append(found)
+    consumer._stopping.set()
+    assert next(consumer) is None
+    assert not driver.in_flight()
+    assert driver.used(limit) == 0
+    assert len(driver.waiting()) == 1
+    consumer.close()
+    broker.close()
+
+
+def test_a_batch_that_followed_and_whose_work_raised_waits_for_its_lease(redis: Redis, redis_url: str) -> None:
+    driver = Driver(redis, queue_of(idle=0.2, lease=0.5))
+    broker = make_broker(redis_url, driver.queue)
+    messages, seen = watched(broker), Calls()
+
+    def work(held: Held) -> None:
+        seen.add(held.claim.jobs[0].subject)
+        if len(seen.found) == 2:
+            message = "nobody foresaw this"
+            raise RuntimeError(message)
+        if len(seen.found) == 1:
+            slot_is_awaited(broker, driver.queue.name)
+        settle(driver, held)
+
+    send_actor(broker, work)
+    driver.enqueue_singles(2)
+    with working(broker, threads=1):
+        subjects = seen.wait(3)
+        _, raised = messages.wait(1)[0]
+    assert subjects[1] == subjects[2]
+    assert isinstance(raised, RuntimeError), "it was the first message's thread that had taken the second batch"
+
+
+def test_a_worker_that_stops_takes_nothing_more_in_the_same_message(driver: Driver, broker: TumaBroker) -> None:
+    seen = Calls()
+
+    def work(held: Held) -> None:
+        slot_is_awaited(broker, driver.queue.name)
+        broker.stop_claiming()
+        settle(driver, held)
+        seen.add(held)
+
+    send_actor(broker, work)
+    driver.enqueue_singles(3)
+    with working(broker, threads=1):
+        seen.wait(1)
+    assert len(seen.found) == 1
+    assert len(driver.waiting()) == 2
