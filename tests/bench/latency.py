@@ -109,12 +109,13 @@ def _peer(programs: Programs, peer: peers.Peer) -> Iterator[Dripped]:
         yield Dripped(peer.name, provider, store, drip=lambda jobs: peers.drip(programs, peer, setting, jobs, GAP))
 
 
-def _idle(lanes: Sequence[Lane], seconds: float) -> dict[str, float]:
-    """Commands per second of each lane's server while nothing happens, for one worker process."""
-    before = {lane.name: lane.store.commands_in_all() for lane in lanes}
-    time.sleep(seconds)
-    # Our own question is a command as well.
-    return {lane.name: round((lane.store.commands_in_all() - before[lane.name] - 1) / seconds, 2) for lane in lanes}
+def _idle(lanes: Sequence[Lane], seconds: float) -> dict[str, tuple[float | None, float | None]]:
+    """Commands per second that one worker process of each lane sends while nothing happens, and those that its scripts run."""
+    with ExitStack() as stack:
+        counts = {lane.name: stack.enter_context(lane.store.watched()) for lane in lanes}
+        time.sleep(seconds)
+        found = {name: count() for name, count in counts.items()}
+    return {name: (rounded(sent / seconds, 2), rounded(inside / seconds, 2)) for name, (sent, inside) in found.items()}
 
 
 def _send_alternately(first: Callable[[], None], second: Callable[[], None], sends: int, dice: random.Random) -> None:
@@ -158,20 +159,23 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "ratio_p50": ratio(start["p50_ms"], floor["p50_ms"]),
         "ratio_p99": ratio(start["p99_ms"], floor["p99_ms"]),
         "idle_commands_per_s": start["idle_commands_per_s"],
+        "idle_commands_in_scripts_per_s": start["idle_commands_in_scripts_per_s"],
         "sends": start["sends"],
         "peers": {name: found.get(name) for name in others},
         "machine": machine,
     }
 
 
-def _figures(lane: Lane, idle: dict[str, float]) -> dict[str, Any]:
+def _figures(lane: Lane, idle: dict[str, tuple[float | None, float | None]]) -> dict[str, Any]:
     waits = lane.waits()
+    sent, inside = idle[lane.name]
     return {
         "sends": len(waits),
         "p50_ms": milliseconds(percentile(waits, 0.5)),
         "p99_ms": milliseconds(percentile(waits, 0.99)),
         "max_ms": milliseconds(max(waits, default=None)),
-        "idle_commands_per_s": rounded(idle[lane.name], 2),
+        "idle_commands_per_s": sent,
+        "idle_commands_in_scripts_per_s": inside,
     }
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+import socket
 import sys
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +20,7 @@ from tuma_producer import Producer
 from tuma_producer.contract.keys import AccountKeys
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from tests.bench.support.audit import Limit
     from tests.bench.support.processes import Program, Programs
@@ -29,6 +31,8 @@ ACCOUNT = "bench"
 SENDER = "BENCH"
 THREADS = 8
 OTP_FLOOR = 0.05  # of each window, by default: what the lower lanes leave alone
+
+_INSIDE = re.compile(rb"^\+[\d.]+ \[\d+ lua\]", re.MULTILINE)
 
 _BASE_PATHS = {"lisoloo": "", "lineserve": "/v1"}
 
@@ -45,9 +49,27 @@ class Store:
         stats: Any = self.redis.info("commandstats")
         return {name.removeprefix("cmdstat_"): int(fields["calls"]) for name, fields in stats.items()}
 
-    def commands_in_all(self) -> int:
-        """All commands since the server's start, those inside scripts included."""
-        return sum(self.commands().values())
+    @contextmanager
+    def watched(self) -> Iterator[Callable[[], tuple[int, int]]]:
+        """Watch the server. What is given counts the commands since then: those that clients sent, and those inside scripts."""
+        options: Any = self.redis.connection_pool.connection_kwargs
+        with socket.create_connection((options["host"], options["port"])) as line:
+            line.sendall(b"MONITOR\r\n")
+            if line.recv(64) != b"+OK\r\n":
+                message = "this server cannot be watched"
+                raise RuntimeError(message)
+
+            def count() -> tuple[int, int]:
+                line.setblocking(False)  # noqa: FBT003 - the standard library's own argument
+                seen = b""
+                with suppress(BlockingIOError):
+                    while more := line.recv(65536):
+                        seen += more
+                lines = seen.count(b"\n")
+                inside = len(_INSIDE.findall(seen))
+                return lines - inside, inside
+
+            yield count
 
 
 @contextmanager
