@@ -14,6 +14,7 @@ from tuma_producer import Producer, UnknownIntent
 from tuma_producer.contract.wire import LANES
 from tuma_worker.core.answers import Rejected, TryLater, Unknown
 from tuma_worker.core.states import Evidence
+from tuma_worker.core.states import RecipientState as R
 from tuma_worker.queue.scripts import Claim, Wait
 
 if TYPE_CHECKING:
@@ -88,6 +89,47 @@ def test_a_call_that_the_provider_puts_off_after_the_cancel_is_not_made_again(dr
     assert driver.settle(batch, TryLater("503"))
     assert driver.state_of(intent, number(1)) == "cancelled"
     assert driver.redis.zcard(driver.queue.keys.due) == 0
+
+
+@pytest.mark.parametrize("given_up", [False, True])
+def test_news_that_a_withdrawn_one_was_sent_after_all_corrects_the_record(driver: Driver, *, given_up: bool) -> None:
+    intent = driver.enqueue(number(1))
+    batch = driver.taken()
+    begun = driver.begin(batch)
+    assert begun is not None
+    assert ask(driver, "cancel", intent).with_provider == (number(1),), "its call is under way: nothing is promised"
+    if given_up:
+        assert driver.settle(batch, Unknown("read-timeout"))
+        driver.attempts.resend(batch.batch_id, begun.targets, Evidence.PROVIDER, reason="never-accepted")
+    else:
+        assert driver.settle(batch, TryLater("503"))
+    assert driver.state_of(intent, number(1)) == "cancelled"
+    for state, evidence in ((R.SENT, Evidence.OPERATOR), (R.DELIVERED, Evidence.HANDSET)):
+        assert driver.attempts.apply(batch.batch_id, begun.targets, state, evidence) == 1
+        assert driver.attempts.apply(batch.batch_id, begun.targets, state, evidence) == 0
+    mine = [event for event in driver.events() if event.get("i") == intent]
+    assert [event["e"] for event in mine][-5:] == ["cancelled", "done", "sent", "delivered", "done"]
+    assert [event.get("c") for event in mine][-3:] == ["1", "0", None], "the first is a correction"
+    assert [int(event["q"]) for event in mine] == list(range(1, len(mine) + 1))
+    again = ask(driver, "cancel", intent)
+    assert (again.outcome, again.ended) == ("too-late", (number(1),))
+
+
+def test_only_news_of_its_own_last_call_speaks_against_a_withdrawal(driver: Driver) -> None:
+    intent = driver.enqueue(number(1))
+    first = driver.taken()
+    begun = driver.begin(first)
+    assert begun is not None
+    driver.settle(first, TryLater("503", after=0.0))
+    driver.until(next(iter(driver.due().values())) + 1)
+    second = driver.taken()
+    driver.begin(second)
+    driver.settle(second, TryLater("503"))
+    assert ask(driver, "cancel", intent).stopped == (number(1),)
+    assert driver.attempts.apply(first.batch_id, begun.targets, R.DELIVERED, Evidence.HANDSET) == 0
+    assert driver.attempts.apply(second.batch_id, begun.targets, R.UNDELIVERED, Evidence.OPERATOR) == 0, "nothing has come of it"
+    assert driver.state_of(intent, number(1)) == "cancelled"
+    assert driver.attempts.apply(second.batch_id, begun.targets, R.DELIVERED, Evidence.HANDSET) == 1
 
 
 def test_what_was_sent_is_told_as_ended_and_stays_as_it_is(driver: Driver) -> None:

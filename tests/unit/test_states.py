@@ -25,7 +25,7 @@ def test_the_two_ways_of_asking_agree() -> None:
     assert all((origin in origins(target)) == may_move(origin, target) for origin, target in product(R, R))
 
 
-@pytest.mark.parametrize("state", [R.DELIVERED, R.CANCELLED, R.SUPPRESSED])
+@pytest.mark.parametrize("state", [R.DELIVERED, R.SUPPRESSED])
 def test_there_is_no_way_out_of_a_final_end(state: RecipientState) -> None:
     assert not any(may_move(state, target) for target in R)
 
@@ -35,7 +35,11 @@ def test_no_end_is_ever_taken_back_into_the_queue(end: RecipientState) -> None:
     assert not {R.ACCEPTED, R.QUEUED, R.SENDING} & (reachable(end) - {end})
 
 
-@pytest.mark.parametrize("end", sorted(ENDS - {R.UNKNOWN}))
+def test_only_that_it_was_sent_after_all_contradicts_a_withdrawal() -> None:
+    assert {target for target in R if may_move(R.CANCELLED, target)} == {R.SENT, R.DELIVERED}
+
+
+@pytest.mark.parametrize("end", sorted(ENDS - {R.UNKNOWN, R.CANCELLED}))
 def test_an_end_may_only_be_corrected_to_delivered(end: RecipientState) -> None:
     assert {target for target in R if may_move(end, target)} <= {R.DELIVERED}
 

@@ -88,13 +88,15 @@ _MOVES: dict[RecipientState, frozenset[RecipientState]] = {
     ),
     R.SUBMITTED: frozenset({R.SENT, R.DELIVERED, R.FAILED, R.UNDELIVERED, R.REJECTED, R.EXPIRED, R.UNKNOWN}),
     R.SENT: frozenset({R.DELIVERED, R.FAILED, R.UNDELIVERED, R.REJECTED, R.EXPIRED, R.UNKNOWN}),
-    # Ends. `unknown` was never evidence, and a handset outranks whoever reported a failure: both may be corrected.
+    # Ends. `unknown` was never evidence, and a handset outranks whoever reported a failure: both may be corrected. So may a
+    # withdrawal, where the provider had taken the call although its answer, or the search for it, said otherwise. Only that it was
+    # sent contradicts it: a failure means as well that nothing came of it.
     R.DELIVERED: frozenset(),
     R.FAILED: frozenset({R.DELIVERED}),
     R.UNDELIVERED: frozenset({R.DELIVERED}),
     R.REJECTED: frozenset({R.DELIVERED}),
     R.EXPIRED: frozenset({R.DELIVERED}),
-    R.CANCELLED: frozenset(),
+    R.CANCELLED: frozenset({R.SENT, R.DELIVERED}),
     R.SUPPRESSED: frozenset(),
     R.UNKNOWN: frozenset({R.SUBMITTED, R.SENT, R.DELIVERED, R.FAILED, R.UNDELIVERED, R.REJECTED, R.EXPIRED}),
 }
