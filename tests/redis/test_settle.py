@@ -185,6 +185,22 @@ def test_where_nobody_is_blamed_the_batch_is_halved_until_the_bad_one_stands_alo
     assert len(sizes) <= 10
 
 
+def test_the_innocent_of_a_spoiled_batch_keep_their_tries(driver: Driver) -> None:
+    bad, named = number(5), number(9)
+    driver.enqueue(*numbers(10))
+    while isinstance(batch := driver.claim(), Claim):
+        found = driver.begin(batch)
+        assert found is not None
+        assert found.tried == 1, "no call before was refused for its sake"
+        to = [target.number for target in found.targets]
+        if named in to:
+            driver.settle(batch, Rejected("bad", frozenset({named})))
+        elif bad in to:
+            driver.settle(batch, Rejected("bad", suspect_numbers=len(to) > 1))
+        else:
+            driver.settle(batch)
+
+
 def test_a_narrowed_group_keeps_what_it_is_and_says_how_many_go_together() -> None:
     assert narrowed("send.2.0.abc", 5) == "send.2.5.abc"
     assert narrowed("send.2.5.abc", 3) == "send.2.3.abc"

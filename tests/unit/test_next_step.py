@@ -22,8 +22,8 @@ def the_most(most: float) -> float:
     return most
 
 
-def step(answer: Answer, *numbers: str, attempts: int = 1) -> NextStep:
-    return next_step(answer, numbers or (A, B, C), attempts, POLICY, the_most)
+def step(answer: Answer, *numbers: str, tried: int = 1) -> NextStep:
+    return next_step(answer, numbers or (A, B, C), tried, POLICY, the_most)
 
 
 def targets(found: NextStep, *numbers: str) -> list[R | None]:
@@ -69,8 +69,8 @@ def test_blame_for_a_number_that_was_not_in_the_call_spares_nobody() -> None:
     assert targets(step(Rejected("1203", numbers=frozenset({"+243990000009"})))) == [R.REJECTED] * 3
 
 
-def test_the_innocent_go_again_even_where_the_budget_is_spent_because_each_such_call_ends_somebody() -> None:
-    found = step(Rejected("1203", numbers=frozenset({B})), attempts=POLICY.budget)
+def test_the_innocent_go_again_even_where_all_tries_are_spent_because_each_such_call_ends_somebody() -> None:
+    found = step(Rejected("1203", numbers=frozenset({B})), tried=POLICY.tries)
     assert targets(found) == [R.QUEUED, R.REJECTED, R.QUEUED]
 
 
@@ -79,7 +79,7 @@ def test_a_suspected_batch_is_halved_until_each_number_stands_alone(size: int) -
     rounds = 0
     while size > 1:
         numbers = [f"+24399{index:07d}" for index in range(size)]
-        found = step(Rejected("400", suspect_numbers=True), *numbers, attempts=99)  # halving needs more calls than the budget has
+        found = step(Rejected("400", suspect_numbers=True), *numbers, tried=99)  # halving needs more calls than there are tries
         assert targets(found, *numbers) == [R.QUEUED] * size
         assert found.most < size
         size, rounds = found.most, rounds + 1
@@ -105,10 +105,11 @@ def test_a_refusal_of_the_batch_goes_back_with_a_delay() -> None:
         (TryLater("503"), True),
         (TryLater("429", scope="account"), False),
         (AccountFault("1202", Fault.MONEY), False),
-        (Rejected("1203", numbers=frozenset({A})), True),
+        (Rejected("1203", numbers=frozenset({A})), False),
+        (Rejected("400", suspect_numbers=True), False),
     ],
 )
-def test_only_a_refusal_for_the_accounts_sake_spends_nobodys_budget(answer: Answer, *, spends: bool) -> None:
+def test_only_a_refusal_for_its_own_sake_spends_a_try_of_who_goes_again(answer: Answer, *, spends: bool) -> None:
     assert step(answer).spends is spends
 
 
@@ -123,14 +124,14 @@ def test_a_rate_limit_blocks_the_queue_and_delays_nobody_beyond_that(after: floa
     assert targets(found) == [R.QUEUED] * 3
 
 
-def test_rate_limits_never_use_up_the_budget() -> None:
-    assert targets(step(TryLater("429", scope="account"), attempts=POLICY.budget * 100)) == [R.QUEUED] * 3
+def test_rate_limits_never_use_up_the_tries() -> None:
+    assert targets(step(TryLater("429", scope="account"), tried=POLICY.tries * 100)) == [R.QUEUED] * 3
 
 
-def test_with_the_budget_spent_everyone_fails_with_the_reason() -> None:
-    found = step(TryLater("503"), attempts=POLICY.budget)
+def test_with_all_tries_spent_everyone_fails_with_the_reason() -> None:
+    found = step(TryLater("503"), tried=POLICY.tries)
     assert found.verdict(A) == Verdict(R.FAILED, reason="503")
-    assert targets(step(TryLater("503"), attempts=POLICY.budget - 1)) == [R.QUEUED] * 3
+    assert targets(step(TryLater("503"), tried=POLICY.tries - 1)) == [R.QUEUED] * 3
 
 
 # ------------------------------------------------------------------------------------------------ account fault, unknown
@@ -138,7 +139,7 @@ def test_with_the_budget_spent_everyone_fails_with_the_reason() -> None:
 
 @pytest.mark.parametrize("fault", list(Fault))
 def test_a_fault_halts_the_account_and_not_the_messages(fault: Fault) -> None:
-    found = step(AccountFault("1302", fault, operator=True), attempts=POLICY.budget * 100)
+    found = step(AccountFault("1302", fault, operator=True), tried=POLICY.tries * 100)
     assert found.halt == Halt(fault, "1302", operator=True, after=POLICY.suspension)
     assert targets(found) == [R.QUEUED] * 3
 

@@ -13,7 +13,7 @@ OVER_LIMIT = "over-limit"  # the reason of those that we end because no window c
 class DeadClass(StrEnum):
     """Why a recipient ended without having reached anybody. The comment says what may put it right."""
 
-    EXHAUSTED = "exhausted"  # the retry budget is used up; once the provider works again, or through another account
+    EXHAUSTED = "exhausted"  # all tries are used up; once the provider works again, or through another account
     WORKER_DIED = "worker-died"  # a worker died each time it was held; once the workers' trouble is mended
     OVER_LIMIT = "over-limit"  # heavier than a whole window; with other limits, or through another account
     REJECTED = "rejected"  # the provider refused it; with another sender, or through another account

@@ -50,7 +50,7 @@ class Halt:
 class Policy:
     """How patiently an account is retried. Times in seconds.
 
-    `budget` counts calls that a recipient was in; refusals of the limiter and for the account's sake cost nothing. Delays grow from
+    `tries` is how many calls a recipient may be in that are refused for its own sake (`NextStep.spends`). Delays grow from
     `base` by powers of two up to `most` and are drawn between nothing and that. `blocked` is the pause after a
     refusal for too many calls that names no time; `resolve_after` how long to wait for evidence about a call without an answer;
     `bad_number_ttl` how long a number that the provider blamed is left out of calls (0: not at all).
@@ -60,7 +60,7 @@ class Policy:
     told to leave an account alone that only a person may resume.
     """
 
-    budget: int = 10
+    tries: int = 10
     base: float = 2.0
     most: float = 300.0
     blocked: float = 60.0
@@ -80,8 +80,8 @@ class NextStep:
     `verdicts` names recipients that fare otherwise than `rest`; with `rest` None the others stay as they are. `retry` is the delay
     for those that go back to the queue, `most` the largest batch they may join there (0: no such limit). `block` closes the queue
     for a time, `halt` the account. `resolve` asks for evidence after a time. `bad` are numbers to be left out of the account's
-    calls for the time `bad_for`. `spends` is false where the call was refused for the account's sake: it is not counted against the
-    budget of those that go back. Times in seconds.
+    calls for the time `bad_for`. `spends` says whether the call counts among the tries of those that go back: only one that was put
+    off for its own sake does, not one that was refused for the account's sake or for that of a number among them. Times in seconds.
     """
 
     phase: str
@@ -97,7 +97,7 @@ class NextStep:
     resolve: float | None = None
     bad: frozenset[str] = frozenset()
     bad_for: float = 0.0
-    spends: bool = True
+    spends: bool = False
 
     def verdict(self, number: str) -> Verdict | None:
         """Where this recipient goes; None where it stays."""
@@ -107,17 +107,17 @@ class NextStep:
 _AGAIN = Verdict(RecipientState.QUEUED)
 
 
-def next_step(answer: Answer, numbers: Sequence[str], attempts: int, policy: Policy, choose: Chooser) -> NextStep:
-    """Decide what follows. `attempts` counts the calls that the most tried of them was in, this one included."""
+def next_step(answer: Answer, numbers: Sequence[str], tried: int, policy: Policy, choose: Chooser) -> NextStep:
+    """Decide what follows. `tried` counts the tries of the most tried of them, this call included."""
     match answer:
         case Accepted():
             return _accepted(answer)
         case Rejected():
             return _remembering(answer, numbers, policy, _rejected(answer, numbers))
         case TryLater():
-            return _try_later(answer, attempts, policy, choose)
+            return _try_later(answer, tried, policy, choose)
         case AccountFault(code=code):
-            return NextStep("refused", code, Permit.ENDED, _AGAIN, halt=halt(answer, policy), spends=False)
+            return NextStep("refused", code, Permit.ENDED, _AGAIN, halt=halt(answer, policy))
         case Unknown(code=code):
             return NextStep("unknown", code, Permit.GRACE, None, resolve=policy.resolve_after)
         case _:
@@ -162,14 +162,14 @@ def _remembering(answer: Rejected, numbers: Sequence[str], policy: Policy, step:
     return replace(step, bad=blamed, bad_for=policy.bad_number_ttl)
 
 
-def _try_later(answer: TryLater, attempts: int, policy: Policy, choose: Chooser) -> NextStep:
+def _try_later(answer: TryLater, tried: int, policy: Policy, choose: Chooser) -> NextStep:
     permit = Permit.ENDED if answer.left else Permit.VOID
     if answer.scope == "account":
         after = answer.after if answer.after is not None else policy.blocked
-        return NextStep("refused", answer.code, permit, _AGAIN, block=after, spends=False)
-    if attempts >= policy.budget:
+        return NextStep("refused", answer.code, permit, _AGAIN, block=after)
+    if tried >= policy.tries:
         return NextStep("refused", answer.code, permit, Verdict(RecipientState.FAILED, reason=answer.code))
-    return NextStep("refused", answer.code, permit, _AGAIN, retry=back_off(answer.after, attempts, policy, choose))
+    return NextStep("refused", answer.code, permit, _AGAIN, retry=back_off(answer.after, tried, policy, choose), spends=True)
 
 
 def halt(answer: AccountFault, policy: Policy) -> Halt:
@@ -181,8 +181,8 @@ def halt(answer: AccountFault, policy: Policy) -> Halt:
     return Halt(answer.fault, answer.code, operator=False, after=after, permit=asks and policy.asking_counts)
 
 
-def back_off(asked: float | None, attempts: int, policy: Policy, choose: Chooser) -> float:
+def back_off(asked: float | None, tried: int, policy: Policy, choose: Chooser) -> float:
     """How long to wait before the next call, in seconds: what the provider asked for and a little, or full jitter."""
     if asked is not None:
         return asked + choose(min(asked, policy.base))
-    return choose(min(policy.most, policy.base * 2.0 ** min(attempts, 32)))
+    return choose(min(policy.most, policy.base * 2.0 ** min(tried, 32)))

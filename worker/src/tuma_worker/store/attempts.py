@@ -48,7 +48,7 @@ class Target(NamedTuple):
 class Begun:
     """An attempt that is written down.
 
-    `targets` are those still to be sent to, perhaps none. `tried` counts the calls that the most tried of them was in, with this
+    `targets` are those still to be sent to, perhaps none. `tried` counts the tries of the most tried of them, with this
     one. `left` is how many seconds remained until the earliest of their deadlines, None where none has one.
     """
 
@@ -208,7 +208,7 @@ class Attempts:
             "probe": _probe_job(step.halt) if step.halt and not step.halt.operator else None,
             "bad": sorted(step.bad) or None,
             "bad_for": round(step.bad_for * 1000) or None,
-            "unspent": not step.spends or None,
+            "untried": not step.spends or None,
         }
         return {name: value for name, value in optional.items() if value is not None} | {
             **_COMMON,

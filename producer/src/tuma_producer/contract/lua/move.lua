@@ -1,6 +1,6 @@
 -- Moving recipients from state to state, with one event for each move. Shared by every script that changes a recipient.
 --
--- A recipient is a field of its intent's hash: state|since ms|evidence|reason|batch|provider's id for it|calls it was in.
+-- A recipient is a field of its intent's hash: state|since ms|evidence|reason|batch|provider's id for it|its tries.
 -- One that nothing has happened to yet has its state alone.
 -- The caller says from which states a move is allowed: the table of moves is Python's. What is not allowed is left as it is,
 -- which makes every repeat and every late or doubled piece of news harmless.

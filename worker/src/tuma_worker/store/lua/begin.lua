@@ -4,8 +4,8 @@
 -- ARGV  1 batch id  2 JSON: {token, maxlen, ends, retention, keep, sending: allowed, expired: allowed, rejected: allowed, lane, source,
 --         group, heed: whether bad numbers are left out}
 --       3... key index, short id, number for each job; jobs of one intent stand together
--- Returns {'lost'} where the lease is gone · {'begun', body, tried, left, position...}: tried counts the calls that the most tried of
---       them was in, this one included; left is the ms until the earliest deadline, -1 where there is none; the positions, from 1,
+-- Returns {'lost'} where the lease is gone · {'begun', body, tried, left, position...}: tried counts the tries of the most tried of
+--       them, this call included; left is the ms until the earliest deadline, -1 where there is none; the positions, from 1,
 --       are of the jobs to be sent, none where nothing is left. Who is past the deadline ends `expired` here, and who is
 --       known to be a bad number ends `rejected`: in the call it would spoil it for the others.
 --

@@ -6,13 +6,13 @@
 --         provider_id, verdicts: [{target, allowed, evidence, reason, dead}], retry: ms, group: for those that go back, or null,
 --         resolve: ms, block: ms, halt: JSON or null, probe: {job: member of the due set, after: ms} or null, probe_ok,
 --         pulse: {strike: code or null, after: strikes, opens: ms, most: ms} or null,
---         unspent, left: {limit name: what the provider says is left of it}, bad: numbers to be left out of calls, bad_for: ms}
+--         untried, left: {limit name: what the provider says is left of it}, bad: numbers to be left out of calls, bad_for: ms}
 --       3... key index, short id, number, verdict index, provider id for each recipient; those of one intent stand together
 -- Returns {'settled', ...}, followed by 'halted' and 'breaker-opened' where this call made it so; or {'lost'} where the lease is gone:
 --       then nothing is changed and the answer must be offered as evidence.
 --
 -- A recipient whose verdict is `queued` goes back into the due set, `retry` ms from now. A recipient that a receipt has already
--- moved on stays where it is. With `unspent` the call is not counted among the tries of those that go back.
+-- moved on stays where it is. With `untried` the call is not counted among the tries of those that go back.
 -- Repeatable: a repeat finds the batch settled, and what it made.
 -- include: clock
 -- include: ready
@@ -40,7 +40,7 @@ for i = 3, #ARGV, 5 do
   local verdict = header.verdicts[tonumber(ARGV[i + 3])]
   items[#items + 1] = {key = KEYS[tonumber(ARGV[i])], id = ARGV[i + 1], number = ARGV[i + 2], target = verdict.target,
     allowed = verdict.allowed, evidence = verdict.evidence, reason = verdict.reason, batch = batch, provider_id = ARGV[i + 4],
-    dead = verdict.dead, untried = header.unspent and verdict.target == 'queued'}
+    dead = verdict.dead, untried = header.untried and verdict.target == 'queued'}
 end
 local c = {now = now, events = KEYS[14], maxlen = header.maxlen, ends = header.ends, retention = header.retention,
   dead = KEYS[15]}
