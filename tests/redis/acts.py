@@ -13,6 +13,7 @@ from tuma_worker.core.next_step import Halt
 from tuma_worker.core.states import Evidence, RecipientState
 from tuma_worker.dispatch.redriving import Redriven, Redriver
 from tuma_worker.queue.scripts import push, renew
+from tuma_worker.store import accounts
 from tuma_worker.store.dead import Choice, DeadLetters
 from tuma_worker.store.steering import Scope, Steering
 from tuma_worker.store.unowned import Unowned
@@ -122,9 +123,10 @@ def _schedule(driver: Driver) -> None:
 
 def _half_open(driver: Driver) -> None:
     steering = Steering(driver.redis, driver.queue.account, driver.queue.operation, "test")
-    assert not steering.half_open()
     steering.halt(Halt(Fault.MONEY, "1202", operator=False, after=1.0))
-    assert steering.half_open()
+    halted = accounts.halted(driver.redis, driver.queue.account)
+    assert halted is not None
+    assert steering.half_open(halted)
     assert steering.lift_halt()
 
 

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from tests.redis.driver import Driver, VirtualClock, calls, queue_of, virtual_clock
 
 from tuma_producer.contract.holds import holds
 from tuma_producer.contract.reading import texts
-from tuma_worker.core.answers import Accepted, AccountFault, Fault, Rejected, TryLater, Unknown
+from tuma_worker.core.answers import Accepted, AccountFault, Fault, Health, Rejected, TryLater, Unknown
 from tuma_worker.core.breaker import Breaker, Pulse
 from tuma_worker.core.next_step import Policy
+from tuma_worker.dispatch.probing import Prober
+from tuma_worker.dispatch.sending import Lane
+from tuma_worker.queue.leases import Held
 from tuma_worker.queue.scripts import Claim, Release, Why
 from tuma_worker.store import accounts
 from tuma_worker.store.attempts import Settled
 from tuma_worker.store.steering import Steering
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from redis import Redis
 
@@ -54,6 +58,12 @@ def begun(driver: Driver) -> Claim:
     return batch
 
 
+def standing(driver: Driver) -> accounts.Halted:
+    found = accounts.halted(driver.redis, driver.queue.account)
+    assert found is not None
+    return found
+
+
 def account_events(driver: Driver) -> list[tuple[str, str]]:
     return [(event["e"], event["w"]) for event in driver.events() if "i" not in event]
 
@@ -61,6 +71,27 @@ def account_events(driver: Driver) -> list[tuple[str, str]]:
 def said(driver: Driver, clock: VirtualClock) -> str:
     state = texts(cast("dict[bytes, bytes]", driver.redis.hgetall(driver.queue.keys.state)))
     return " ".join(holds(state, lane=1, source="billing", now_ms=clock.ms))
+
+
+@dataclass
+class Mended:
+    """A provider that says that the fault is over, after something else has happened."""
+
+    meanwhile: Callable[[], None]
+
+    def probe(self, fault: Fault) -> Health:
+        del fault
+        self.meanwhile()
+        return Health(works=True)
+
+
+def probe(driver: Driver, policy: Policy, meanwhile: Callable[[], None] = lambda: None) -> None:
+    """Do the probe that is due, at a provider that finds nothing wrong any more."""
+    batch = driver.taken()
+    assert batch.actor == "probe"
+    client: Any = Mended(meanwhile)
+    lane = Lane(client, driver.attempts, policy, BREAKER, callbacks=None, sender_id=None, keeps_books=False)
+    Prober(driver.redis, {driver.queue.account: lane}).probe(Held(driver.queue, batch, until=1.0, clock=lambda: 0.0))
 
 
 # ----------------------------------------------------------------------------------------------------------------------- halts
@@ -126,9 +157,7 @@ def test_a_fault_for_an_operator_is_not_lost_behind_one_that_a_probe_may_lift(dr
     suspended = AccountFault("1302", Fault.SUSPENDED, operator=True)
     for batch, answer in zip(batches, (NO_MONEY, suspended, NO_MONEY), strict=True):
         driver.settle(batch, answer, policy=ASKS)
-    found = accounts.halted(driver.redis, driver.queue.account)
-    assert found is not None
-    assert (found.code, found.operator) == ("1302", True)
+    assert (standing(driver).code, standing(driver).operator) == ("1302", True)
     assert account_events(driver) == [("halted", "1202"), ("halted", "1302")]
 
 
@@ -140,6 +169,50 @@ def test_a_probe_that_says_still_broken_is_followed_by_the_next(driver: Driver, 
         assert driver.release(driver.taken(), Release.AGAIN, delay=60.0)
         assert driver.due()["account"] == clock.ms + 60_000
     assert account_events(driver) == [("halted", "1202")]
+
+
+def test_what_a_probe_finds_is_about_the_halt_that_it_asked_about_and_no_other(redis: Redis, clock: VirtualClock) -> None:
+    driver = Driver(redis, queue_of(lease=900.0))
+    driver.enqueue_singles(2)
+    first, second = begun(driver), begun(driver)
+    driver.settle(first, NO_MONEY, policy=ASKS)
+    clock.forward(60)
+
+    def graver() -> None:
+        driver.settle(second, AccountFault("1302", Fault.SUSPENDED, operator=True), policy=ASKS)
+
+    probe(driver, ASKS, graver)
+    assert (standing(driver).code, standing(driver).operator) == ("1302", True)
+    assert account_events(driver) == [("halted", "1202"), ("halted", "1302")]
+
+
+def test_a_probe_of_a_halt_that_was_lifted_and_came_back_lifts_nothing(
+    driver: Driver, clock: VirtualClock, steering: Steering
+) -> None:
+    driver.enqueue_singles(2)
+    driver.settle(begun(driver), NO_MONEY, policy=ASKS)
+    clock.forward(60)
+
+    def resumed_in_vain() -> None:
+        steering.lift_halt()
+        driver.settle(begun(driver), NO_MONEY, policy=ASKS)
+
+    probe(driver, ASKS, resumed_in_vain)
+    assert standing(driver).code == "1202"
+    assert driver.refused().why is Why.HALTED
+    clock.forward(60)
+    probe(driver, ASKS)
+    assert accounts.halted(driver.redis, driver.queue.account) is None
+
+
+def test_no_send_tries_for_a_halt_that_has_become_graver_meanwhile(driver: Driver, steering: Steering) -> None:
+    driver.enqueue_singles(2)
+    first, second = begun(driver), begun(driver)
+    driver.settle(first, NO_MONEY, policy=MUTE)
+    seen = standing(driver)
+    driver.settle(second, AccountFault("1302", Fault.SUSPENDED, operator=True), policy=MUTE)
+    assert not steering.half_open(seen)
+    assert driver.refused().why is Why.HALTED
 
 
 def test_a_probe_whose_worker_dies_again_and_again_is_made_in_the_end(driver: Driver, clock: VirtualClock) -> None:
@@ -179,10 +252,11 @@ def test_the_accounts_operator_resumes_it_whatever_the_probe_does(driver: Driver
     driver.settle(begun(driver), NO_MONEY, policy=MUTE)
     clock.forward(900)
     driver.release(driver.taken(), Release.DONE)
-    assert steering.half_open()
+    halted = standing(driver)
+    assert steering.half_open(halted)
     assert steering.lift_halt()
     driver.send()
-    assert not steering.half_open()
+    assert not steering.half_open(halted)
     assert accounts.standing(driver.redis, driver.queue.account).halted is None
 
 
@@ -195,7 +269,7 @@ def test_where_nothing_can_be_asked_one_send_tries_and_the_others_follow_when_it
         clock.forward(900)
         probe = driver.taken()
         assert probe.actor == "probe"
-        assert steering.half_open()
+        assert steering.half_open(standing(driver))
         driver.release(probe, Release.DONE)
         tries = begun(driver)
         assert driver.refused().why is Why.PROBING
@@ -204,7 +278,7 @@ def test_where_nothing_can_be_asked_one_send_tries_and_the_others_follow_when_it
     assert account_events(driver) == [("halted", "1202")], "one alert, however often it is tried"
     clock.forward(900)
     driver.release(driver.taken(), Release.DONE)
-    steering.half_open()
+    assert steering.half_open(standing(driver))
     driver.settle(begun(driver), Rejected("1105"), policy=MUTE)
     assert account_events(driver) == [("halted", "1202")], "a refused text proves nothing about the money"
     driver.settle(begun(driver), Accepted("p"))

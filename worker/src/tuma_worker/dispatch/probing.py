@@ -34,6 +34,8 @@ class Prober:
     def probe(self, held: Held) -> None:
         """Ask the provider once; where it cannot be asked, let one send try.
 
+        What it finds is about the halt that stood when it asked: a graver one that came meanwhile stays.
+
         What ends the halt is written before this job is let go of, so that a worker which dies between the two leaves the job to
         another one: no account stays halted without it.
         """
@@ -43,7 +45,7 @@ class Prober:
             return  # resumed meanwhile, or left to a person
         steering = Steering(self.redis, account, held.queue.operation, by="probe")
         if halted.fault not in lane.policy.asks:
-            steering.half_open()
+            steering.half_open(halted)
             return
         self._ask(held, lane, steering, halted)
 
@@ -52,7 +54,7 @@ class Prober:
         _log.info(Event.ACCOUNT_PROBED, account=held.queue.account, fault=halted.fault, works=health.works, code=health.code)
         metrics.called(held.queue.account, "probe", "Works" if health.works else "Fails")
         if health.works:
-            steering.lift_halt()
+            steering.lift_halt(halted)
         elif health.operator:
             steering.halt(halt(AccountFault(health.code, halted.fault, operator=True), lane.policy))
         over = health.works or health.operator

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from tuma_producer.contract.holds import breaker
 from tuma_producer.contract.keys import ACCOUNTS, AccountKeys
@@ -32,20 +32,22 @@ def probe_job(*, permit: bool) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Halted:
-    """A halt that stands."""
+    """A halt that stands. `written` is how it is written down, and since when: that tells it from another one, of any fault."""
 
     fault: Fault
     code: str
     operator: bool
+    written: tuple[str, str]
 
 
 def halted(redis: Redis, account: str) -> Halted | None:
     """The halt that stands in the way of an account's sends; None where there is none."""
-    raw = redis.hget(AccountKeys(account).queue("send").state, "halt")
-    if raw is None:
+    raw = cast("list[bytes | None]", redis.hmget(AccountKeys(account).queue("send").state, ["halt", "halted_at"]))
+    written, since = (value.decode() if value else "" for value in raw)
+    if not written:
         return None
-    halt = json.loads(raw)
-    return Halted(Fault(halt["fault"]), halt["code"], halt["operator"])
+    halt = json.loads(written)
+    return Halted(Fault(halt["fault"]), halt["code"], halt["operator"], (written, since))
 
 
 def register(redis: Redis, account: str, *, provider: str, environment: str, queue: str) -> None:

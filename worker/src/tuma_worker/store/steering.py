@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from tuma_producer.contract.keys import AccountKeys
 from tuma_producer.contract.scripts import load
@@ -13,8 +13,10 @@ from tuma_worker.store.accounts import packed
 if TYPE_CHECKING:
     from redis import Redis
 
+    from tuma_producer.contract.keys import QueueKeys
     from tuma_worker.core.limits import Limit
     from tuma_worker.core.next_step import Halt
+    from tuma_worker.store.accounts import Halted
 
 _STEER = load(__package__, "steer")
 _HALF_OPEN = load(__package__, "half_open")
@@ -49,42 +51,56 @@ class Steering:
 
     def pause(self, scope: Scope) -> None:
         """Let no further call of this scope start. Calls in flight end; jobs keep their places; pausing again changes who did."""
-        self._write(scope.field, self._signed("1"), "paused", str(scope))
+        self._steer("paused", str(scope), self._signed("1"), scope.field)
 
     def resume(self, scope: Scope) -> bool:
         """Let the scope go again. False where it was not paused."""
-        return self._write(scope.field, "", "resumed", str(scope))
+        return self._take_away(scope.field, "resumed", str(scope))
 
-    def lift_halt(self) -> bool:
-        """Put a halted account to work again. False where it was not halted."""
-        return self._write("halt", "", "resumed", "halt", "halted_at", "half_open")
+    def lift_halt(self, only: Halted | None = None) -> bool:
+        """Put a halted account to work again. False where it was not halted; with `only`, where another halt stands by then."""
+        if only is None:
+            return self._take_away("halt", "resumed", "halt", "halted_at", "half_open")
+        written, since = only.written
+        return self._steer("resumed", "halt", "", "halt", written, "halted_at", since, "half_open", "")
 
     def halt(self, halt: Halt) -> None:
         """Halt the account, or say anew why it is halted."""
-        self._write("halt", packed(halt), "halted", halt.code)
+        self._steer("halted", halt.code, packed(halt), "halt")
 
-    def half_open(self) -> bool:
-        """Let one send try whether a halted account may go on. False where it was not halted."""
-        queue = AccountKeys(self.account).queue(self.operation)
-        return bool(_HALF_OPEN.run(self.redis, [queue.state, queue.bell], []))
+    def half_open(self, halted: Halted) -> bool:
+        """Let one send try whether an account that is halted so may go on. False where another halt stands by then, or none."""
+        return bool(_HALF_OPEN.run(self.redis, [self._queue.state, self._queue.bell], halted.written))
 
     def set_limit(self, limit: Limit) -> None:
         """Use this count and window for the limit of that name, from the next claim on, in every worker."""
         value = self._signed(f"{limit.count:.17g} {round(limit.window * 1000)}")
-        self._write(f"limit:{limit.name}", value, "limit-set", f"{limit.name} {limit}")
+        self._steer("limit-set", f"{limit.name} {limit}", value, f"limit:{limit.name}")
 
     def unset_limit(self, name: str) -> bool:
         """Go back to what the workers are configured with. False where the limit was not set here."""
-        return self._write(f"limit:{name}", "", "limit-unset", name)
+        return self._take_away(f"limit:{name}", "limit-unset", name)
 
     def _signed(self, value: str) -> str:
         seconds, micros = self.redis.time()
         return f"{value} {seconds * 1000 + micros // 1000} {self.by}"
 
-    def _write(self, field: str, value: str, event: str, what: str, *more: str) -> bool:
-        account = AccountKeys(self.account)
-        queue = account.queue(self.operation)
-        reply = _STEER.run(
-            self.redis, [queue.state, queue.bell, account.events], [field, value, event, what, self.by, EVENTS_KEPT, *more]
-        )
-        return bool(reply)
+    def _take_away(self, field: str, event: str, what: str, *more: str) -> bool:
+        """Take what the field says away, with further fields that go with it. False where it says nothing.
+
+        Whether it said something is known before anything is changed: so a repeat after a lost reply is answered as the first.
+        """
+        while (seen := cast("bytes | None", self.redis.hget(self._queue.state, field))) is not None:
+            if self._steer(event, what, "", field, seen, *(part for one in more for part in (one, ""))):
+                return True
+            # Somebody has written something else meanwhile: that is to go as well.
+        return False
+
+    @property
+    def _queue(self) -> QueueKeys:
+        return AccountKeys(self.account).queue(self.operation)
+
+    def _steer(self, event: str, what: str, value: str, *fields: str | bytes) -> bool:
+        """Run the script, whose head says what the arguments are."""
+        keys = [self._queue.state, self._queue.bell, AccountKeys(self.account).events]
+        return bool(_STEER.run(self.redis, keys, [event, what, self.by, EVENTS_KEPT, value, *fields]))
