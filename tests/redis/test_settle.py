@@ -286,6 +286,17 @@ def test_who_is_resolved_to_be_sent_again_is_in_the_line_again_once(driver: Driv
     assert driver.waiting() == [f"{intent}:{number(1)}"]
 
 
+def test_nobody_is_sent_again_of_an_attempt_that_is_not_remembered_any_more(driver: Driver) -> None:
+    driver.enqueue(*numbers(2))
+    batch = begun(driver)
+    assert driver.settle(batch, GIVEN_UP)
+    driver.redis.delete(driver.account.batch(batch.batch_id))
+    before = driver.snapshot()
+    targets = [target_of(job.subject) for job in batch.jobs]
+    assert driver.attempts.resend(batch.batch_id, targets, Evidence.ASSUMED, reason="unanswered") == 0
+    assert driver.snapshot() == before
+
+
 # -------------------------------------------------------------------------------------------------------------- block and halt
 
 

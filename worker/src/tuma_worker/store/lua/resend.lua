@@ -3,7 +3,7 @@
 -- KEYS  1 entries  2 groups  3-5 sources of each lane  6 due  7 spent  8 state  9 bell  10 batch  11 events  12... intents
 -- ARGV  1 batch id  2 JSON: {maxlen, ends, retention, allowed, evidence, reason, phase}
 --       3... key index, short id, number for each recipient; those of one intent stand together
--- Returns how many went back.
+-- Returns how many went back: none where the attempt is not remembered any more, for only its record says where they belong.
 --
 -- One step, because a recipient that is `queued` without a job would be lost, and a job without it would be dropped.
 -- include: clock
@@ -14,6 +14,9 @@ local batch, header, now = ARGV[1], cjson.decode(ARGV[2]), clock()
 local k = {entries = KEYS[1], groups = KEYS[2], sources = {KEYS[3], KEYS[4], KEYS[5]}, spent = KEYS[7], state = KEYS[8],
   bell = KEYS[9]}
 local record = redis.call('HMGET', KEYS[10], 'lane', 'source', 'group')
+if not record[1] then
+  return 0
+end
 local items = {}
 for i = 3, #ARGV, 3 do
   local key = KEYS[tonumber(ARGV[i])]
@@ -36,7 +39,5 @@ if #back > 0 then
   ready_push(k, lane, record[2], record[3], back)
   ready_ring(k, lane, now)
 end
-if record[1] then
-  redis.call('HSET', KEYS[10], 'phase', header.phase)
-end
+redis.call('HSET', KEYS[10], 'phase', header.phase)
 return #back / 2
