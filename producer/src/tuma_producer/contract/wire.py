@@ -276,6 +276,12 @@ def look(at: int | str, found: str, decision: str, provider_id: str = "") -> str
     return f"{at}|{found}|{decision}|{provider_id}"
 
 
+def looked_at(look: str) -> float:
+    """When a look that is kept so began, in Unix seconds; long ago where an older worker wrote it, which did not say."""
+    at, told, _ = look.partition("|")
+    return int(at) / 1000 if told else 0.0
+
+
 def _unanswered(record: Mapping[str, str]) -> bool:
     """Whether no answer ever came: the call ended without one, or its worker did. A receipt may only have overtaken an answer."""
     return "awaits" in record or "ended" not in record

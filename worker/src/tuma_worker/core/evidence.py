@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 from tuma_worker.core.answers import Untold
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tuma_worker.core.answers import Accepted, Trace
 
-LOOKS = 2  # that find nothing in complete books before a call counts as never accepted: a message may appear in them late
+LOOKS = 2  # far apart, that find nothing in complete books before a call counts as never accepted: it may appear in them late
 TRIES = 5  # looks at books that tell nothing before the intent's own wish decides
 
 
@@ -46,14 +48,27 @@ class Finding:
     call: Accepted | None = None
 
 
-def judge(trace: Trace, strangers: tuple[Accepted, ...], looks: int, on_unknown: str) -> Finding:
-    """Judge the `looks`th look. `strangers` are those of the calls it found that no attempt is known by."""
+def judge(trace: Trace, strangers: tuple[Accepted, ...], looks: Sequence[float], apart: float, on_unknown: str) -> Finding:
+    """Judge a look. `strangers` are those of the calls it found that no attempt is known by.
+
+    `looks` says when each look so far began, this one included, in seconds. Two prove an absence only if they are `apart` seconds
+    apart: a worker that dies in a look leaves it to another, who looks much sooner.
+    """
     found = _found(trace, strangers)
     if found is Found.ONE:
         return Finding(found, Decision.ADOPTED, strangers[0])
-    if found is Found.NOTHING and looks >= LOOKS:
+    if found is Found.NOTHING and _far_apart(looks, apart) >= LOOKS:
         return Finding(found, Decision.ABSENT)
-    return Finding(found, Decision.LOOK_AGAIN if looks < TRIES else without_evidence(on_unknown))
+    return Finding(found, Decision.LOOK_AGAIN if len(looks) < TRIES else without_evidence(on_unknown))
+
+
+def _far_apart(looks: Sequence[float], apart: float) -> int:
+    """How many looks there were, without those that came too soon after the last one counted."""
+    counted: list[float] = []
+    for at in sorted(looks):
+        if not counted or at - counted[-1] >= apart:
+            counted.append(at)
+    return len(counted)
 
 
 def without_evidence(on_unknown: str) -> Decision:

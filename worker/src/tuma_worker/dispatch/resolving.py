@@ -44,7 +44,8 @@ class Resolver:
         if attempt is None:
             return
         until = attempt.started / 1000 + lane.policy.resolve_after
-        remaining = until - lane.attempts.now()
+        now = lane.attempts.now()
+        remaining = until - now
         if remaining > 0:
             lane.attempts.awaits(attempt.batch_id, until)
             held.settled = release(self.redis, held.queue, held.claim.batch_id, Release.LATER, delay=remaining)
@@ -52,7 +53,7 @@ class Resolver:
             self._ask(held, attempt)
         else:
             finding = Finding(Found.NO_BOOKS, without_evidence(attempt.on_unknown))
-            lane.attempts.looked(attempt.batch_id, Found.NO_BOOKS, finding)
+            lane.attempts.looked(attempt.batch_id, Found.NO_BOOKS, now, finding)
             self._believe(lane, attempt)
 
     def trace(self, held: Held) -> None:
@@ -61,9 +62,10 @@ class Resolver:
         attempt = _unanswered(lane, held)
         if attempt is None:
             return
+        began = lane.attempts.now()
         trace = lane.client.trace(_call(lane, attempt), attempt.started / 1000)
         metrics.called(held.queue.account, "trace", type(trace).__name__)
-        self._follow(held, lane, attempt, trace)
+        self._follow(held, lane, attempt, trace, began)
         # Last: a worker that dies before leaves the job to the next one, and its permit counts until a grace after its lease.
         held.settled = release(self.redis, held.queue, held.claim.batch_id, Release.CALLED)
 
@@ -71,12 +73,13 @@ class Resolver:
         group = f"trace.1.1.{attempt.batch_id}"
         push(self.redis, held.queue, group, attempt.batch_id, delay=delay, lane=attempt.lane, source=attempt.source)
 
-    def _follow(self, held: Held, lane: Lane, attempt: Attempt, trace: Trace) -> None:
-        """Adopt what is found. What two looks at complete books have not found was never accepted: it is sent again."""
+    def _follow(self, held: Held, lane: Lane, attempt: Attempt, trace: Trace, began: float) -> None:
+        """Adopt what is found. What two looks at complete books, far apart, have not found was never accepted: it is sent again."""
         look = held.claim.batch_id
         strangers = () if isinstance(trace, Untold) else _others(lane, trace.found)
-        finding = judge(trace, strangers, len(attempt.looks | {look}), attempt.on_unknown)
-        lane.attempts.looked(attempt.batch_id, look, finding)  # before it is acted on: a worker that dies here has looked
+        looks = [*({look: began} | dict(attempt.looks)).values()]
+        finding = judge(trace, strangers, looks, lane.policy.resolve_after, attempt.on_unknown)
+        lane.attempts.looked(attempt.batch_id, look, began, finding)  # before it is acted on: a worker that dies here has looked
         if finding.call is not None:
             self._adopt(lane, attempt, finding.call)
         elif finding.decision is Decision.ABSENT:

@@ -71,7 +71,7 @@ class Settled:
 class Attempt:
     """An attempt as it was written down, with all recipients it was begun for and what was to be sent.
 
-    `looks` names the searches for evidence so far.
+    `looks` says of each search for evidence so far, by its name, when it began (Unix seconds).
     """
 
     batch_id: str
@@ -84,7 +84,7 @@ class Attempt:
     message: str
     sender_id: str | None
     on_unknown: str
-    looks: frozenset[str]
+    looks: Mapping[str, float]
 
     @property
     def unanswered(self) -> bool:
@@ -241,7 +241,7 @@ class Attempts:
             message=fields.get("message", ""),
             sender_id=fields.get("sender_id"),
             on_unknown=fields.get("on_unknown", "hold"),
-            looks=frozenset(name.removeprefix(LOOK) for name in record if name.startswith(LOOK)),
+            looks={name.removeprefix(LOOK): wire.looked_at(told) for name, told in record.items() if name.startswith(LOOK)},
         )
 
     def _body(self, intent: str) -> dict[str, Any]:
@@ -254,10 +254,10 @@ class Attempts:
         """Whether an attempt of ours is known to be what the provider calls by this id."""
         return bool(self.redis.exists(self._account.provider_id(provider_id)))
 
-    def looked(self, batch_id: str, look: str, finding: Finding) -> None:
-        """Note what the search `look` found and what follows, for whoever asks what became of this attempt."""
+    def looked(self, batch_id: str, look: str, began: float, finding: Finding) -> None:
+        """Note what the search `look`, begun then (Unix seconds), found and what follows, for whoever asks what became of this."""
         provider_id = finding.call.provider_id if finding.call else ""
-        told = wire.look(round(self.now() * 1000), finding.found, finding.decision, provider_id)
+        told = wire.look(round(began * 1000), finding.found, finding.decision, provider_id)
         _NOTE.run(self.redis, [self._account.batch(batch_id)], [LOOK + look, told])
 
     def awaits(self, batch_id: str, until: float) -> None:
