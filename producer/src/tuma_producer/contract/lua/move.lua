@@ -7,11 +7,14 @@
 --
 -- c: {now, events, maxlen, ends, retention, dead}    ends: ' state state ' as text; retention: ms that a finished intent is kept;
 --    dead: the index of dead letters, for who may end somebody as one or correct an end; nobody else needs it
--- `held` in the record says that the intent is paused or cancelled: then nobody of it becomes `queued`, and the item says what instead.
+-- `held` in the record says that the intent is paused or cancelled: then nobody of it becomes `queued`, and the item says what
+-- instead.
 -- A move about no attempt has an empty batch: the recipient's last one stays, so that late news of that call still applies.
--- items: {key, id, number, target, allowed, evidence, reason, batch, provider_id, dead, untried}; items of one intent stand together;
---    dead: whether this move makes a dead letter, which is Python's to say as well; untried: the call it comes back from shall not count
--- Returns for each item what became of it: 'moved', 'missing', or the state that did not allow it.
+-- items: {key, id, number, target, allowed, evidence, reason, batch, provider_id, dead, untried, fenced, stood}; items of one intent
+--    stand together. dead: whether this move makes a dead letter, which is Python's to say as well; untried: the call it comes back
+--    from shall not count; provider_id: nil keeps the one that is known; fenced: only if its last call was `batch`; stood: only if it
+--    has not moved since that time
+-- Returns for each item what became of it: 'moved', 'missing', 'other' where a fence kept it, or the state that did not allow it.
 
 local function move_event(c, id, source, seq, item, state, correction)
   redis.call('XADD', c.events, 'MAXLEN', '~', c.maxlen, '*', 'e', state, 'i', id, 's', source, 'q', seq, 'r', item.number,
@@ -26,14 +29,25 @@ local function move_batch(packed)
   return string.match(packed, '^[^|]*|[^|]*|[^|]*|[^|]*|([^|]*)') or ''
 end
 
+local function move_provider_id(packed)
+  return string.match(packed, '^[^|]*|[^|]*|[^|]*|[^|]*|[^|]*|([^|]*)') or ''
+end
+
+local function move_fenced(item, packed)
+  return item.fenced and move_batch(packed) ~= item.batch
+    or item.stood and tonumber(string.match(packed, '^%a+|(%d+)') or 0) > item.stood
+end
+
 local function move_tries(packed)
   return tonumber(string.match(packed, '|(%d+)$') or 0)
 end
 
--- Who has died stands in the index from the same step on. What is older than its record may be goes a little faster than others come.
+-- Who has died stands in the index from the same step on. What is older than its record may be goes a little faster than others
+-- come.
 local function move_bury(c, died)
   redis.call('ZADD', c.dead, unpack(died))
-  local old = redis.call('ZRANGEBYSCORE', c.dead, '-inf', '(' .. string.format('%.0f', c.now - c.retention), 'LIMIT', 0, #died + 100)
+  local from = string.format('(%.0f', c.now - c.retention)
+  local old = redis.call('ZRANGEBYSCORE', c.dead, '-inf', from, 'LIMIT', 0, #died + 100)
   if #old > 0 then
     redis.call('ZREM', c.dead, unpack(old))
   end
@@ -55,6 +69,8 @@ local function move_intent(c, items, from, to, results)
     local state = packed and string.match(packed, '^%a+')
     if not state then
       results[i] = 'missing'
+    elseif move_fenced(item, packed) then
+      results[i] = 'other'
     elseif not move_is(item.allowed, state) then
       results[i] = state
     else
@@ -67,7 +83,8 @@ local function move_intent(c, items, from, to, results)
       seq = seq + 1
       open = open + (was_end and 1 or 0) - (is_end and 1 or 0)
       writes[#writes + 1] = item.number
-      writes[#writes + 1] = table.concat({item.target, c.now, item.evidence, item.reason, item.batch, item.provider_id,
+      writes[#writes + 1] = table.concat({item.target, c.now, item.evidence, item.reason, item.batch,
+        item.provider_id or move_provider_id(packed),
         math.max(0, move_tries(packed) + (item.target == 'sending' and 1 or 0) - (item.untried and 1 or 0))}, '|')
       move_event(c, id, source, seq, item, item.target, was_end and 1 or 0)
       if item.dead then
@@ -107,4 +124,21 @@ local function move_all(c, items)
     from = to + 1
   end
   return results
+end
+
+-- The recipients that a script's arguments name, from the third on, as items: key index, short id, number, and in `step` beyond
+-- three what `fill` puts into the item with the rest.
+local function move_items(step, fill)
+  local items = {}
+  for i = 3, #ARGV, step do
+    local item = {key = KEYS[tonumber(ARGV[i])], id = ARGV[i + 1], number = ARGV[i + 2]}
+    fill(item, unpack(ARGV, i + 3, i + step - 1))
+    items[#items + 1] = item
+  end
+  return items
+end
+
+-- c, from what every caller's header says.
+local function move_context(header, now, events, dead)
+  return {now = now, events = events, maxlen = header.maxlen, ends = header.ends, retention = header.retention, dead = dead}
 end

@@ -5,15 +5,17 @@
 -- Returns {'unknown-intent'} · {'schedule', now, body}: reschedule.lua is for those · {'ended'}: an occurrence that ended
 --       · {'resumed' or how else the intent stands, number, state, ...}: where each recipient stands.
 --
--- Atomic: a recipient that is `queued` without a job would be lost. Repeatable: who has been resumed waits in the line, and is told so.
+-- Atomic: a recipient that is `queued` without a job would be lost. Repeatable: who has been resumed waits in the line, and is told
+-- so.
 -- include: clock
 -- include: ready
 -- include: move
+-- include: recipients
 -- include: body
 
 local id, header, now = ARGV[1], cjson.decode(ARGV[2]), clock()
-local k = {entries = KEYS[1], groups = KEYS[2], sources = {KEYS[3], KEYS[4], KEYS[5]}, due = KEYS[6], spent = KEYS[7], state = KEYS[8],
-  bell = KEYS[9]}
+local k = {entries = KEYS[1], groups = KEYS[2], sources = {KEYS[3], KEYS[4], KEYS[5]}, due = KEYS[6], spent = KEYS[7],
+  state = KEYS[8], bell = KEYS[9]}
 local key = KEYS[11]
 local about = redis.call('HMGET', key, 'lane', 'source', 'group', 'held', 'open', 'until', 'fired')
 if not about[5] then
@@ -25,32 +27,18 @@ elseif header.occurrence and about[5] == '0' then
 end
 local lane, source, group, held = tonumber(about[1]), about[2], about[3], about[4]
 
-local function recipients()
-  local record, found = redis.call('HGETALL', key), {}
-  for i = 1, #record, 2 do
-    if string.sub(record[i], 1, 1) == '+' then
-      found[#found + 1] = {number = record[i], state = string.match(record[i + 1], '^%a+')}
-    end
-  end
-  table.sort(found, function(a, b) return a.number < b.number end)
-  return found
-end
-
 if held == 'paused' then
   redis.call('HDEL', key, 'held')
   redis.call('XADD', KEYS[10], 'MAXLEN', '~', header.maxlen, '*', 'e', 'resumed', 'i', id, 's', source,
     'q', redis.call('HINCRBY', key, 'seq', 1), 'by', header.by)
   local due = tonumber(about[6] or 0)  -- until then it is held back, so that it can still be withdrawn
-  local items, back, ready = {}, {}, ready_time(now)
-  for _, one in ipairs(recipients()) do
-    if move_is(header.allowed, one.state) then
-      items[#items + 1] = {key = key, id = id, number = one.number, target = header.target, allowed = header.allowed,
-        evidence = 'inferred', reason = 'resumed', batch = '', provider_id = ''}
-      back[#back + 1] = ready
-      back[#back + 1] = id .. ':' .. one.number
-    end
+  local items = recipients_to_move(recipients_in_order(key), key, id, header.target, header.allowed, 'resumed')
+  local back, ready = {}, ready_time(now)
+  for _, item in ipairs(items) do
+    back[#back + 1] = ready
+    back[#back + 1] = id .. ':' .. item.number
   end
-  move_all({now = now, events = KEYS[10], maxlen = header.maxlen, ends = header.ends, retention = header.retention}, items)
+  move_all(move_context(header, now, KEYS[10]), items)
   if due > now then
     for i = 2, #back, 2 do
       redis.call('ZADD', k.due, due, table.concat({lane, source, group, back[i]}, '|'))
@@ -63,9 +51,4 @@ if held == 'paused' then
   held = 'resumed'
 end
 
-local reply = {held or 'resumed'}
-for _, one in ipairs(recipients()) do
-  reply[#reply + 1] = one.number
-  reply[#reply + 1] = one.state
-end
-return reply
+return recipients_told(key, {held or 'resumed'})

@@ -1,16 +1,18 @@
 -- Take what still waits of an intent out of the line: for good, or until it is resumed.
 --
 -- KEYS  1 entries  2 groups  3-5 sources of each lane  6 due  7 spent  8 events  9 intent
--- ARGV  1 short id  2 JSON: {held: 'cancelled'|'paused', target, allowed, ends, retention, maxlen, by, occurrence: whether a schedule's}
+-- ARGV  1 short id  2 JSON: {held: 'cancelled'|'paused', target, allowed, ends, retention, maxlen, by,
+--         occurrence: whether a schedule's}
 -- Returns {'unknown-intent'} · {'schedule'}: reschedule.lua is for those · {'ended'}: an occurrence that ended by itself
 --       · {'held', number, state, ...}: how the intent is held now, and where each recipient stands.
 --
--- Atomic: whoever is told here as stopped has no call, and none begins. What a worker has claimed but not begun is dropped by `begin`,
--- which takes `queued` ones only; what comes back from a call finds how the intent is held in its record. Repeatable: a repeat
--- finds it held so and tells the same. A pause does not hold what is cancelled.
+-- Atomic: whoever is told here as stopped has no call, and none begins. What a worker has claimed but not begun is dropped by
+-- `begin`, which takes `queued` ones only; what comes back from a call finds how the intent is held in its record. Repeatable: a
+-- repeat finds it held so and tells the same. A pause does not hold what is cancelled.
 -- include: clock
 -- include: ready
 -- include: move
+-- include: recipients
 
 local id, header, now = ARGV[1], cjson.decode(ARGV[2]), clock()
 local k = {entries = KEYS[1], groups = KEYS[2], sources = {KEYS[3], KEYS[4], KEYS[5]}, due = KEYS[6], spent = KEYS[7]}
@@ -25,17 +27,6 @@ elseif header.occurrence and about[6] == '0' and about[5] ~= 'cancelled' then
 end
 local lane, source, group, at, held = tonumber(about[1]), about[2], about[3], tonumber(about[4]), about[5]
 
-local function recipients()
-  local record, found = redis.call('HGETALL', key), {}
-  for i = 1, #record, 2 do
-    if string.sub(record[i], 1, 1) == '+' then
-      found[#found + 1] = {number = record[i], packed = record[i + 1]}
-    end
-  end
-  table.sort(found, function(a, b) return a.number < b.number end)
-  return found
-end
-
 -- The name of a waiting recipient's job; one that has come due again has another, and is dropped when its turn comes.
 local function jobs_of(one)
   local since = tonumber(string.match(one.packed, '^%a+|(%d+)') or at)
@@ -47,25 +38,16 @@ if held ~= header.held and held ~= 'cancelled' and about[6] ~= '0' then
   redis.call('HSET', key, 'held', header.held)
   redis.call('XADD', KEYS[8], 'MAXLEN', '~', header.maxlen, '*', 'e', header.held, 'i', id, 's', source,
     'q', redis.call('HINCRBY', key, 'seq', 1), 'by', header.by)
-  local items, entries, due = {}, {}, {}
-  for _, one in ipairs(recipients()) do
-    local state = string.match(one.packed, '^%a+')
-    if move_is(header.allowed, state) then
-      items[#items + 1] = {key = key, id = id, number = one.number, target = header.target, allowed = header.allowed,
-        evidence = 'inferred', reason = header.held, batch = '', provider_id = ''}
-      if state == 'queued' then
-        entries[#entries + 1], due[#due + 1] = jobs_of(one)
-      end
+  local items = recipients_to_move(recipients_in_order(key), key, id, header.target, header.allowed, header.held)
+  local entries, due = {}, {}
+  for _, item in ipairs(items) do
+    if item.was.state == 'queued' then
+      entries[#entries + 1], due[#due + 1] = jobs_of(item.was)
     end
   end
   ready_pull(k, lane, source, group, entries, due)
-  move_all({now = now, events = KEYS[8], maxlen = header.maxlen, ends = header.ends, retention = header.retention}, items)
+  move_all(move_context(header, now, KEYS[8]), items)
   held = header.held
 end
 
-local reply = {held or 'done'}
-for _, one in ipairs(recipients()) do
-  reply[#reply + 1] = one.number
-  reply[#reply + 1] = string.match(one.packed, '^%a+')
-end
-return reply
+return recipients_told(key, {held or 'done'})

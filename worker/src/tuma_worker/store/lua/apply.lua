@@ -12,27 +12,13 @@
 -- include: clock
 -- include: move
 
-local batch, header = ARGV[1], cjson.decode(ARGV[2])
-local items, left = {}, 0
-
-local function still(packed)
-  return not header.stood or tonumber(string.match(packed, '^%a+|(%d+)')) <= header.stood
-end
-
-for i = 3, #ARGV, 3 do
-  local key, number = KEYS[tonumber(ARGV[i])], ARGV[i + 2]
-  local packed = redis.call('HGET', key, number)
-  if packed and (header.unfenced or string.find(packed, '|' .. batch .. '|', 1, true)) and still(packed) then
-    items[#items + 1] = {key = key, id = ARGV[i + 1], number = number, target = header.target, allowed = header.allowed,
-      evidence = header.evidence, reason = header.reason, batch = batch, dead = header.dead,
-      provider_id = header.provider_id ~= '' and header.provider_id
-        or string.match(packed, '^[^|]*|[^|]*|[^|]*|[^|]*|[^|]*|([^|]*)') or ''}
-  else
-    left = left + 1
-  end
-end
-local c = {now = clock(), events = KEYS[2], maxlen = header.maxlen, ends = header.ends, retention = header.retention,
-  dead = KEYS[3]}
+local batch, header, now = ARGV[1], cjson.decode(ARGV[2]), clock()
+local items = move_items(3, function(item)
+  item.target, item.allowed, item.evidence, item.reason = header.target, header.allowed, header.evidence, header.reason
+  item.batch, item.fenced, item.stood, item.dead = batch, not header.unfenced, header.stood, header.dead
+  item.provider_id = header.provider_id ~= '' and header.provider_id or nil
+end)
+local c = move_context(header, now, KEYS[2], KEYS[3])
 local moved = 0
 for _, result in ipairs(move_all(c, items)) do
   if result == 'moved' then
@@ -42,7 +28,7 @@ end
 if header.phase and redis.call('EXISTS', KEYS[1]) == 1 then
   redis.call('HSET', KEYS[1], 'phase', header.phase)
   if header.look then  -- the first receipt that told of the call; of use only where its answer never comes
-    redis.call('HSETNX', KEYS[1], header.look.field, c.now .. header.look.rest)
+    redis.call('HSETNX', KEYS[1], header.look.field, now .. header.look.rest)
   end
 end
-return {moved, left + #items - moved}
+return {moved, #items - moved}

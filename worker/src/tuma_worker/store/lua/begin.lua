@@ -1,8 +1,8 @@
 -- Write an attempt down before its call is made, and learn who is still to be sent to.
 --
 -- KEYS  1 inflight  2 batch  3 events  4 bad numbers  5... intents
--- ARGV  1 batch id  2 JSON: {token, maxlen, ends, retention, keep, sending: allowed, expired: allowed, rejected: allowed, lane, source,
---         group, heed: whether bad numbers are left out}
+-- ARGV  1 batch id  2 JSON: {token, maxlen, ends, retention, keep, sending: allowed, expired: allowed, rejected: allowed, lane,
+--         source, group, heed: whether bad numbers are left out}
 --       3... key index, short id, number for each job; jobs of one intent stand together
 -- Returns {'lost'} where the lease is gone · {'begun', body, tried, left, position...}: tried counts the tries of the most tried of
 --       them, this call included; left is the ms until the earliest deadline, -1 where there is none; the positions, from 1,
@@ -20,7 +20,7 @@ if not packed then
 end
 local header, now = cjson.decode(ARGV[2]), clock()
 local phase = string.match(packed, '^%a+')
-local c = {now = now, events = KEYS[3], maxlen = header.maxlen, ends = header.ends, retention = header.retention}
+local c = move_context(header, now, KEYS[3])
 
 local function live()
   local reply, deadline = {'begun', '', 0, -1}, nil
@@ -58,20 +58,24 @@ if header.heed then
   end
 end
 
-local items = {}
-for i = 3, #ARGV, 3 do
-  local key = KEYS[tonumber(ARGV[i])]
-  local last = items[#items]
-  local expires = last and last.key == key and last.expires or tonumber(redis.call('HGET', key, 'expires') or '')
-  local late = expires and expires <= now
-  local item = {key = key, id = ARGV[i + 1], number = ARGV[i + 2], expires = expires, target = 'sending',
-    allowed = header.sending, evidence = 'inferred', reason = '', batch = ARGV[1], provider_id = ''}
-  if late then
+local deadlines = {}  -- by the keys of the intents, false where there is none
+local function past(key)
+  if deadlines[key] == nil then
+    deadlines[key] = tonumber(redis.call('HGET', key, 'expires') or '') or false
+  end
+  return deadlines[key] and deadlines[key] <= now
+end
+
+local items = move_items(3, function(item)
+  item.target, item.allowed, item.reason = 'sending', header.sending, ''
+  item.evidence, item.batch, item.provider_id = 'inferred', ARGV[1], ''
+end)
+for i, item in ipairs(items) do
+  if past(item.key) then
     item.target, item.allowed, item.reason = 'expired', header.expired, 'deadline'
-  elseif now < tonumber(until_when[#items + 1] or 0) then
+  elseif now < tonumber(until_when[i] or 0) then
     item.target, item.allowed, item.reason = 'rejected', header.rejected, 'known-bad'
   end
-  items[#items + 1] = item
 end
 
 local recipients, tried = {}, nil

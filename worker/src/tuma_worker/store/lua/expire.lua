@@ -7,6 +7,7 @@
 -- Jobs of these recipients that are still in the line are dropped when their turn comes. Repeatable: an end is an end.
 -- include: clock
 -- include: move
+-- include: recipients
 
 local header, now = cjson.decode(ARGV[1]), clock()
 local items = {}
@@ -17,15 +18,12 @@ for i = 2, #KEYS do
   local about = redis.call('HMGET', KEYS[i], 'expires', 'open')
   local expires = tonumber(about[1] or '')
   if expires and expires <= now and about[2] ~= '0' then
-    local record = redis.call('HGETALL', KEYS[i])
-    for field = 1, #record, 2 do
-      if #items < header.most and string.sub(record[field], 1, 1) == '+' and move_is(header.allowed, string.match(record[field + 1], '^%a+')) then
-        items[#items + 1] = {key = KEYS[i], id = ARGV[i], number = record[field], target = 'expired', allowed = header.allowed,
-          evidence = 'inferred', reason = 'deadline', batch = '', provider_id = ''}
+    for _, item in ipairs(recipients_to_move(recipients_of(KEYS[i]), KEYS[i], ARGV[i], 'expired', header.allowed, 'deadline')) do
+      if #items < header.most then
+        items[#items + 1] = item
       end
     end
   end
 end
-local c = {now = now, events = KEYS[1], maxlen = header.maxlen, ends = header.ends, retention = header.retention}
-move_all(c, items)
+move_all(move_context(header, now, KEYS[1]), items)
 return #items

@@ -17,16 +17,11 @@ local record = redis.call('HMGET', KEYS[10], 'lane', 'source', 'group')
 if not record[1] then
   return 0
 end
-local items = {}
-for i = 3, #ARGV, 3 do
-  local key = KEYS[tonumber(ARGV[i])]
-  local packed = redis.call('HGET', key, ARGV[i + 2])
-  if packed and string.find(packed, '|' .. batch .. '|', 1, true) then
-    items[#items + 1] = {key = key, id = ARGV[i + 1], number = ARGV[i + 2], target = 'queued', allowed = header.allowed,
-      evidence = header.evidence, reason = header.reason, batch = batch, provider_id = ''}
-  end
-end
-local c = {now = now, events = KEYS[11], maxlen = header.maxlen, ends = header.ends, retention = header.retention}
+local items = move_items(3, function(item)
+  item.target, item.allowed, item.evidence, item.reason = 'queued', header.allowed, header.evidence, header.reason
+  item.batch, item.fenced, item.provider_id = batch, true, ''
+end)
+local c = move_context(header, now, KEYS[11])
 local back, at = {}, ready_time(now)
 for i, result in ipairs(move_all(c, items)) do
   if result == 'moved' and items[i].target == 'queued' then
