@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -125,16 +125,19 @@ class Sender:
         settled = self._insist(
             lambda: lane.attempts.settle(batch_id, begun.targets, step, group=held.claim.group, left=left, pulse=health)
         )
-        if settled is None:
-            self._insist(lambda: self._offer(lane, batch_id, begun.targets, step))
+        late = settled is None
+        if late and step.resolve is None:  # what was not answered is in the hand of whoever looks for evidence
+            # The batch is somebody else's by now, but what the provider said is evidence, whoever brings it. How well the provider
+            # was and what was left of its limits was true then, and says nothing of now.
+            settled = self._insist(lambda: lane.attempts.settle(batch_id, begun.targets, step, group=held.claim.group, late=True))
         held.settled = True
-        self._tell(held, begun, reply, step, late=settled is None)
+        self._tell(held, begun, reply, step, late=late)
         _count(held, begun, reply, step, called=told is not None)
         if settled is not None:
             _tell_of_account(held, step, settled)
 
     def _tell(self, held: Held, begun: Begun, reply: Reply, step: NextStep, *, late: bool) -> None:
-        """The one line that an attempt leaves. `late`: the lease was lost by then, and the answer was offered as evidence."""
+        """The one line that an attempt leaves. `late`: the lease was lost by then, and the answer was evidence."""
         _log.info(
             Event.DELIVERY_SETTLED,
             account=held.queue.account,
@@ -163,20 +166,6 @@ class Sender:
                     raise
                 _log.warning(Event.DELIVERY_DEFERRED, reason="no usable Redis", error=type(error).__name__)
                 self.pause(_PATIENCE)
-
-    def _offer(self, lane: Lane, batch_id: str, targets: Sequence[Target], step: NextStep) -> None:
-        """The batch is somebody else's by now, but the provider's answer is evidence, whoever brings it."""
-        for verdict in {step.verdict(target.number) for target in targets}:
-            concerned = [target for target in targets if step.verdict(target.number) == verdict]
-            if verdict is None:
-                continue
-            if verdict.target is RecipientState.QUEUED:
-                lane.attempts.resend(batch_id, concerned, verdict.evidence, reason=verdict.reason)
-            else:
-                lane.attempts.apply(
-                    batch_id, concerned, verdict.target, verdict.evidence,
-                    reason=verdict.reason, provider_id=verdict.provider_id, phase=step.phase,
-                )  # fmt: skip
 
     def expire(self, held: Held) -> None:
         """End what still waits past its deadline: these jobs come due then, and go whatever holds the others."""

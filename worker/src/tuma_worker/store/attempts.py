@@ -159,11 +159,13 @@ class Attempts:
         group: str,
         left: Mapping[str, int] | None = None,
         pulse: tuple[Pulse, Breaker] | None = None,
+        late: bool = False,
     ) -> Settled | None:
         """Write down what the call came to; `left` is what the provider says is left of each limit, where it does.
 
         `pulse` is what the call says about the provider's health, and how much trouble the account bears.
-        None where the lease was lost: nothing is changed then.
+        None where the lease was lost: nothing is changed then. A `late` answer needs no lease: it is evidence about those whose
+        last call this still was, and about the account. None then where the attempt is not remembered.
         """
         decided = [(target, verdict) for target in sorted(targets) if (verdict := step.verdict(target.number)) is not None]
         provider_ids = list(dict.fromkeys(filter(None, [step.provider_id, *(verdict.provider_id for _, verdict in decided)])))
@@ -174,10 +176,12 @@ class Attempts:
             "left": dict(left or {}),
             **_pulse_header(pulse),
             "provider_ids": len(provider_ids),
+            "late": late,
             "verdicts": [
                 {
                     "target": state,
-                    "allowed": _states(origins(state)),
+                    # Who goes back comes from the call, and not from a pause, where a late answer may find it.
+                    "allowed": _states(origins(state) if state is not RecipientState.QUEUED else {RecipientState.SENDING}),
                     "evidence": evidence,
                     "reason": reason,
                     "dead": _dies(state, evidence, reason),

@@ -6,13 +6,16 @@
 --         provider_id, verdicts: [{target, allowed, evidence, reason, dead}], retry: ms, group: for those that go back, or null,
 --         resolve: ms, block: ms, halt: JSON or null, probe: {job: member of the due set, after: ms} or null, probe_ok,
 --         pulse: {strike: code or null, after: strikes, opens: ms, most: ms} or null,
---         untried, left: {limit name: what the provider says is left of it}, bad: numbers to be left out of calls, bad_for: ms}
+--         untried, left: {limit name: what the provider says is left of it}, bad: numbers to be left out of calls, bad_for: ms,
+--         late: whether the lease was lost}
 --       3... key index, short id, number, verdict index, provider id for each recipient; those of one intent stand together
 -- Returns {'settled', ...}, followed by 'halted' and 'breaker-opened' where this call made it so; or {'lost'} where the lease is
---       gone: then nothing is changed and the answer must be offered as evidence.
+--       gone, or, for a late answer, where the attempt is not remembered: then nothing is changed.
 --
 -- A recipient whose verdict is `queued` goes back into the due set, `retry` ms from now. A recipient that a receipt has already
 -- moved on stays where it is. With `untried` the call is not counted among the tries of those that go back.
+-- An answer that is `late` is evidence, whoever brings it: it moves those whose last call this still was, and the queue learns what it
+-- says of the account. Permit and lease are not its any more.
 -- Repeatable: a repeat finds the batch settled, and what it made.
 -- include: clock
 -- include: ready
@@ -31,15 +34,21 @@ for i, limit in ipairs(limits) do
 end
 
 local held = held_get(k, batch)
-if not held or held.phase ~= 'calling' then
-  local before = redis.call('HMGET', KEYS[13], 'settled', 'made')
-  return before[1] == '1' and {'settled', unpack(held_split(before[2] or ''))} or {'lost'}
+local calling = held and held.phase == 'calling'
+if not calling then
+  local record = redis.call('HMGET', KEYS[13], 'settled', 'made', 'lane', 'source', 'group')
+  if record[1] == '1' then
+    return {'settled', unpack(held_split(record[2] or ''))}
+  elseif not header.late or not record[3] then
+    return {'lost'}
+  end
+  held = {lane = record[3], source = record[4], group = record[5]}
 end
 
 local items = move_items(5, function(item, verdict, provider_id)
   verdict = header.verdicts[tonumber(verdict)]
   item.target, item.allowed, item.evidence, item.reason = verdict.target, verdict.allowed, verdict.evidence, verdict.reason
-  item.batch, item.provider_id, item.dead = batch, provider_id, verdict.dead
+  item.batch, item.fenced, item.provider_id, item.dead = batch, true, provider_id, verdict.dead
   item.untried = header.untried and verdict.target == 'queued'
 end)
 local c = move_context(header, now, KEYS[14], KEYS[15])
@@ -87,11 +96,11 @@ end
 if put_off then
   held_wake(k)  -- it may be the next one due: whoever holds the alarm must look again
 end
-if header.permit == 'void' then
+if calling and header.permit == 'void' then
   held_void(k, limits, held)
-elseif header.permit == 'grace' then
+elseif calling and header.permit == 'grace' then
   held_grace(k, held, now, header.grace)
-else
+elseif calling then
   held_end(k, limits, held, now)
 end
 
