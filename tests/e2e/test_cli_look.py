@@ -168,3 +168,13 @@ def test_a_limit_is_not_replaced_by_one_that_counts_something_else(tuma: Tuma, r
     )
     assert tuma("accounts", "set-limit", "lisoloo-main", "30/h", "--replaces", "calls-60s").status == 0
     assert (redis.hget(queue.keys.state, "limit:calls-60s") or b"").split()[:2] == [b"30", b"3600000"]
+
+
+def test_a_limit_is_unset_by_its_name_and_it_is_said_where_it_was_not_set(tuma: Tuma, redis: Redis) -> None:
+    queue = QueueConfig("lisoloo-main", "send", (Limit.parse("60/min"),))
+    accounts.register(redis, "lisoloo-main", provider="lisoloo", environment="sandbox", queue=queue.for_claim)
+    assert tuma("accounts", "set-limit", "lisoloo-main", "30/min").status == 0
+    unset = ("accounts", "set-limit", "lisoloo-main", "--unset")
+    assert tuma(*unset, "--replaces", "calls-60s").out == "account lisoloo-main, limit calls-60s: as configured\n"
+    assert not redis.hexists(queue.keys.state, "limit:calls-60s")
+    assert tuma(*unset, "30/min").out == "account lisoloo-main, limit calls-60s: was not set here\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -81,7 +81,10 @@ def accounts(context: typer.Context, *, json: Json = False) -> None:
 @app.command("set-limit")
 def set_limit(
     name: Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account's name.")],
-    limit: Annotated[str, typer.Argument(help="The limit, such as '30/min', '1000/h' or '10000 messages/h'.")],
+    limit: Annotated[
+        str | None,
+        typer.Argument(metavar="LIMIT", help="The limit, such as '30/min', '1000/h' or '10000 messages/h'.", show_default=False),
+    ] = None,
     *,
     replaces: Annotated[str | None, typer.Option(help="The name of the limit it replaces, as `tuma queue` shows it.")] = None,
     unset: Annotated[bool, typer.Option("--unset", help="Go back to the configured limit instead.")] = False,
@@ -90,34 +93,49 @@ def set_limit(
 ) -> None:
     """Change a limit while the workers run. Holds from the next claim on, in every worker; calls made before still count.
 
-    A limit is known by what it counts and for how long: '30/min' changes calls-60s.
+    A limit is known by what it counts and for how long: '30/min' changes calls-60s. With --unset its name is enough.
 
     Example: tuma accounts set-limit lisoloo-main 30/min
     """
-    try:
-        wanted = Limit.parse(limit, name=replaces)
-    except ValueError as error:
-        raise TumaError(str(error)) from None
+    wanted = _limit(limit, replaces, unset=unset)
+    known_as = wanted.name if wanted else str(replaces)
     with reach() as store:
         store.expect([name])
-        known = {window.name: window.unit for window in look(store.redis, name).windows}
-        if wanted.name not in known:
-            message = f"limit {wanted.name!r} is not one of {name} ({', '.join(known)}); name one with --replaces"
-            raise TumaError(message)
-        if wanted.counted != known[wanted.name]:
-            counts = known[wanted.name]
-            message = f"limit {wanted.name!r} counts {counts}, not {wanted.counted}; what a limit counts cannot be changed"
-            raise TumaError(message)
+        _check_limit(store, name, known_as, wanted)
         steering = Steering(store.redis, name, "send", who(by))
         if unset:
-            steering.unset_limit(wanted.name)
+            state = "as configured" if steering.unset_limit(known_as) else "was not set here"
         else:
-            steering.set_limit(wanted)
-    state = "as configured" if unset else str(wanted)
+            steering.set_limit(cast("Limit", wanted))
+            state = str(wanted)
     if json:
-        say_json({"account": name, "limit": wanted.name, "state": state})
+        say_json({"account": name, "limit": known_as, "state": state})
     else:
-        say(f"account {name}, limit {wanted.name}: {state}")
+        say(f"account {name}, limit {known_as}: {state}")
+
+
+def _limit(limit: str | None, replaces: str | None, *, unset: bool) -> Limit | None:
+    """The limit that is meant, None where only its name is given. Raises `TumaError`."""
+    if limit is None and unset and replaces is None:
+        message = "--unset: give the limit, or name it with --replaces"
+        raise TumaError(message)
+    if limit is None and not unset:
+        message = "LIMIT: give one, such as '30/min'"
+        raise TumaError(message)
+    try:
+        return None if limit is None else Limit.parse(limit, name=replaces)
+    except ValueError as error:
+        raise TumaError(str(error)) from None
+
+
+def _check_limit(store: Reach, account: str, known_as: str, wanted: Limit | None) -> None:
+    known = {window.name: window.unit for window in look(store.redis, account).windows}
+    if known_as not in known:
+        message = f"limit {known_as!r} is not one of {account} ({', '.join(known)}); name one with --replaces"
+        raise TumaError(message)
+    if wanted is not None and wanted.counted != known[known_as]:
+        message = f"limit {known_as!r} counts {known[known_as]}, not {wanted.counted}; what a limit counts cannot be changed"
+        raise TumaError(message)
 
 
 @app.command()

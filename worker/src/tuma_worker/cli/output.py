@@ -28,6 +28,9 @@ MISTAKE = 2  # something has to be put right before it can work
 INTERRUPTED = 130  # what a shell reports of a program that Ctrl-C has ended
 PIPE_CLOSED = 141  # what a shell reports of a program whose reader went away
 
+# What Typer raises where a command line is not as it must be: not every release has a public name for it.
+_UsageError: Any = typer.BadParameter.__base__
+
 _PLAIN_WIDTH = 160  # of tables that go to no terminal
 
 Json = Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")]
@@ -36,6 +39,11 @@ ShowNumbers = Annotated[bool, typer.Option("--show-numbers", help="Show phone nu
 
 class Commands(TyperGroup):
     """A group of commands that ends in order, whatever one of them raises."""
+
+    def make_context(self, *arguments: Any, **more: Any) -> Any:  # noqa: ANN401 - as below
+        """Read what stands before the command."""
+        with ending():
+            return super().make_context(*arguments, **more)
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - Typer's context has no public name that all its releases share
         """Run the chosen command."""
@@ -53,12 +61,17 @@ def ending() -> Iterator[None]:
     except UnknownIntent as error:
         complain(error)
         raise typer.Exit(NOT_AS_WISHED) from None
+    except _UsageError as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # no mistake: the help is shown
+            raise
+        complain(_in_one_line(error))
+        raise typer.Exit(MISTAKE) from None
     except (TumaError, SettingsError) as error:
         complain(error)
         raise typer.Exit(MISTAKE) from None
     except FAILURES as error:
         # Redis quotes parts of a command in its errors; they may hold a number.
-        complain(f"Redis refuses: {redact(None, '', {'event': str(error)})['event']}")
+        complain(f"Redis refuses: {_redacted(str(error))}")
         raise typer.Exit(MISTAKE) from None
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
@@ -66,6 +79,16 @@ def ending() -> Iterator[None]:
         # The interpreter flushes standard output once more at its end; nobody reads that either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(PIPE_CLOSED) from None
+
+
+def _in_one_line(error: Any) -> str:  # noqa: ANN401 - a usage error, whose class has no public name
+    """What of the command line could not be read, and where it says how it is meant. What was given may be a number."""
+    path, message = error.ctx.command_path, error.format_message().rstrip(".")
+    return _redacted(f"{path}: {message[:1].lower()}{message[1:]}; see: {path} --help")
+
+
+def _redacted(text: str) -> str:
+    return str(redact(None, "", {"event": text})["event"])
 
 
 def complain(problem: object) -> None:

@@ -78,7 +78,7 @@ def look(redis: Redis, account: str, operation: str = "send") -> Line:
     (seconds, micros), raw_state, raw_used, profile, later, in_flight, *sources = pipeline.execute()
     now = seconds * 1000 + micros // 1000
     state, used = texts(raw_state), texts(raw_used)
-    config: dict[str, Any] = json.loads(profile) if profile else {"limits": [], "batch_max": 1}
+    config = _configured(profile)
     waiting = tuple(_waiting(redis, queue, sources))
     windows = tuple(_window(redis, queue, limit, state=state, used=used, now=now) for limit in config["limits"])
     return Line(
@@ -92,6 +92,13 @@ def look(redis: Redis, account: str, operation: str = "send") -> Line:
         next_permit=_next_permit(state, now),
         backlog_seconds=_backlog(waiting, windows, config["batch_max"]),
     )
+
+
+def _configured(profile: bytes | None) -> dict[str, Any]:
+    """What the account's profile says of its queue. A worker of another release may have written it, and less."""
+    told = json.loads(profile or b"{}")
+    limits = [limit for limit in told.get("limits", []) if limit.keys() >= {"name", "unit", "count", "window"}]
+    return {"limits": limits, "batch_max": told.get("batch_max", 1)}
 
 
 def _waiting(redis: Redis, queue: QueueKeys, sources: list[list[bytes]]) -> Iterator[Waiting]:
