@@ -218,15 +218,18 @@ class Simulation:
         if not process.asleep:
             self.at(0, lambda: self._claim_all(process))
 
-    def _put_back(self, process: Process, batch: Claim) -> None:
-        self.driver.release(batch, Release.BACK)
+    def _put_back(self, process: Process, batch: Claim, how: Release = Release.BACK) -> None:
+        self.driver.release(batch, how)
         self.permits[batch.batch_id].void = True
         self._free(process)
 
     def _begin(self, process: Process, batch: Claim, fate: Fate) -> None:
         permit = self.permits[batch.batch_id]
         begun = self.driver.begin(batch)
-        if begun is None or not begun.targets or self.clock.now >= permit.lease:
+        if begun is not None and not begun.targets:
+            self._put_back(process, batch, Release.DONE)  # all are past their deadline: a worker lets go of such a batch
+            return
+        if begun is None or self.clock.now >= permit.lease:
             self._free(process)  # the lease was lost before the call, so the call is not made
             return
         permit.begun = True

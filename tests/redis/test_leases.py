@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.redis.driver import Driver, VirtualClock, calls, number, numbers, queue_of, virtual_clock
 
+from tuma_worker.core.answers import TryLater
 from tuma_worker.queue.config import CRASHES_TOLERATED
 from tuma_worker.queue.leases import Held, Leases
 from tuma_worker.queue.scripts import Claim, Release, push, renew
@@ -108,6 +110,7 @@ def test_whoever_lost_its_lease_before_begin_cannot_begin(driver: Driver, clock:
     heir = driver.taken()
     before = driver.snapshot()
     assert driver.begin(dead) is None
+    del before[driver.queue.keys.crashes.encode()]  # it was no death
     assert driver.snapshot() == before
     assert driver.begin(heir) is not None
 
@@ -161,14 +164,72 @@ def test_a_job_that_was_there_at_several_deaths_is_parked_and_the_others_get_on(
     driver.refused()
 
 
-def test_deaths_are_counted_for_each_job_and_not_for_a_batch(driver: Driver, clock: VirtualClock) -> None:
-    driver.enqueue(number(1), message="The same")
+def test_of_a_batch_that_was_there_at_several_deaths_only_the_job_that_kills_is_parked(redis: Redis, clock: VirtualClock) -> None:
+    driver = Driver(redis, queue_of(lease=LEASE, batch_max=100))
+    intent = driver.enqueue(*numbers(100))
+    poison, sizes, parked = f"{intent}:{number(37)}", [], []
+    while isinstance(batch := driver.claim(), Claim):
+        subjects = [job.subject for job in batch.jobs]
+        if batch.actor == "park":
+            parked += subjects
+            driver.release(batch, Release.DONE)
+        elif poison in subjects:
+            sizes.append(len(subjects))
+            clock.forward(LEASE + 0.001)
+        else:
+            assert driver.begin(batch) is not None
+            driver.settle(batch)
+    assert parked == [poison]
+    assert (sizes[:3], sizes[-1]) == ([100, 100, 50], 1)
+    assert all(after <= (before + 1) // 2 for before, after in pairwise(sizes[1:])), "halved from the second death on"
+    states = {one: driver.state_of(intent, one) for one in numbers(100)}
+    assert {one for one, state in states.items() if state != "submitted"} == {number(37)}
+    assert not redis.exists(driver.queue.keys.crashes)
+
+
+def test_who_died_often_and_has_company_by_then_stands_alone_before_it_is_parked(driver: Driver, clock: VirtualClock) -> None:
+    poison = driver.enqueue(number(1), message="The same")
     for _ in range(CRASHES_TOLERATED - 1):
         die(driver, clock)
     late = driver.enqueue(number(2), message="The same")
     assert len(die(driver, clock).jobs) == 2
-    found = {batch.actor: batch for batch in (driver.taken(), driver.taken())}
-    assert [job.subject for job in found["send"].jobs] == [f"{late}:{number(2)}"]
+    alone = [driver.taken(), driver.taken()]
+    assert sorted(job.subject for batch in alone for job in batch.jobs) == [f"{poison}:{number(1)}", f"{late}:{number(2)}"]
+    assert {batch.actor for batch in alone} == {"send"}
+
+
+def test_a_worker_that_lives_has_not_died_however_long_redis_was_away(driver: Driver, clock: VirtualClock) -> None:
+    driver.enqueue(*numbers(3))
+    for _ in range(CRASHES_TOLERATED + 2):
+        batch = driver.taken()
+        clock.forward(LEASE + 1)  # Redis is away
+        heir = driver.taken()
+        assert (heir.actor, len(heir.jobs)) == ("send", 3)
+        assert driver.begin(batch) is None, "it is heard of again, and its lease is lost"
+        driver.release(heir)
+    assert not driver.redis.exists(driver.queue.keys.crashes)
+
+
+def test_a_batch_that_came_to_its_call_has_no_deaths_behind_it(driver: Driver, clock: VirtualClock) -> None:
+    driver.enqueue(*numbers(2))
+    for _ in range(2 * CRASHES_TOLERATED):
+        die(driver, clock)
+        batch = driver.taken()
+        assert len(batch.jobs) == 2
+        driver.begin(batch)
+        assert not driver.redis.exists(driver.queue.keys.crashes)
+        driver.settle(batch, TryLater("503", after=0.0))
+        clock.forward(5)
+
+
+def test_deaths_are_forgotten_a_day_after_the_first_of_them(driver: Driver, clock: VirtualClock) -> None:
+    for index in range(3):
+        driver.enqueue(number(index))
+        die(driver, clock)
+        driver.claim()
+        if index == 0:
+            driver.redis.pexpire(driver.queue.keys.crashes, 5000)
+    assert 0 < driver.redis.pttl(driver.queue.keys.crashes) <= 5000
 
 
 @pytest.mark.parametrize("subject", ["a-batch-to-resolve", "a-message"])

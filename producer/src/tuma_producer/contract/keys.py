@@ -78,7 +78,7 @@ class QueueKeys:
 
     @cached_property
     def crashes(self) -> str:
-        """Hash: subject to how often a worker died holding it. Expires a day after the last one."""
+        """Hash: subject to how often a worker died holding it, until one comes to its call. Expires a day after the first death."""
         return self._prefix + "crashes"
 
     @cached_property

@@ -132,7 +132,7 @@ class Attempts:
         """
         targets = sorted(targets)
         account = self._account
-        keys = [self.queue.keys.inflight, account.batch(batch_id), account.events, account.bad_numbers]
+        keys = [self.queue.keys.inflight, account.batch(batch_id), account.events, account.bad_numbers, self.queue.keys.crashes]
         intents = _Intents(account, targets, before=len(keys))
         header = {
             **_COMMON, "token": token, "lane": lane, "source": source, "group": group,

@@ -1,8 +1,27 @@
 -- Bringing jobs back into the line: from workers that died, and from the due set. Needs held.lua.
 
+-- A send that stands alone and was there at so many deaths is parked, because it is the cause. Of many together one may be it: from the
+-- second death on they go on in halves, until it stands alone; who comes to `begin` without it has nothing against it any more.
+local function recover_suspects(held, deaths)
+  local count = #held.items / 2
+  if deaths < 2 or count == 1 then
+    return held.group
+  end
+  return (string.gsub(held.group, '^([^.]+%.%d+)%.%d+%.', '%1.' .. math.ceil(count / 2) .. '.'))
+end
+
+-- How many deaths are counted against a job, with this one. They are forgotten a day after the first.
+local function recover_count(k, subject)
+  local deaths = redis.call('HINCRBY', k.crashes, subject, 1)
+  if redis.call('PTTL', k.crashes) < 0 then
+    redis.call('PEXPIRE', k.crashes, 86400000)
+  end
+  return deaths
+end
+
 -- A worker that died. Before `begin` no call was made: its jobs go back to their places and its permit is void. After it, the call
 -- may have been made: somebody must look for evidence, and the permit counts until a grace after the lease, as the bytes may
--- still be under way. A job that was there at several deaths is parked, because it may be the cause.
+-- still be under way.
 local function recover_one(k, limits, config, id, now)
   local held = held_get(k, id)
   if not held then
@@ -13,12 +32,14 @@ local function recover_one(k, limits, config, id, now)
   elseif held.phase == 'ended' then
     held_end(k, limits, held, tonumber(redis.call('ZSCORE', k.leases, id)))
   else
-    local back, sends = {}, string.sub(held.group, 1, 5) == 'send.'
+    local back, sends, most = {}, string.sub(held.group, 1, 5) == 'send.', 0
     for i = 1, #held.items, 2 do
       local at, subject = held.items[i], held.items[i + 1]
-      if redis.call('HINCRBY', k.crashes, subject, 1) >= config.crashes then
+      local deaths = recover_count(k, subject)
+      most = math.max(most, deaths)
+      if deaths >= config.crashes and (#held.items == 2 or not sends) then
         redis.call('HDEL', k.crashes, subject)
-        if held.weight.calls > 0 and sends then
+        if sends then
           ready_push(k, 0, SYSTEM, 'park.0.1.' .. subject, {at, subject})
         else  -- not a send, and nobody's to drop: it is put off, so that the workers get on meanwhile
           redis.call('ZADD', k.due, now + 60000, table.concat({held.lane, held.source, held.group, subject}, '|'))
@@ -28,9 +49,8 @@ local function recover_one(k, limits, config, id, now)
         back[#back + 1] = subject
       end
     end
-    redis.call('PEXPIRE', k.crashes, 86400000)
     if #back > 0 then
-      ready_push(k, held.lane, held.source, held.group, back)
+      ready_push(k, held.lane, held.source, sends and recover_suspects(held, most) or held.group, back)
     end
     if held.weight.calls > 0 and not sends then
       held_grace(k, held, now, config.grace)  -- it makes its call without writing it down before: perhaps it has made it

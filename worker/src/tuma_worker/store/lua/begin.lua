@@ -1,6 +1,6 @@
 -- Write an attempt down before its call is made, and learn who is still to be sent to.
 --
--- KEYS  1 inflight  2 batch  3 events  4 bad numbers  5... intents
+-- KEYS  1 inflight  2 batch  3 events  4 bad numbers  5 crashes  6... intents
 -- ARGV  1 batch id  2 JSON: {token, maxlen, ends, retention, keep, sending: allowed, expired: allowed, rejected: allowed, lane,
 --         source, group, heed: whether bad numbers are left out}
 --       3... key index, short id, number for each job; jobs of one intent stand together
@@ -14,6 +14,21 @@
 -- include: move
 -- include: body
 
+-- Whoever asks is alive: a lease that lapsed meanwhile was no death, and none that came before was these jobs' fault.
+local function forget_deaths()
+  if redis.call('EXISTS', KEYS[5]) == 0 then
+    return
+  end
+  local subjects = {}
+  for i = 3, #ARGV, 3 do
+    subjects[#subjects + 1] = ARGV[i + 1] .. ':' .. ARGV[i + 2]
+  end
+  for from = 1, #subjects, 1000 do
+    redis.call('HDEL', KEYS[5], unpack(subjects, from, math.min(from + 999, #subjects)))
+  end
+end
+
+forget_deaths()
 local packed = redis.call('HGET', KEYS[1], ARGV[1])
 if not packed then
   return {'lost'}
