@@ -297,6 +297,31 @@ def test_nobody_is_sent_again_of_an_attempt_that_is_not_remembered_any_more(driv
     assert driver.snapshot() == before
 
 
+FOUR_DAYS = 4 * 86_400_000
+
+
+def kept(driver: Driver, batch: Claim) -> int:
+    return int(driver.redis.pttl(driver.account.batch(batch.batch_id)))
+
+
+@pytest.mark.parametrize("how", ["answered", "adopted", "sent again"])
+def test_an_attempt_is_remembered_for_as_long_as_nobody_knows_and_four_days_after_that(driver: Driver, how: str) -> None:
+    intent = driver.enqueue()
+    batch = begun(driver)
+    targets = [target_of(f"{intent}:{number(0)}")]
+    assert kept(driver, batch) > 2 * FOUR_DAYS
+    if how == "answered":
+        driver.settle(batch)
+    else:
+        driver.settle(batch, GIVEN_UP)
+        assert kept(driver, batch) > 2 * FOUR_DAYS
+    if how == "adopted":
+        driver.attempts.apply(batch.batch_id, targets, RecipientState.SUBMITTED, Evidence.PROVIDER, phase="accepted")
+    elif how == "sent again":
+        driver.attempts.resend(batch.batch_id, targets, Evidence.ASSUMED, reason="unanswered")
+    assert FOUR_DAYS - 60_000 < kept(driver, batch) <= FOUR_DAYS
+
+
 # -------------------------------------------------------------------------------------------------------------- block and halt
 
 

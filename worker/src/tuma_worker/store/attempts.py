@@ -32,7 +32,8 @@ _RESEND = load(__package__, "resend")
 _EXPIRE = load(__package__, "expire")
 _NOTE = load(__package__, "note")
 
-KEPT_MS = 4 * 86_400_000  # how long an attempt is remembered: receipts are waited for 72 hours
+KEPT_MS = 4 * 86_400_000  # how long an attempt is remembered from when its answer is known: receipts are waited for 72 hours
+UNANSWERED_MS = 90 * 86_400_000  # until then: longer than all workers may ever be away, for only it says whom the call was for
 
 _EXPIRED_AT_ONCE = 1000  # recipients in one step: campaigns of ten thousand often share a deadline, and everybody else waits
 
@@ -135,7 +136,7 @@ class Attempts:
         keys = [self.queue.keys.inflight, account.batch(batch_id), account.events, account.bad_numbers, self.queue.keys.crashes]
         intents = _Intents(account, targets, before=len(keys))
         header = {
-            **_COMMON, "token": token, "lane": lane, "source": source, "group": group,
+            **_COMMON, "keep": UNANSWERED_MS, "token": token, "lane": lane, "source": source, "group": group,
             "sending": _states(origins(RecipientState.SENDING)), "expired": _states({RecipientState.QUEUED}),
             "rejected": _states({RecipientState.QUEUED}), "heed": heed_bad,
         }  # fmt: skip

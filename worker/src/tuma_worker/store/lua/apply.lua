@@ -1,7 +1,7 @@
 -- Apply evidence that came after the call: a receipt, what a resolver found, or the answer of a worker that had lost its lease.
 --
 -- KEYS  1 batch  2 events  3 dead  4... intents
--- ARGV  1 batch id  2 JSON: {maxlen, ends, retention, target, allowed, evidence, reason, provider_id, dead, phase or null,
+-- ARGV  1 batch id  2 JSON: {maxlen, ends, retention, keep, target, allowed, evidence, reason, provider_id, dead, phase or null,
 --         look or null, unfenced, stood: ms or null}
 --       3... key index, short id, number for each recipient; those of one intent stand together
 -- Returns how many moved and how many were left: {moved, left}.
@@ -27,6 +27,7 @@ for _, result in ipairs(move_all(c, items)) do
 end
 if header.phase and redis.call('EXISTS', KEYS[1]) == 1 then
   redis.call('HSET', KEYS[1], 'phase', header.phase)
+  redis.call('PEXPIRE', KEYS[1], header.keep)
   if header.look then  -- the first receipt that told of the call; of use only where its answer never comes
     redis.call('HSETNX', KEYS[1], header.look.field, now .. header.look.rest)
   end

@@ -1,7 +1,7 @@
 -- Put recipients whose call is proven, or decided, not to have been made back into the line.
 --
 -- KEYS  1 entries  2 groups  3-5 sources of each lane  6 due  7 spent  8 state  9 bell  10 batch  11 events  12... intents
--- ARGV  1 batch id  2 JSON: {maxlen, ends, retention, allowed, evidence, reason, phase}
+-- ARGV  1 batch id  2 JSON: {maxlen, ends, retention, keep, allowed, evidence, reason, phase}
 --       3... key index, short id, number for each recipient; those of one intent stand together
 -- Returns how many went back: none where the attempt is not remembered any more, for only its record says where they belong.
 --
@@ -35,4 +35,5 @@ if #back > 0 then
   ready_ring(k, lane, now)
 end
 redis.call('HSET', KEYS[10], 'phase', header.phase)
+redis.call('PEXPIRE', KEYS[10], header.keep)
 return #back / 2

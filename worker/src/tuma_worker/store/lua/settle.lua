@@ -92,6 +92,8 @@ end
 if header.resolve then
   redis.call('HSET', KEYS[13], 'awaits', now + header.resolve)
   redis.call('ZADD', k.due, now + header.resolve, table.concat({0, SYSTEM, 'resolve.0.1.' .. batch, batch}, '|'))
+else
+  redis.call('PEXPIRE', KEYS[13], header.keep)
 end
 if put_off then
   held_wake(k)  -- it may be the next one due: whoever holds the alarm must look again
