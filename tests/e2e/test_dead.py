@@ -10,7 +10,7 @@ from tests.support.houses import open_house
 
 from tuma_producer.contract.keys import AccountKeys
 from tuma_worker.core.states import Evidence, RecipientState
-from tuma_worker.store.attempts import APPLY, Target, apply_request
+from tuma_worker.store.attempts import Target, apply_request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,7 +63,7 @@ def died(redis: Redis, intent_id: str, state: RecipientState = RecipientState.RE
     # Only what is on the wire can become unknown.
     for step in (RecipientState.SENDING, state):
         call = apply_request(AccountKeys(account), "", target, step, Evidence.ASSUMED, reason="test", unfenced=True)
-        APPLY.run(redis, call.keys, call.args)
+        call.run(redis)
     return intent_id
 
 

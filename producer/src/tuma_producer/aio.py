@@ -151,7 +151,7 @@ class AsyncProducer:
         calls = next(steps)
         while True:
             with translated(self._where):
-                replies = [await call.script.run_async(self._redis, call.keys, call.args) for call in calls]
+                replies = [await call.run_async(self._redis) for call in calls]
             try:
                 calls = steps.send(replies)
             except StopIteration as answered:

@@ -180,7 +180,7 @@ class Producer:
         calls = next(steps)
         while True:
             with translated(self._where):
-                replies = [call.script.run(self._redis, call.keys, call.args) for call in calls]
+                replies = [call.run(self._redis) for call in calls]
             try:
                 calls = steps.send(replies)
             except StopIteration as answered:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.scheduling import instant, next_firing, schedule_in
-from tuma_producer.contract.scripts import Argument, Script, load
+from tuma_producer.contract.scripts import Argument, Call, load
 from tuma_producer.contract.wire import EVENTS_KEPT, LANES, RETENTION_MS, full_id, split_id
 from tuma_producer.errors import UnknownIntent
 from tuma_producer.intents import ControlResult, Verb
@@ -35,15 +35,6 @@ MOVES: dict[Verb, tuple[str, tuple[str, ...]]] = {
     "resume": ("queued", ("accepted",)),
 }
 _HELD: dict[Verb, str] = {"cancel": "cancelled", "pause": "paused"}
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One call of a script."""
-
-    script: Script
-    keys: list[str]
-    args: list[Argument]
 
 
 Control = Generator[list[Call], list[Any], ControlResult]  # it gives calls to make, and is sent their replies in the same order

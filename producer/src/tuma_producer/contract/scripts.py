@@ -59,6 +59,23 @@ class Script:
         line.execute_command("EVALSHA", self.sha, len(keys), *keys, *args, **target)
 
 
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of a script, for whoever makes it, on an event loop or not."""
+
+    script: Script
+    keys: list[str]
+    args: list[Argument]
+
+    def run(self, redis: Redis) -> Any:  # noqa: ANN401 - as `Script.run`
+        """Make it now."""
+        return self.script.run(redis, self.keys, self.args)
+
+    async def run_async(self, redis: AsyncRedis) -> Any:  # noqa: ANN401 - as `Script.run`
+        """`run`, for an event loop."""
+        return await self.script.run_async(redis, self.keys, self.args)
+
+
 def _is_placed(pipeline: object) -> bool:
     """Whether each command of this pipeline must be told its node."""
     return isinstance(pipeline, ClusterPipeline)

@@ -18,7 +18,7 @@ from tuma_producer.contract.keys import AccountKeys
 from tuma_worker.core.states import Evidence, RecipientState
 from tuma_worker.logs import Event
 from tuma_worker.providers.base import BadReceipt
-from tuma_worker.store.attempts import APPLY, Target, apply_request
+from tuma_worker.store.attempts import Target, apply_request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -119,7 +119,7 @@ class Intake:
         request = apply_request(
             attempt.keys, attempt.batch_id, [target], receipt.state, receipt.evidence, reason=receipt.reason or ""
         )
-        moved, _left = await APPLY.run_async(self.redis, request.keys, request.args)
+        moved, _left = await request.run_async(self.redis)
         log.debug(Event.RECEIPT_APPLIED, state=receipt.state, moved=moved)
 
     async def _adopt(self, attempt: _Attempt) -> int:
@@ -129,7 +129,7 @@ class Intake:
         request = apply_request(
             attempt.keys, attempt.batch_id, targets, RecipientState.SUBMITTED, Evidence.PROVIDER, phase="accepted", by_receipt=True
         )
-        moved, _left = await APPLY.run_async(self.redis, request.keys, request.args)
+        moved, _left = await request.run_async(self.redis)
         return int(moved)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from tuma_producer.contract import wire
 from tuma_producer.contract.keys import AccountKeys
-from tuma_producer.contract.scripts import Argument, load
+from tuma_producer.contract.scripts import Argument, Call, load
 from tuma_producer.contract.wire import BODY_FIELDS, EVENTS_KEPT, LOOK, RETENTION_MS
 from tuma_worker.core.dead import dead_class
 from tuma_worker.core.evidence import Decision, Found
@@ -112,6 +112,10 @@ class _Intents:
     def index(self, target: Target) -> int:
         return self._index[self._account.intent(target.intent)]
 
+    def named(self, targets: Iterable[Target]) -> list[Argument]:
+        """These recipients as the scripts' arguments name them."""
+        return [part for target in targets for part in (self.index(target), target.intent, target.number)]
+
 
 @dataclass(frozen=True, slots=True)
 class Attempts:
@@ -140,9 +144,7 @@ class Attempts:
             "sending": _states(origins(RecipientState.SENDING)), "expired": _states({RecipientState.QUEUED}),
             "rejected": _states({RecipientState.QUEUED}), "heed": heed_bad,
         }  # fmt: skip
-        args: list[Argument] = [batch_id, json.dumps(header)]
-        for target in targets:
-            args += (intents.index(target), target.intent, target.number)
+        args: list[Argument] = [batch_id, json.dumps(header), *intents.named(targets)]
         verdict, *found = _BEGIN.run(self.redis, [*keys, *intents.keys], args)
         if verdict == b"lost":
             return None
@@ -288,7 +290,7 @@ class Attempts:
         request = apply_request(
             self._account, batch_id, targets, target, evidence, reason=reason, provider_id=provider_id, phase=phase, stood=stood
         )
-        moved, _left = _APPLY.run(self.redis, request.keys, request.args)
+        moved, _left = request.run(self.redis)
         return int(moved)
 
     def expire(self, intents: Sequence[str]) -> int:
@@ -305,7 +307,7 @@ class Attempts:
     def end(self, targets: Sequence[Target], state: RecipientState, *, reason: str) -> int:
         """End recipients that are in no attempt, by our own decision. Returns how many ended."""
         request = apply_request(self._account, "", targets, state, Evidence.INFERRED, reason=reason, unfenced=True)
-        moved, _left = _APPLY.run(self.redis, request.keys, request.args)
+        moved, _left = request.run(self.redis)
         return int(moved)
 
     def disown(self, batch_id: str, token: str, targets: Sequence[Target]) -> int:
@@ -331,22 +333,9 @@ class Attempts:
         header = {
             **_COMMON, "allowed": _states({RecipientState.SENDING}), "evidence": evidence, "reason": reason, "phase": "resent",
         }  # fmt: skip
-        args: list[Argument] = [batch_id, json.dumps(header)]
-        for target in targets:
-            args += (intents.index(target), target.intent, target.number)
+        args: list[Argument] = [batch_id, json.dumps(header), *intents.named(targets)]
         reply = _RESEND.run(self.redis, [*keys, *intents.keys], args)
         return int(reply)
-
-
-@dataclass(frozen=True, slots=True)
-class ScriptCall:
-    """The keys and arguments of one script call, for whoever runs it, on an event loop or not."""
-
-    keys: list[str]
-    args: list[Argument]
-
-
-APPLY = _APPLY
 
 
 def apply_request(
@@ -362,7 +351,7 @@ def apply_request(
     unfenced: bool = False,
     by_receipt: bool = False,
     stood: int | None = None,
-) -> ScriptCall:
+) -> Call:
     """The call of the apply script that moves these recipients of this attempt. `by_receipt` notes that one told of the call."""
     targets = sorted(targets)
     keys = [account.batch(batch_id), account.events, account.dead]
@@ -384,10 +373,8 @@ def apply_request(
         header["stood"] = stood
     if unfenced:
         header["unfenced"] = True
-    args: list[Argument] = [batch_id, json.dumps(header)]
-    for one in targets:
-        args += (intents.index(one), one.intent, one.number)
-    return ScriptCall([*keys, *intents.keys], args)
+    args: list[Argument] = [batch_id, json.dumps(header), *intents.named(targets)]
+    return Call(_APPLY, [*keys, *intents.keys], args)
 
 
 def _probe_job(halt: Halt) -> dict[str, Any]:
