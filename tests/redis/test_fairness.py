@@ -50,12 +50,83 @@ def test_a_lower_lane_moves_only_when_every_higher_one_is_empty(redis: Redis) ->
     assert [driver.send().lane for _ in range(6)] == [0, 0, 1, 1, 2, 2]
 
 
-def test_the_lowest_waiting_lane_gets_its_guard_and_no_more(redis: Redis) -> None:
+def lanes_of(driver: Driver, count: int) -> list[int]:
+    """The lanes of the next batches; every batch is accepted by the provider."""
+    return [driver.send().lane for _ in range(count)]
+
+
+def test_each_waiting_lower_lane_gets_its_guard_and_no_more(redis: Redis) -> None:
     driver = Driver(redis, queue_of(guard=0.1))
     driver.enqueue_singles(40, priority="otp")
     driver.enqueue_singles(5, 50, priority="transactional")
     driver.enqueue_singles(1, 60, priority="bulk")
-    assert [index for index in range(33) if driver.send().lane > 0] == [10, 21, 32]
+    assert lanes_of(driver, 34) == [*[0] * 10, 1, 2, *[0] * 10, 1, *[0] * 10, 1]
+
+
+def test_with_all_lanes_full_none_starves_and_the_highest_gets_nearly_all(redis: Redis) -> None:
+    driver = Driver(redis, queue_of(guard=0.05))
+    for first, lane in enumerate(LANES):
+        driver.enqueue_singles(110, 200 * first, priority=lane)
+    found = lanes_of(driver, 110)
+    assert Counter(found) == {0: 100, 1: 5, 2: 5}
+    assert found[20:110:22] == [1] * 5
+    assert found[21:110:22] == [2] * 5
+
+
+def test_the_lowest_lane_gets_its_guard_below_a_middle_one_too(redis: Redis) -> None:
+    driver = Driver(redis, queue_of(guard=0.1))
+    driver.enqueue_singles(30, priority="transactional")
+    driver.enqueue_singles(30, 50, priority="bulk")
+    assert lanes_of(driver, 22) == [*[1] * 10, 2, *[1] * 10, 2]
+
+
+def test_a_guard_of_every_claim_still_leaves_the_highest_lane_its_turn(redis: Redis) -> None:
+    driver = Driver(redis, queue_of(guard=1))
+    for first, lane in enumerate(LANES):
+        driver.enqueue_singles(10, 20 * first, priority=lane)
+    assert lanes_of(driver, 9) == [0, 1, 2] * 3
+
+
+def test_a_lane_that_may_not_go_saves_up_no_turns(redis: Redis) -> None:
+    driver = Driver(redis, queue_of(guard=0.2))
+    steering = Steering(redis, driver.queue.account, "send", "test")
+    driver.enqueue_singles(30, priority="otp")
+    driver.enqueue_singles(5, 50, priority="bulk")
+    steering.pause(Scope(lane="bulk"))
+    assert lanes_of(driver, 8) == [0] * 8
+    steering.resume(Scope(lane="bulk"))
+    assert lanes_of(driver, 6) == [*[0] * 5, 2]
+
+
+def test_a_paced_lane_saves_up_no_turns_until_its_time(redis: Redis) -> None:
+    with virtual_clock(redis) as clock:
+        driver = Driver(redis, queue_of(calls(60, 60), guard=0.2, paced=frozenset({"bulk"})))
+        driver.enqueue_singles(5, 50, priority="bulk")
+        assert lanes_of(driver, 1) == [2]
+        driver.enqueue_singles(30, priority="otp")
+        assert lanes_of(driver, 8) == [0] * 8
+        clock.forward(2)
+        assert lanes_of(driver, 6) == [*[0] * 5, 2]
+
+
+def test_a_turn_by_the_guard_leaves_the_floors_of_the_other_lanes_alone(redis: Redis) -> None:
+    driver = Driver(redis, queue_of(messages(10, 60), guard=0.25, floors={"otp": 0.3}, batch_max=10))
+    driver.enqueue_singles(4, priority="otp")
+    driver.enqueue(message=text(7), priority="bulk")
+    driver.enqueue_singles(9, 20, priority="transactional")
+    assert lanes_of(driver, 4) == [0] * 4
+    assert lanes_of(driver, 3) == [1] * 3, "bulk is first, but its text does not fit; the rest is kept for otp"
+    driver.refused()
+
+
+def test_turns_are_counted_only_while_a_lower_lane_waits(redis: Redis) -> None:
+    driver = Driver(redis, queue_of(guard=0.1))
+    driver.enqueue_singles(3, priority="otp")
+    driver.enqueue_singles(1, 50, priority="bulk")
+    driver.send()
+    assert redis.hget(driver.queue.keys.state, "passed_over") == b"0 1"
+    lanes_of(driver, 3)
+    assert not redis.hexists(driver.queue.keys.state, "passed_over")
 
 
 def test_a_lower_lane_does_not_take_what_a_higher_one_is_waiting_for(redis: Redis) -> None:

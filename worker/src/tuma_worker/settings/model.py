@@ -46,7 +46,7 @@ class Account(BaseModel):
     """One provider API key with its address, limits, sender and webhook credentials.
 
     What is None is the provider's own default. `floors` are shares of each window that lower lanes may not touch; `guard` is
-    the share of claims that goes to the lowest waiting lane whatever waits above it; lanes in `paced`
+    the share of calls that goes to each waiting lower lane whatever waits above it; lanes in `paced`
     are spread over the window instead of bursting; `cold_start` says how the first window goes when the limiter's state is new.
     Seconds: `timeout` of one call, `lease` of a job, `resolve_after` without answer or receipt before an attempt is looked into,
     `receipts_for` without news of a recipient that the provider took before it ends as unknown (at most the four days that attempts

@@ -71,10 +71,21 @@ for _, limit in ipairs(limits) do
   limit.used = permits_used(k.used, limit, now)
 end
 
--- Strict order, over floors; but when higher lanes have gone before waiting lower ones for so many times in a row, the lowest goes
--- first for once, and no floor is kept from it.
-local guarded = config.guard > 0 and tonumber(state.passed or 0) >= config.guard
-local floors = guarded and {0, 0, 0} or config.floors
+-- How many times in a row a higher lane went while this one waited and could have gone: of transactional, of bulk.
+local passed_over = {}
+passed_over[1], passed_over[2] = string.match(state.passed_over or '0 0', '^(%d+) (%d+)$')
+
+-- Strict order, over floors; but a lane that was passed over too often goes first for once, and no floor is kept from it.
+local favoured = nil
+for lane = 2, 1, -1 do
+  if config.guard > 0 and tonumber(passed_over[lane]) >= config.guard then
+    favoured = lane
+  end
+end
+local NO_FLOORS = {0, 0, 0}
+local function floors_for(lane)
+  return lane == favoured and NO_FLOORS or config.floors
+end
 
 -- A weight fits a lane if it fits every limit. Returns the time from which it may.
 local function fits_at(lane, weight)
@@ -82,7 +93,7 @@ local function fits_at(lane, weight)
   for _, limit in ipairs(limits) do
     local wanted = permits_weight(limit, weight)
     if wanted > 0 then
-      at = math.max(at, room_at(limit, lane, floors, now, wanted))
+      at = math.max(at, room_at(limit, lane, floors_for(lane), now, wanted))
     end
   end
   return at
@@ -93,7 +104,7 @@ local function messages_left(lane, segments)
   local left = 1000000000
   for _, limit in ipairs(limits) do
     if limit.unit == 'messages' then
-      left = math.min(left, math.floor(room_left(limit, lane, floors, now, segments)))
+      left = math.min(left, math.floor(room_left(limit, lane, floors_for(lane), now, segments)))
     end
   end
   return left
@@ -187,7 +198,7 @@ local function book(lane, weight)
     return
   end
   for _, limit in ipairs(limits) do
-    local most = room_most(limit, lane, floors, permits_weight(limit, weight))
+    local most = room_most(limit, lane, floors_for(lane), permits_weight(limit, weight))
     local span = permits_weight(limit, weight) / most * limit.window
     local field = 'pace:' .. lane .. ':' .. limit.name
     local from = math.max(now - limit.window / 100, tonumber(state[field] or 0))
@@ -229,7 +240,7 @@ local function messages_most(lane, segments)
   local most = 1000000000
   for _, limit in ipairs(limits) do
     if limit.unit == 'messages' then
-      most = math.min(most, room_most(limit, lane, floors, segments))
+      most = math.min(most, room_most(limit, lane, floors_for(lane), segments))
     end
   end
   return most
@@ -304,21 +315,27 @@ local function wait(at, why, held)
   return {'wait', math.min(math.max(1, ms), config.idle), why, held}
 end
 
-
-local function lane_waits(from)
-  for lane = from, 2 do
-    if next_source(lane) then
-      return true
-    end
-  end
-  return false
+-- A lane that is not due yet by its pace does not wait for the others.
+local function could_go(lane)
+  return next_source(lane) ~= nil and paced_until(lane) <= now
 end
 
-local function count_passed(lane)
-  if lane_waits(lane + 1) then
-    redis.call('HINCRBY', k.state, 'passed', 1)
-  elseif state.passed then
-    redis.call('HDEL', k.state, 'passed')
+-- A call of this lane goes before those of the lanes below it.
+local function pass_over(lane)
+  if config.guard == 0 then
+    return
+  end
+  passed_over[lane] = 0
+  for below = lane + 1, 2 do
+    passed_over[below] = could_go(below) and passed_over[below] + 1 or 0
+  end
+  local text = passed_over[1] .. ' ' .. passed_over[2]
+  if text ~= (state.passed_over or '0 0') then
+    if text == '0 0' then
+      redis.call('HDEL', k.state, 'passed_over')
+    else
+      redis.call('HSET', k.state, 'passed_over', text)
+    end
   end
 end
 
@@ -329,7 +346,7 @@ local function given(taken, lane)
     if state.turn then
       redis.call('HDEL', k.state, 'turn')
     end
-    count_passed(lane)
+    pass_over(lane)
   end
   if last and (redis.call('ZCARD', k.groups) > 0 or redis.call('ZCARD', k.due) > 0) then
     redis.call('HDEL', k.state, 'alarm_at', 'alarm_by')
@@ -341,7 +358,7 @@ local function given(taken, lane)
 end
 
 local earliest, why, held = nil, nil, nil
-for _, lane in ipairs(guarded and {2, 1, 0} or {0, 1, 2}) do
+for _, lane in ipairs(favoured == 2 and {2, 0, 1} or favoured == 1 and {1, 0, 2} or {0, 1, 2}) do
   local taken, at, reason = try(lane)
   if taken then
     return given(taken, lane)
@@ -349,7 +366,7 @@ for _, lane in ipairs(guarded and {2, 1, 0} or {0, 1, 2}) do
   if at and (not earliest or at < earliest) then
     earliest, why, held = at, reason, math.min(held or lane, lane)
   end
-  if reason == 'limit' and not guarded then
+  if reason == 'limit' and lane ~= favoured then
     break  -- a lower lane must not take what a higher one is waiting for
   end
 end
