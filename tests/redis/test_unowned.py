@@ -63,6 +63,43 @@ def test_a_recipient_whose_job_was_lost_from_the_line_is_found_at_the_second_loo
     assert sorted(sent) == numbers(3)
 
 
+def lose_the_groups(driver: Driver) -> None:
+    """Delete what leads a claim to the jobs in the line, as nobody ever should."""
+    keys = driver.queue.keys
+    driver.redis.delete(keys.groups, *map(keys.sources, range(3)))
+
+
+def test_a_job_that_no_claim_would_find_is_found_at_the_second_look_and_sent_once(driver: Driver, sweeper: Sweeper) -> None:
+    intent = driver.enqueue(*numbers(3))
+    lose_the_groups(driver)
+    driver.refused()
+    assert sweeper.run_once() == [Swept(driver.queue.account, looked=True, suspected=3)]
+    assert sweeper.run_once() == [Swept(driver.queue.account, looked=True, restored=3, intents=(intent,))]
+    assert sweeper.run_once() == [Swept(driver.queue.account, looked=True)]
+    assert [target_of(job.subject).number for job in driver.send().jobs] == numbers(3)
+
+
+def test_a_resolve_job_that_no_claim_would_find_is_found_too(driver: Driver, sweeper: Sweeper) -> None:
+    driver.enqueue()
+    batch = driver.taken()
+    driver.begin(batch)
+    driver.settle(batch, GIVEN_UP)
+    lose_the_job(driver, batch.batch_id)
+    assert [one.suspected for one in sweeper.run_once()] == [1]
+    assert [one.restored for one in sweeper.run_once()] == [1]
+    lose_the_groups(driver)
+    assert [one.suspected for one in sweeper.run_once()] == [1]
+    assert [one.restored for one in sweeper.run_once()] == [1]
+    assert driver.taken().actor == "resolve"
+
+
+def test_who_joins_a_group_that_no_claim_would_find_brings_it_back(driver: Driver) -> None:
+    driver.enqueue(number(1), message="The same")
+    lose_the_groups(driver)
+    driver.enqueue(number(2), message="The same")
+    assert sorted(target_of(job.subject).number for job in driver.send().jobs) == numbers(2, 1)
+
+
 def test_an_unanswered_call_that_nobody_would_resolve_is_resolved_by_one_job_for_all_its_recipients(
     driver: Driver, sweeper: Sweeper
 ) -> None:

@@ -173,7 +173,9 @@ class Unowned:
     def _unnamed(self, short_id: str, numbers: list[str]) -> Seen:
         keys = self.queue.keys
         reply = _UNOWNED.run(
-            self.redis, [keys.entries, keys.due, keys.inflight, self._account.intent(short_id)], [short_id, *numbers]
+            self.redis,
+            [keys.entries, keys.groups, keys.due, keys.inflight, self._account.intent(short_id)],
+            [short_id, *numbers],
         )
         pairs = zip(reply[::2], reply[1::2], strict=True)
         return {Target(short_id, number.decode()): packed.decode() for number, packed in pairs}
@@ -183,21 +185,35 @@ class Unowned:
         for target, packed in doubtful.items():
             wanted.setdefault(_subject(target, packed), []).append(target)
         if wanted:
-            for subject in self._subjects():
-                wanted.pop(subject, None)
+            for subject, entry in self._jobs():
+                if subject in wanted and (entry is None or self._is_found(entry)):
+                    del wanted[subject]
         return {target: doubtful[target] for targets in wanted.values() for target in targets}
 
-    def _subjects(self) -> Iterator[str]:
-        """What all jobs of the queue are about; of calls under way, their batch as well."""
+    def _jobs(self) -> Iterator[tuple[str, str | None]]:
+        """What all jobs of the queue are about, and the entry of those in the line; of calls under way, their batch as well."""
         keys = self.queue.keys
-        for members in (keys.due, keys.entries):
-            for member, _ in self.redis.zscan_iter(members, count=_PAGE):
-                yield member.decode().rpartition("|")[2]
+        for member, _ in self.redis.zscan_iter(keys.due, count=_PAGE):
+            yield member.decode().rpartition("|")[2], None
+        for member, _ in self.redis.zscan_iter(keys.entries, count=_PAGE):
+            entry = member.decode()
+            yield entry.rpartition("|")[2], entry
         for name, packed in self.redis.hscan_iter(keys.inflight, count=_PAGE):
             if name.endswith(b":items"):
-                yield from packed.decode().split()[1::2]
+                yield from ((subject, None) for subject in packed.decode().split()[1::2])
             elif packed.startswith(b"calling "):
-                yield name.decode()
+                yield name.decode(), None
+
+    def _is_found(self, entry: str) -> bool:
+        """Whether a claim finds this job: it goes by the member of the group, which bears the time of the oldest."""
+        keys = self.queue.keys
+        lane, source, group, _ = entry.split("|", 3)
+        prefix = f"{lane}|{source}|{group}|"
+        oldest = cast("list[bytes]", self.redis.zrangebylex(keys.entries, f"[{prefix}", b"[" + prefix.encode() + b"\xff", 0, 1))
+        if not oldest:
+            return True  # gone on meanwhile
+        at = oldest[0].decode().removeprefix(prefix).partition("|")[0]
+        return self.redis.zscore(keys.groups, f"{lane}|{source}|{at}|{group}") is not None
 
 
 _MOVING = (b"queued", b"sending", b"submitted", b"sent")

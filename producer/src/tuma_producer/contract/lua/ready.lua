@@ -44,12 +44,13 @@ local function ready_push(k, lane, source, group, items)
     end
     redis.call('ZADD', k.entries, unpack(members))
   end
-  if not head or items[1] < head then
-    local place = lane .. '|' .. source .. '|'
-    if head then
-      redis.call('ZREM', k.groups, place .. head .. '|' .. group)
-    end
-    redis.call('ZADD', k.groups, 0, place .. items[1] .. '|' .. group)
+  local place = lane .. '|' .. source .. '|'
+  if head and items[1] < head then
+    redis.call('ZREM', k.groups, place .. head .. '|' .. group)
+    head = items[1]
+  end
+  -- Said again where the group is known: one that had lost its member would hold jobs that no claim finds.
+  if redis.call('ZADD', k.groups, 0, place .. (head or items[1]) .. '|' .. group) == 1 then
     ready_source(k, lane, source)
   end
 end

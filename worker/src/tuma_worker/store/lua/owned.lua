@@ -1,13 +1,17 @@
 -- Whether somebody has a recipient in hand who has not ended: a job that waits for it, or a call. Needs ready.lua.
 --
--- k: {entries, due, inflight}; record: {lane, source, group, at} of its intent
+-- k: {entries, groups, due, inflight}; record: {lane, source, group, at} of its intent
 -- Sure where it says true. Where it says false, a job may still be there that this cannot name: one that a worker holds, and one that
 -- has come due again, whose time nobody keeps.
 
+-- Whether a claim finds the jobs of this group: it goes by the group's member, and an entry alone waits for ever.
+local function owned_found(k, lane, source, group)
+  local head = ready_head(k.entries, table.concat({lane, source, group}, '|') .. '|')
+  return head ~= nil and redis.call('ZSCORE', k.groups, table.concat({lane, source, head, group}, '|')) ~= false
+end
+
 local function owned_waits(k, lane, source, group, subject)
-  local prefix = table.concat({lane, source, group}, '|') .. '|'
-  return redis.call('ZRANGE', k.entries, '[' .. prefix, '[' .. prefix .. '\255', 'BYLEX', 'LIMIT', 0, 1)[1] ~= nil
-    or redis.call('ZSCORE', k.due, prefix .. subject) ~= false
+  return owned_found(k, lane, source, group) or redis.call('ZSCORE', k.due, table.concat({lane, source, group, subject}, '|')) ~= false
 end
 
 -- Nobody knows yet whether its call was taken: the call is under way, or a job will look for evidence.
@@ -20,8 +24,12 @@ end
 
 -- It waits for its turn. A job that was enqueued or put back at a known time has a name that can be composed.
 local function owned_turn(k, record, since, subject)
+  if record.found == nil then
+    record.found = owned_found(k, record.lane, record.source, record.group)  -- the same for all recipients
+  end
   local prefix = table.concat({record.lane, record.source, record.group}, '|') .. '|'
   return redis.call('ZSCORE', k.entries, prefix .. ready_time(since) .. '|' .. subject) ~= false
+    and record.found
     or redis.call('ZSCORE', k.due, prefix .. subject) ~= false
 end
 
