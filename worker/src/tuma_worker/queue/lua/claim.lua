@@ -6,7 +6,7 @@
 --       5 configuration, JSON: {limits: [{name, unit, count, window}], floors: [3], paced: [3], batch_max, segments, messages_per_call,
 --         cold_start, grace, idle, promote, crashes, guard}; times in ms
 -- Returns {'batch', lane, source, group, time, subject, time, subject, ...}
---       · {'wait', ms, why, lowest lane held} where why is one of idle, due, limit, pace, blocked, probing, paused, halted
+--       · {'wait', ms, why} where why is one of idle, due, limit, pace, blocked, probing, paused, halted
 --
 -- Repeatable: the batch id is the request's token; a repeat finds its batch in flight and gets the same answer.
 -- include: clock
@@ -304,7 +304,7 @@ local function try(lane)
 end
 
 -- Whoever is told to wait for a time holds the alarm for it; the others sleep a little longer and take over if it does not ring.
-local function wait(at, why, held)
+local function wait(at, why)
   local alarm_at, alarm_by = tonumber(state.alarm_at or 0), state.alarm_by
   local ms = at - now
   if alarm_by and alarm_by ~= worker and alarm_at > now and alarm_at <= at then
@@ -312,7 +312,7 @@ local function wait(at, why, held)
   else
     redis.call('HSET', k.state, 'alarm_at', at, 'alarm_by', worker)
   end
-  return {'wait', math.min(math.max(1, ms), config.idle), why, held}
+  return {'wait', math.min(math.max(1, ms), config.idle), why}
 end
 
 -- A lane that is not due yet by its pace does not wait for the others.
@@ -393,17 +393,17 @@ if earliest then
 end
 
 if closed_why then
-  earliest, why, held = closed_until or earliest, closed_why, 0
+  earliest, why = closed_until or earliest, closed_why
 end
 local next_due = redis.call('ZRANGE', k.due, 0, 0, 'WITHSCORES')[2]
 if next_due and (not earliest or tonumber(next_due) < earliest) then
-  earliest, why, held = math.max(now + 1, tonumber(next_due)), why or 'due', held or 3
+  earliest, why = math.max(now + 1, tonumber(next_due)), why or 'due'
 end
 local next_lease = redis.call('ZRANGE', k.leases, 0, 0, 'WITHSCORES')[2]
 if next_lease and (not earliest or tonumber(next_lease) < earliest) then
-  earliest, why, held = math.max(now + 1, tonumber(next_lease)), why or 'idle', held or 3
+  earliest, why = math.max(now + 1, tonumber(next_lease)), why or 'idle'
 end
 if earliest then
-  return wait(earliest, why, held)
+  return wait(earliest, why)
 end
-return {'wait', config.idle, why or 'idle', held or 3}
+return {'wait', config.idle, why or 'idle'}
