@@ -62,6 +62,7 @@ class Arrival:
     at: int
     lane: int
     messages: int
+    batch: str
 
     def weight(self, limit: Limit) -> int:
         return 1 if limit.counted is Counted.CALLS else self.messages
@@ -85,10 +86,11 @@ class Permit:
 
 @dataclass
 class Process:
-    """A worker process: its free threads, and until when it sleeps."""
+    """A worker process: its configuration, its free threads, and until when it sleeps."""
 
     name: str
     free: int
+    driver: Driver
     generation: int = 0
     asleep: bool = False
 
@@ -109,12 +111,13 @@ class Simulation:
     permits: dict[str, Permit] = field(default_factory=dict)
     on_wait: Callable[[Wait], None] | None = None
     on_permit: Callable[[Claim], None] | None = None
+    on_claim: Callable[[Process, Claim | Wait], None] | None = None
 
     def __post_init__(self) -> None:
         self._heap: list[tuple[int, int, Callable[[], object]]] = []
         self._order = count()
         self._dealt = cycle(self.fates)
-        self._processes = [Process(f"process-{index}", free) for index, free in enumerate(self.threads)]
+        self._processes = [Process(f"process-{index}", free, self.driver) for index, free in enumerate(self.threads)]
         self._sleepers: deque[Process] = deque()
         self.start = self.clock.now
         self.timer_refusals = 0
@@ -135,6 +138,10 @@ class Simulation:
             self.clock.set(at)
             act()
             self._hear_the_bell()
+
+    def reconfigure(self, index: int, driver: Driver) -> None:
+        """Let a process go on with another configuration, under which it answers for what it holds too."""
+        self._processes[index].driver = driver
 
     def knock(self) -> None:
         """Let a process that sleeps claim at this instant, as if somebody had rung for no reason."""
@@ -162,11 +169,13 @@ class Simulation:
         while process.free > 0:
             fate = next(self._dealt)
             token = f"{next(self._order):016x}"
-            found = self.driver.claim(token, worker=process.name, last=process.free == 1)
+            found = process.driver.claim(token, worker=process.name, last=process.free == 1)
             for _ in range(fate.repeats):
-                again = self.driver.claim(token, worker=process.name, last=process.free == 1)
+                again = process.driver.claim(token, worker=process.name, last=process.free == 1)
                 assert isinstance(found, Wait) or again == found, "a claim whose reply was lost is another claim"
                 found = again
+            if self.on_claim is not None:
+                self.on_claim(process, found)
             if isinstance(found, Wait):
                 self._sleep(process, found)
                 return
@@ -198,7 +207,7 @@ class Simulation:
         self._reckon()
         self.claims.append((self.clock.now, batch))
         if batch.actor != "send":
-            self.driver.release(batch, Release.DONE)
+            process.driver.release(batch, Release.DONE)
             self._free(process)
             return
         segments = int(batch.group.split(".")[1]) if self.driver.queue.count_segments else 1
@@ -219,13 +228,13 @@ class Simulation:
             self.at(0, lambda: self._claim_all(process))
 
     def _put_back(self, process: Process, batch: Claim, how: Release = Release.BACK) -> None:
-        self.driver.release(batch, how)
+        process.driver.release(batch, how)
         self.permits[batch.batch_id].void = True
         self._free(process)
 
     def _begin(self, process: Process, batch: Claim, fate: Fate) -> None:
         permit = self.permits[batch.batch_id]
-        begun = self.driver.begin(batch)
+        begun = process.driver.begin(batch)
         if begun is not None and not begun.targets:
             self._put_back(process, batch, Release.DONE)  # all are past their deadline: a worker lets go of such a batch
             return
@@ -245,7 +254,7 @@ class Simulation:
             End.DIED_AFTER: permit.lease + grace,
         }[fate.end]
         arrival = self.clock.now + round((last - self.clock.now) * fate.arrival)
-        self.arrivals.append(Arrival(arrival, batch.lane, permit.messages))
+        self.arrivals.append(Arrival(arrival, batch.lane, permit.messages, batch.batch_id))
         if fate.end is End.DIED_AFTER:
             self._free(process)
             return
@@ -264,7 +273,7 @@ class Simulation:
 
     def _settle(self, process: Process, batch: Claim, fate: Fate) -> None:
         step = {End.GIVEN_UP: GIVEN_UP, End.NEVER_LEFT: NEVER_LEFT}.get(fate.end, SUBMIT)
-        settled = self.driver.settle(batch, step) is not None
+        settled = process.driver.settle(batch, step) is not None
         permit = self.permits[batch.batch_id]
         assert settled == (permit.ends is None) or fate.end in (End.SILENT, End.NEVER_LEFT), "a kept lease is never lost"
         if settled:

@@ -8,18 +8,29 @@ the provider may have read it.
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass, field
 from functools import partial
 from math import floor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 from pyrate_limiter import InMemoryBucket, Rate, RateItem
 from tests.redis.driver import Driver, calls, messages, number, queue_of, text, virtual_clock
-from tests.redis.simulation import SECOND, End, Fate, Simulation, most_in_a_fixed_window, most_in_a_window
+from tests.redis.simulation import (
+    SECOND,
+    Arrival,
+    End,
+    Fate,
+    Process,
+    Simulation,
+    most_in_a_fixed_window,
+    most_in_a_window,
+)
 
 from tuma_worker.core.limits import Counted
+from tuma_worker.queue.scripts import Claim
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -180,6 +191,84 @@ def test_no_window_of_any_limit_ever_sees_more_than_it_allows(
     work = data.draw(sends(), label="sends")
     fated = data.draw(fates(limits[0].window), label="fates")
     assert_within(simulate(redis, queue, work, fated, threads, knocks=knocks), limits)
+
+
+@dataclass
+class Book:
+    """Who claimed what in which order, and from when on the queue has known a limit that comes and goes."""
+
+    limit: Limit
+    redis: Redis
+    claims: list[tuple[int, str, bool, bytes | None]] = field(default_factory=list)
+
+    def note(self, simulation: Simulation, process: Process, found: Claim | Wait) -> None:
+        queue = process.driver.queue
+        born = cast("bytes | None", self.redis.hget(queue.keys.state, f"born:{self.limit.name}"))
+        batch = found.batch_id if isinstance(found, Claim) else ""
+        self.claims.append((simulation.clock.now, batch, self.limit in queue.limits, born))
+
+    def check(self, arrivals: list[Arrival], *, paced: bool, least: int) -> None:
+        """See that no claim of a worker with the limit passed it, whoever claimed the others, nor opened its first window early."""
+        order = {batch: index for index, (_, batch, _, _) in enumerate(self.claims) if batch}
+        births: dict[bytes | None, int] = {}
+        for index, (_, _, _, born) in enumerate(self.claims):
+            births.setdefault(born, index)
+        for last in arrivals:
+            at, _, knows, born = self.claims[order[last.batch]]
+            if not knows:
+                continue
+            assert born is not None
+            known = [one for one in arrivals if births[born] <= order[one.batch] <= order[last.batch]]
+            around = [one for one in known if abs(one.at - last.at) < self.limit.window * SECOND]
+            assert most_in_a_window(around, self.limit) <= self.limit.count, f"{self.limit} in a sliding window"
+            opened = (at - int(born) * 1000) / (self.limit.window * SECOND)
+            if paced and opened < 1:
+                assert sum(one.weight(self.limit) for one in known) <= max(least, self.limit.count * opened) + 1e-6
+
+
+@examples(60)
+@given(
+    data=st.data(),
+    kept=st.one_of(call_limits, st.builds(calls, st.sampled_from([10.0, 40.0]), st.sampled_from([0.2, 1.0]))),
+    goes=st.one_of(call_limits, message_limits),
+    cold_start=st.sampled_from(["burst", "paced"]),
+    threads=st.sampled_from([(1, 1), (3, 2), (4, 4, 4)]),
+    first=st.tuples(st.booleans(), st.booleans(), st.booleans()),
+    healthy=st.booleans(),
+)
+def test_while_a_limit_comes_and_goes_it_is_passed_by_no_worker_that_has_it_and_the_others_by_none(
+    redis: Redis,
+    *,
+    data: st.DataObject,
+    kept: Limit,
+    goes: Limit,
+    cold_start: str,
+    threads: tuple[int, ...],
+    first: tuple[bool, bool, bool],
+    healthy: bool,
+) -> None:
+    assume(kept.name != goes.name)
+    redis.flushall()
+    batch_max = data.draw(st.sampled_from([1, 3]), label="batch_max")
+    more: dict[str, Any] = {"cold_start": cold_start, "batch_max": batch_max, "lease": 3.0, "grace": 1.0, "idle": goes.window}
+    change = st.tuples(st.sampled_from([0.01, 0.3, 0.9, 1.1, 2.5, 4.0]), st.integers(0, len(threads) - 1), st.booleans())
+    changes = data.draw(st.lists(change, max_size=8), label="when, whose, whether it has the limit")
+    work = data.draw(sends(), label="sends")
+    with virtual_clock(redis) as clock:
+        drivers = {True: Driver(redis, queue_of(kept, goes, **more)), False: Driver(redis, queue_of(kept, **more))}
+        simulation = Simulation(drivers[True], clock, data.draw(fates(goes.window, healthy=healthy), label="fates"), threads, 250)
+        book = Book(goes, redis)
+        simulation.on_claim = partial(book.note, simulation)
+        for index in range(len(threads)):
+            simulation.reconfigure(index, drivers[first[index]])
+        for at, index, has in changes:
+            simulation.at(round(at * goes.window * SECOND), partial(simulation.reconfigure, index, drivers[has]))
+        for index, (at, one) in enumerate(work):
+            simulation.at(round(at * goes.window * SECOND), partial(accept, drivers[True], index, one))
+        simulation.run(6 * goes.window + 120)
+    assert_within(simulation, (kept,))
+    book.check(simulation.arrivals, paced=cold_start == "paced", least=1 if goes.counted is Counted.CALLS else 3)
+    assert not [name for name, weight in redis.hgetall(drivers[True].queue.keys.used).items() if float(weight) < -1e-9]
 
 
 @pytest.mark.parametrize("window", WINDOWS)

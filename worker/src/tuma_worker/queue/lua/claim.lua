@@ -12,6 +12,7 @@
 -- include: clock
 -- include: ready
 -- include: tuma_worker.queue/permits
+-- include: tuma_worker.queue/known
 -- include: tuma_worker.queue/held
 -- include: tuma_worker.queue/room
 -- include: tuma_worker.queue/recover
@@ -43,25 +44,10 @@ do
   end
 end
 
--- Limits as steered while running, and when each was first seen: a limit without history must not assume an empty window.
 permits_steer(limits, k.state)
 for i, limit in ipairs(limits) do
   limit.key = KEYS[14 + i]
-  local born = state['born:' .. limit.name]
-  if not born then
-    born = now
-    redis.call('HSET', k.state, 'born:' .. limit.name, now)
-  end
-  limit.born = config.cold_start == 'paced' and tonumber(born) or nil
-  -- One that was widened while running has forgotten what had ended before its old window: to that extent it is new.
-  local span, widened = tonumber(state['span:' .. limit.name]), tonumber(state['widened:' .. limit.name])
-  if span ~= limit.window then
-    widened = span and limit.window > span and now or widened
-    redis.call('HSET', k.state, 'span:' .. limit.name, limit.window, 'widened:' .. limit.name, widened or 0)
-  end
-  if (widened or 0) > 0 then
-    limit.born = math.max(limit.born or 0, widened)
-  end
+  known_here(k, state, limit, config.cold_start, now)
 end
 
 recover_dead(k, limits, config, now)
@@ -210,15 +196,19 @@ end
 local function take(lane, source, group, at, segments, members, items, as)
   line_take(k, lane .. '|' .. source .. '|', at, group, members)
   local weight = {calls = segments > 0 and 1 or 0, messages = segments * #members}
-  permits_count(k.used, limits, lane, weight, 1)
+  local counting = known_others(k, state, limits, now)
+  for _, limit in ipairs(limits) do
+    counting[#counting + 1] = limit
+  end
+  permits_count(k.used, counting, lane, weight)
 
   charge(lane, source, weight, #members)
   book(lane, weight)
   if state.probing and weight.calls > 0 then
     redis.call('HSET', k.state, 'probing', batch)
   end
-  local held = {id = batch, lane = lane, source = source, group = as or group, weight = weight, limits = held_names(limits),
-    worker = worker, items = items}
+  local held = {id = batch, lane = lane, source = source, group = as or group, weight = weight,
+    counted = held_count(counting, weight), worker = worker, items = items}
   held_put(k, held, 'claimed')
   redis.call('HSET', k.inflight, batch .. ':items', table.concat(items, ' '))
   redis.call('ZADD', k.leases, now + lease, batch)

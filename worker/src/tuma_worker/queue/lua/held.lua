@@ -1,7 +1,7 @@
--- What a worker holds: a batch in flight with its jobs and its permit. Needs ready.lua and permits.lua.
+-- What a worker holds: a batch in flight with its jobs and its permit. Needs ready.lua, permits.lua and known.lua.
 --
--- inflight: batch id -> `phase lane source group calls messages limits worker`; `id:items` -> `time subject time subject ...`
--- limits names those that the permit was counted against: a worker with another configuration must not uncount it elsewhere.
+-- inflight: batch id -> `phase lane source group calls messages counted worker`; `id:items` -> `time subject time subject ...`
+-- counted: `limit=weight,limit=weight` as it was counted, or `-`: whoever ends the hold, with whatever configuration, uncounts just that.
 -- phase: claimed (no call yet) · calling (an attempt is written down, its call may be made) · ended (only the permit still counts)
 
 local function held_split(text)
@@ -19,32 +19,29 @@ local function held_get(k, id)
   end
   local f = held_split(packed[1])
   return {id = id, phase = f[1], lane = tonumber(f[2]), source = f[3], group = f[4],
-    weight = {calls = tonumber(f[5]), messages = tonumber(f[6])}, limits = f[7] or '',
-    worker = f[8] or '', items = held_split(packed[2] or '')}
+    weight = {calls = tonumber(f[5]), messages = tonumber(f[6])}, counted = f[7],
+    worker = f[8], items = held_split(packed[2] or '')}
 end
 
 local function held_put(k, held, phase)
   redis.call('HSET', k.inflight, held.id, table.concat({phase, held.lane, held.source, held.group, held.weight.calls,
-    held.weight.messages, held.limits, held.worker}, ' '))
+    held.weight.messages, held.counted, held.worker}, ' '))
 end
 
-local function held_names(limits)
-  local names = {}
-  for i, limit in ipairs(limits) do
-    names[i] = limit.name
-  end
-  return ',' .. table.concat(names, ',') .. ','
-end
-
--- Those of the configured limits that this permit was counted against.
-local function held_limits(limits, held)
+local function held_count(limits, weight)
   local counted = {}
   for _, limit in ipairs(limits) do
-    if string.find(held.limits, ',' .. limit.name .. ',', 1, true) then
-      counted[#counted + 1] = limit
+    local counts = permits_weight(limit, weight)
+    if counts > 0 then
+      counted[#counted + 1] = limit.name .. '=' .. counts
     end
   end
-  return counted
+  return #counted > 0 and table.concat(counted, ',') or '-'
+end
+
+-- Name and weight of each limit that the permit is counted under.
+local function held_counted(held)
+  return string.gmatch(held.counted, '([^,]+)=([^,]+)')
 end
 
 local function held_drop(k, held)
@@ -61,16 +58,27 @@ local function held_wake(k)
 end
 
 -- No call was made: the permit is void.
-local function held_void(k, limits, held)
-  permits_count(k.used, held_limits(limits, held), held.lane, held.weight, -1)
+local function held_void(k, held)
+  for name, weight in held_counted(held) do
+    redis.call('HINCRBYFLOAT', k.used, name .. '|' .. held.lane, -tonumber(weight))
+  end
   held_drop(k, held)
   held_wake(k)
 end
 
--- The call ended now.
-local function held_end(k, limits, held, now)
-  if held.weight.calls > 0 then
-    permits_end(held_limits(limits, held), held.lane, held.weight, now)
+-- The call ended at `at`.
+local function held_end(k, limits, held, at)
+  local own = {}
+  for _, limit in ipairs(limits) do
+    own[limit.name] = limit
+  end
+  for name, text in held_counted(held) do
+    local weight = tonumber(text)
+    if own[name] then
+      permits_end({own[name]}, held.lane, {calls = weight, messages = weight}, at)
+    else
+      known_ended(k, name, held.lane, weight, at)
+    end
   end
   held_drop(k, held)
 end

@@ -15,7 +15,8 @@
 --   * an end is never stamped before the call has ended: `permits_end` runs after it, and slots and clocks only round upwards;
 --   * a call that was given up, or whose worker died, may still be read by the provider: its end is stamped a grace later;
 --   * nothing is forgotten: where this state is new (a first start, or a server that lost its data) `room_cap` paces the first
---     window from its start, because calls of before may still count at the provider.
+--     window from its start, because calls of before may still count at the provider;
+--   * every call is counted: also those of workers whose configuration does not have the limit (known.lua).
 --
 -- State per limit: `used` holds the weight that counts now, by lane; the list `window` says when parts of it stop counting, as
 -- `slot:otp:transactional:bulk`, oldest first. Slots are W/1000 long, so a list has about a thousand items at the most.
@@ -69,10 +70,13 @@ local function permits_used(used_key, limit, now)
   return used
 end
 
--- Count a claimed permit, or with sign -1 take it back because no call was made.
-local function permits_count(used_key, limits, lane, weight, sign)
+-- Count a claimed permit.
+local function permits_count(used_key, limits, lane, weight)
   for _, limit in ipairs(limits) do
-    redis.call('HINCRBYFLOAT', used_key, limit.name .. '|' .. lane, sign * permits_weight(limit, weight))
+    local counts = permits_weight(limit, weight)
+    if counts > 0 then
+      redis.call('HINCRBYFLOAT', used_key, limit.name .. '|' .. lane, counts)
+    end
   end
 end
 

@@ -55,7 +55,7 @@ local function recover_one(k, limits, config, id, now)
     if held.weight.calls > 0 and not sends then
       held_grace(k, held, now, config.grace)  -- it makes its call without writing it down before: perhaps it has made it
     else
-      held_void(k, limits, held)
+      held_void(k, held)
     end
   end
 end

@@ -9,6 +9,7 @@
 -- include: clock
 -- include: ready
 -- include: tuma_worker.queue/permits
+-- include: tuma_worker.queue/known
 -- include: tuma_worker.queue/held
 
 local now = clock()
@@ -34,6 +35,6 @@ end
 if ARGV[2] == 'called' or ARGV[2] == 'again' then
   held_end(k, limits, held, now)
 else
-  held_void(k, limits, held)
+  held_void(k, held)
 end
 return 'released'

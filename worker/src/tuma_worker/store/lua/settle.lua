@@ -21,6 +21,7 @@
 -- include: ready
 -- include: move
 -- include: tuma_worker.queue/permits
+-- include: tuma_worker.queue/known
 -- include: tuma_worker.queue/held
 -- include: tuma_worker.store/faults
 
@@ -60,7 +61,7 @@ for _, limit in ipairs(limits) do
     local used = permits_used(k.used, limit, now)
     local strange = math.min(limit.count, limit.count - used[1] - used[2] - used[3] - left)
     if strange > 0 then
-      permits_count(k.used, {limit}, 2, {calls = strange, messages = strange}, 1)
+      permits_count(k.used, {limit}, 2, {calls = strange, messages = strange})
       permits_end({limit}, 2, {calls = strange, messages = strange}, now)
     end
   end
@@ -99,7 +100,7 @@ if put_off then
   held_wake(k)  -- it may be the next one due: whoever holds the alarm must look again
 end
 if calling and header.permit == 'void' then
-  held_void(k, limits, held)
+  held_void(k, held)
 elseif calling and header.permit == 'grace' then
   held_grace(k, held, now, header.grace)
 elseif calling then
