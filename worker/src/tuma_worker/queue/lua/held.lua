@@ -23,19 +23,16 @@ local function held_get(k, id)
     worker = f[8], items = held_split(packed[2] or '')}
 end
 
-local function held_put(k, held, phase)
-  redis.call('HSET', k.inflight, held.id, table.concat({phase, held.lane, held.source, held.group, held.weight.calls,
-    held.weight.messages, held.counted, held.worker}, ' '))
+local function held_packed(held, phase)
+  return table.concat({phase, held.lane, held.source, held.group, held.weight.calls, held.weight.messages, held.counted, held.worker}, ' ')
 end
 
-local function held_count(limits, weight)
-  local counted = {}
-  for _, limit in ipairs(limits) do
-    local counts = permits_weight(limit, weight)
-    if counts > 0 then
-      counted[#counted + 1] = limit.name .. '=' .. counts
-    end
-  end
+local function held_new(k, held, lease_ends)
+  redis.call('HSET', k.inflight, held.id, held_packed(held, 'claimed'), held.id .. ':items', table.concat(held.items, ' '))
+  redis.call('ZADD', k.leases, lease_ends, held.id)
+end
+
+local function held_counting(counted)
   return #counted > 0 and table.concat(counted, ',') or '-'
 end
 
@@ -85,7 +82,7 @@ end
 
 -- The call may still be under way: the permit ends a grace from now.
 local function held_grace(k, held, now, grace)
-  held_put(k, held, 'ended')
+  redis.call('HSET', k.inflight, held.id, held_packed(held, 'ended'))
   redis.call('HDEL', k.inflight, held.id .. ':items')
   redis.call('ZADD', k.leases, now + grace, held.id)
 end

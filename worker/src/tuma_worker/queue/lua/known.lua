@@ -38,9 +38,9 @@ local function known_forget(k, name, note)
     'pace:0:' .. name, 'pace:1:' .. name, 'pace:2:' .. name)
 end
 
--- Those that others are configured with. Forgets those that nobody is any more.
-local function known_others(k, state, limits, now)
-  local own, others = {}, {}
+-- Count a claimed permit under the limits that only others are configured with, and forget those that nobody is any more.
+local function known_count(k, state, limits, lane, weight, now, counted)
+  local own = {}
   for _, limit in ipairs(limits) do
     own[limit.name] = true
   end
@@ -51,11 +51,12 @@ local function known_others(k, state, limits, now)
       if note and note.first + math.max(KNOWN_FOR, tonumber(state['span:' .. name])) <= now then
         known_forget(k, name, note)
       else
-        others[#others + 1] = {name = name, unit = state['unit:' .. name]}
+        local counts = permits_weight({unit = state['unit:' .. name]}, weight)
+        redis.call('HINCRBYFLOAT', k.used, name .. '|' .. lane, counts)
+        counted[#counted + 1] = name .. '=' .. counts
       end
     end
   end
-  return others
 end
 
 -- One of our own: put what others noted into its list, and find out since when it has a history: a limit without one must not assume

@@ -25,13 +25,17 @@
 
 local LANES = 3
 
--- Operators may change a limit while the workers run: the queue's state then says `count window ...` for it.
+-- Operators may change a limit while the workers run: `limit:NAME` of the queue's state then says `count window ...` for it.
+local function permits_steered(limit, text)
+  local count, window = string.match(text or '', '^(%S+) (%S+)')
+  if count then
+    limit.count, limit.window = tonumber(count), tonumber(window)
+  end
+end
+
 local function permits_steer(limits, state)
   for _, limit in ipairs(limits) do
-    local count, window = string.match(redis.call('HGET', state, 'limit:' .. limit.name) or '', '^(%S+) (%S+)')
-    if count then
-      limit.count, limit.window = tonumber(count), tonumber(window)
-    end
+    permits_steered(limit, redis.call('HGET', state, 'limit:' .. limit.name))
   end
 end
 
@@ -39,17 +43,9 @@ local function permits_weight(limit, weight)
   return limit.unit == 'calls' and weight.calls or weight.messages
 end
 
--- Forget what ended more than W ago. Returns {otp, transactional, bulk} as counted now.
-local function permits_used(used_key, limit, now)
-  local names = {}
-  for lane = 0, LANES - 1 do
-    names[lane + 1] = limit.name .. '|' .. lane
-  end
-  local used = redis.call('HMGET', used_key, unpack(names))
-  for lane = 1, LANES do
-    used[lane] = tonumber(used[lane] or 0)
-  end
-  local expired = 0
+-- Take off what ended more than W ago.
+local function permits_expire(used_key, limit, now)
+  local used, expired = limit.used, 0
   repeat
     local slots = redis.call('LRANGE', limit.key, expired, expired + 49)
     local full = #slots == 50
@@ -65,18 +61,43 @@ local function permits_used(used_key, limit, now)
   until not full
   if expired > 0 then
     redis.call('LTRIM', limit.key, expired, -1)
-    redis.call('HSET', used_key, names[1], used[1], names[2], used[2], names[3], used[3])
+    redis.call('HSET', used_key, limit.name .. '|0', used[1], limit.name .. '|1', used[2], limit.name .. '|2', used[3])
   end
-  return used
 end
 
--- Count a claimed permit.
-local function permits_count(used_key, limits, lane, weight)
+-- Find out what counts now: each limit's `used` becomes {otp, transactional, bulk}.
+local function permits_used(used_key, limits, now)
+  if #limits == 0 then
+    return
+  end
+  local fields = {}
+  for _, limit in ipairs(limits) do
+    for lane = 0, LANES - 1 do
+      fields[#fields + 1] = limit.name .. '|' .. lane
+    end
+  end
+  local found = redis.call('HMGET', used_key, unpack(fields))
+  for i, limit in ipairs(limits) do
+    limit.used = {}
+    for lane = 1, LANES do
+      limit.used[lane] = tonumber(found[LANES * (i - 1) + lane] or 0)
+    end
+    permits_expire(used_key, limit, now)
+  end
+end
+
+-- Count a claimed permit under limits whose `used` is known. `counted` gets a `name=weight` for each.
+local function permits_count(used_key, limits, lane, weight, counted)
+  local fields = {}
   for _, limit in ipairs(limits) do
     local counts = permits_weight(limit, weight)
-    if counts > 0 then
-      redis.call('HINCRBYFLOAT', used_key, limit.name .. '|' .. lane, counts)
-    end
+    limit.used[lane + 1] = limit.used[lane + 1] + counts
+    fields[#fields + 1] = limit.name .. '|' .. lane
+    fields[#fields + 1] = string.format('%.17g', limit.used[lane + 1])
+    counted[#counted + 1] = limit.name .. '=' .. counts
+  end
+  if #fields > 0 then
+    redis.call('HSET', used_key, unpack(fields))
   end
 end
 

@@ -58,10 +58,10 @@ local c = move_context(header, now, KEYS[14], KEYS[15])
 for _, limit in ipairs(limits) do
   local left = header.left and header.left[limit.name]
   if left then
-    local used = permits_used(k.used, limit, now)
-    local strange = math.min(limit.count, limit.count - used[1] - used[2] - used[3] - left)
+    permits_used(k.used, {limit}, now)
+    local strange = math.min(limit.count, limit.count - limit.used[1] - limit.used[2] - limit.used[3] - left)
     if strange > 0 then
-      permits_count(k.used, {limit}, 2, {calls = strange, messages = strange})
+      permits_count(k.used, {limit}, 2, {calls = strange, messages = strange}, {})
       permits_end({limit}, 2, {calls = strange, messages = strange}, now)
     end
   end

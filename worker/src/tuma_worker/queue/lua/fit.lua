@@ -1,0 +1,54 @@
+-- Whether a call fits all limits together, and how much of one does. Needs permits.lua and room.lua.
+--
+-- c: {limits, config, favoured, now}
+
+local ANY_NUMBER = 1000000000  -- of messages, where nothing limits them
+local NO_FLOORS = {0, 0, 0}
+
+local function fit_floors(c, lane)
+  return lane == c.favoured and NO_FLOORS or c.config.floors
+end
+
+-- A weight fits a lane if it fits every limit. Returns the time from which it may.
+local function fit_at(c, lane, weight)
+  local at, floors = c.now, fit_floors(c, lane)
+  for _, limit in ipairs(c.limits) do
+    local wanted = permits_weight(limit, weight)
+    if wanted > 0 then
+      at = math.max(at, room_at(limit, lane, floors, c.now, wanted))
+    end
+  end
+  return at
+end
+
+-- The messages that a lane may send now.
+local function fit_messages(c, lane, segments)
+  local left, floors = ANY_NUMBER, fit_floors(c, lane)
+  for _, limit in ipairs(c.limits) do
+    if limit.unit == 'messages' then
+      left = math.min(left, math.floor(room_left(limit, lane, floors, c.now, segments)))
+    end
+  end
+  return left
+end
+
+-- The most messages that the limits can ever leave to a lane at once.
+local function fit_messages_most(c, lane, segments)
+  local most, floors = ANY_NUMBER, fit_floors(c, lane)
+  for _, limit in ipairs(c.limits) do
+    if limit.unit == 'messages' then
+      most = math.min(most, room_most(limit, lane, floors, segments))
+    end
+  end
+  return most
+end
+
+-- Whether a job of so many segments is heavier than a whole window: no waiting would ever make room for it.
+local function fit_never(c, segments)
+  for _, limit in ipairs(c.limits) do
+    if permits_weight(limit, {calls = 1, messages = segments}) > limit.count then
+      return true
+    end
+  end
+  return false
+end

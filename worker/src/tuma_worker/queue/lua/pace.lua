@@ -1,0 +1,28 @@
+-- Paced lanes: each call books its share of the window. Needs room.lua, fit.lua and state.lua.
+--
+-- `pace:LANE:LIMIT` of the state: from when the lane may go. c: {config, limits, state, now}
+
+-- From when a lane may go; the past where it is not paced or has fallen behind.
+local function pace_until(c, lane)
+  local at = 0
+  if c.config.paced[lane + 1] then
+    for _, limit in ipairs(c.limits) do
+      at = math.max(at, state_number(c, 'pace:' .. lane .. ':' .. limit.name))
+    end
+  end
+  return math.ceil(at)
+end
+
+-- What was missed by waking late may be caught up within a hundredth of the window.
+local function pace_book(c, lane, weight)
+  if not c.config.paced[lane + 1] or weight.calls == 0 then
+    return
+  end
+  local floors = fit_floors(c, lane)
+  for _, limit in ipairs(c.limits) do
+    local wanted, field = permits_weight(limit, weight), 'pace:' .. lane .. ':' .. limit.name
+    local span = wanted / room_most(limit, lane, floors, wanted) * limit.window
+    local from = math.max(c.now - limit.window / 100, state_number(c, field))
+    state_set(c, field, string.format('%.3f', from + span))
+  end
+end
