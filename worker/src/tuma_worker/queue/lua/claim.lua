@@ -36,7 +36,8 @@ end
 
 local repeated = held_get(k, c.batch)
 if repeated then
-  redis.call('ZADD', k.leases, 'XX', 'GT', now + c.lease, c.batch)  -- the worker counts its lease from this request, not from the first
+  -- The worker counts its lease from this request, not from the first.
+  redis.call('ZADD', k.leases, 'XX', 'GT', now + c.lease, c.batch)
   return answer(repeated)
 end
 
@@ -82,7 +83,8 @@ local function try(lane)
   end
   local room = math.max(1, math.floor(fit_messages(c, lane, segments) / segments))
   local picked = line_pick(k, prefix, math.min(most, room))
-  local later = lane > 0 and #picked.members >= room and take_later(c, lane, prefix, segments, most, room)  -- passwords never wait for company
+  -- One-time passwords never wait for company.
+  local later = lane > 0 and #picked.members >= room and take_later(c, lane, prefix, segments, most, room)
   if later then
     return nil, later, 'limit'
   end
