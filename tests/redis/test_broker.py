@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, cast
 
 import dramatiq
@@ -11,6 +12,8 @@ import pytest
 from dramatiq.errors import QueueNotFound
 from tests.redis.brokers import LONG_IDLE, PATIENCE, Calls, blocked, make_broker, send_actor, until, working
 from tests.redis.driver import Driver, calls, number, numbers, queue_of
+
+from tuma_producer.contract.connection import connect_for_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -264,3 +267,16 @@ def test_an_idle_worker_stops_at_once(driver: Driver, broker: TumaBroker, *, rec
         began = time.monotonic()
         worker.stop()
         assert time.monotonic() - began < LONG_IDLE / 12
+
+
+def test_each_of_very_many_threads_keeps_a_connection(redis_url: str) -> None:
+    threads = 120  # redis-py's own limit is 100, and a worker has a thread for each of its accounts
+    all_there = threading.Barrier(threads)
+
+    def ping(client: Redis) -> bool:
+        pong = bool(client.ping())
+        all_there.wait(PATIENCE)  # what a thread has kept is free again when it ends
+        return pong
+
+    with connect_for_threads(redis_url) as client, ThreadPoolExecutor(threads) as pool:
+        assert all(pool.map(ping, [client] * threads))

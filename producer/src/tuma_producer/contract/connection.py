@@ -53,6 +53,7 @@ _DEFAULTS = {**_SOCKET, "retry_on_error": [ConnectionError, TimeoutError]}  # ol
 # A Sentinel that is away must not hold up the question for long: the next one knows as much.
 _TO_SENTINELS = {"socket_timeout": 1.0, "socket_connect_timeout": 1.0}
 _BACK_OFF = FullJitterBackoff(cap=0.5, base=0.05)  # seconds
+_THREADS_MOST = 10_000  # of a process: redis-py refuses the hundred and first connection where nobody sets it
 _OLDEST_FOR_CLUSTERS = 6  # major release of redis-py: earlier ones have no transactions on a cluster
 
 Client = TypeVar("Client", Redis, AsyncRedis)
@@ -109,7 +110,8 @@ def connect_for_threads(url: str) -> Redis:
     """`connect`, for a process whose threads are few and live long: each keeps its connection instead of asking the pool."""
     if _address(url).kind is not Kind.SERVER:
         return connect(url)
-    return Redis.from_pool(_ByThread.from_url(url, **{**_DEFAULTS, "retry": Retry(_BACK_OFF, REPEATS)}))
+    kept = {"max_connections": _THREADS_MOST, "retry": Retry(_BACK_OFF, REPEATS)}
+    return Redis.from_pool(_ByThread.from_url(url, **{**_DEFAULTS, **kept}))
 
 
 class _ByThread(ConnectionPool):
