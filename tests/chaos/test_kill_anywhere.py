@@ -34,10 +34,9 @@ if TYPE_CHECKING:
     from tuma_producer import Event, Intent
 
 NO_SCENARIO = {
-    "contract.enqueue": "a producer's, who repeats it, and a redrive's: see test_kill_an_operator",
     "contract.schedule": "a producer's, as is enqueue",
     "contract.reschedule": "as withdraw",
-    "contract.withdraw": "a producer's only step of a cancel or a pause; who got no answer asks again, tested with control",
+    "contract.withdraw": "a step of a cancel or a pause; who got no answer asks again, and a mover looks again: tested with both",
     "contract.resume": "as withdraw",
     "store.plan": "an operator's command: see test_kill_an_operator",
     "store.leave": "an operator's command: see test_kill_an_operator",
@@ -55,7 +54,8 @@ HASTY: Settings = {"lease": 3, "resolve_after": 1, "timeout": 10}
 class Road:
     """What happens to the first call at the provider, if anything, and where its recipients end when no worker dies.
 
-    `account` is what the account is set to beside haste. With `jobs_lost` the line forgets what was put into it.
+    `account` is what the account is set to beside haste. With `jobs_lost` the line forgets what was put into it. With `spare` there
+    is a second account to fail over to.
     """
 
     provider: str
@@ -66,6 +66,7 @@ class Road:
     end: str = "delivered"
     copies: int = 1
     scheduled: bool = False
+    spare: bool = False
 
 
 OPEN = Road("lisoloo")
@@ -79,6 +80,8 @@ TOO_LATE = Road("lisoloo", send={"expires_in": 0.05}, end="expired", copies=0)
 PROBED = Road("lisoloo", {"kind": "insufficient_balance"}, account={"probe_every": 0.2})
 PROBED_IN_LINE = Road("lineserve", {"kind": "suspended_key"}, account={"probe_every": 0.2})
 TRIED_BY_ONE_SEND = Road("lineserve", {"kind": "insufficient_balance"}, account={"cool_down": 0.2})
+CARRIED = Road("lisoloo", {"kind": "insufficient_balance"}, account={"probe_every": 600}, spare=True)
+HANDED_BACK = Road("lisoloo", {"kind": "insufficient_balance", "count": 2}, account={"probe_every": 5}, spare=True)
 SWEPT_UP = Road("lineserve", jobs_lost=True)
 
 
@@ -116,6 +119,12 @@ SCENARIOS = [
     Scenario("store.settle", TRIED_BY_ONE_SEND, skip=1, sizes=(1,)),  # the send that tries was accepted
     Scenario("store.unowned", SWEPT_UP, sizes=(1,)),
     Scenario("store.restore", SWEPT_UP, sizes=(1000,)),
+    Scenario("store.carry", CARRIED),
+    Scenario("contract.enqueue", CARRIED),
+    Scenario("store.relay", CARRIED),  # the other account's intent is written
+    Scenario("store.relay", CARRIED, skip=1, sizes=(1,)),  # there is news of it
+    Scenario("store.handback", HANDED_BACK, sizes=(1,)),
+    Scenario("store.relay", HANDED_BACK, skip=1, sizes=(1,)),
 ]
 
 
@@ -133,6 +142,14 @@ class Case:
         return f"case-{self.number}"
 
     @property
+    def accounts(self) -> list[str]:
+        return [self.account, *self.spares]
+
+    @property
+    def spares(self) -> list[str]:
+        return [f"spare-{self.number}"] if self.scenario.road.spare else []
+
+    @property
     def to(self) -> list[str]:
         return [f"+24399{self.number:03}{place:04}" for place in range(self.size)]
 
@@ -143,7 +160,11 @@ class Case:
     @property
     def sends(self) -> Iterator[Send]:
         road = self.scenario.road
-        more = road.send | ({"schedule": At(times=datetime.now(UTC) + timedelta(seconds=1))} if road.scheduled else {})
+        more = (
+            road.send
+            | {"failover": self.spares}
+            | ({"schedule": At(times=datetime.now(UTC) + timedelta(seconds=1))} if road.scheduled else {})
+        )
         for to in _batched(self.to, PER_INTENT):
             yield Send(account=self.account, to=list(to), message=f"text {self.number}", on_unknown="hold", **more)
 
@@ -203,14 +224,14 @@ class Aftermath:
 
 @pytest.fixture(scope="module")
 def house(server: servers.Server) -> Iterator[House]:
-    with open_house(server, {case.account: case.settings for case in CASES}) as found:
+    with open_house(server, {account: case.settings for case in CASES for account in case.accounts}) as found:
         yield found
 
 
 @pytest.fixture(scope="module")
 def aftermath(house: House) -> dict[str, Aftermath]:
     """Let a worker of every case die, then let a healthy one finish all roads."""
-    configure(house.redis, *(case.account for case in CASES))
+    configure(house.redis, *(account for case in CASES for account in case.accounts))
     with ThreadPoolExecutor(AT_ONCE) as pool:
         deaths = list(pool.map(lambda case: dies(house, case), CASES))
     # A receipt that is still on its way when nobody waits for it any longer corrects an end. That is another story.
@@ -222,9 +243,10 @@ def aftermath(house: House) -> dict[str, Aftermath]:
         occurrences = [event.data["occurrence"] for event in events if event.type == "tuma.intent.fired"]
         intents = [house.producer.get(intent_id) for intent_id in occurrences or intent_ids]
         found[case.account] = Aftermath(exit_status, intents, events, dict.fromkeys(case.to, 0))
+    case_of = {account: case.account for case in CASES for account in case.accounts}
     for call in house.sandbox.books()["accepted"]:
         for number in call["recipients"]:
-            found[call["key"]].copies[number] += 1
+            found[case_of[call["key"]]].copies[number] += 1
     return found
 
 
@@ -236,7 +258,7 @@ def dies(house: House, case: Case) -> tuple[list[str], int | None]:
     if case.scenario.road.jobs_lost:
         house.redis.delete(AccountKeys(case.account).queue("send").entries)
     accounts = json.loads(house.tuma.environment["TUMA_ACCOUNTS"])
-    own = {"TUMA_ACCOUNTS": json.dumps({case.account: accounts[case.account]}), "TUMA_SWEEP_EVERY": "1"}
+    own = {"TUMA_ACCOUNTS": json.dumps({name: accounts[name] for name in case.accounts}), "TUMA_SWEEP_EVERY": "1"}
     fate = {"MORTAL_STEP": case.scenario.step, "MORTAL_SIDE": case.side, "MORTAL_SKIP": str(case.scenario.skip)}
     arguments = ("tests.support.mortal:setup", "--skip-logging", "--processes", "1")
     victim = house.tuma.start_module("dramatiq", *arguments, **own, **fate)

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from tests.redis.driver import Driver
+
 from tuma_producer import At, Producer
 from tuma_worker.core.answers import Fault, Rejected
+from tuma_worker.core.failover import SOON
 from tuma_worker.core.next_step import Halt
 from tuma_worker.core.states import Evidence, RecipientState
+from tuma_worker.dispatch.carrying import Mover
 from tuma_worker.dispatch.redriving import Redriven, Redriver
 from tuma_worker.queue.scripts import push, renew
 from tuma_worker.store import accounts
+from tuma_worker.store.carried import Carried
 from tuma_worker.store.dead import Choice, DeadLetters
 from tuma_worker.store.steering import Scope, Steering
 from tuma_worker.store.unowned import Unowned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from tests.redis.driver import Driver
 
 
 def scripts() -> list[tuple[str, str]]:
@@ -143,11 +147,28 @@ def _restore(driver: Driver) -> None:
     assert unowned.restore(unowned.look().lost) == 1
 
 
+def _fail_over(driver: Driver) -> None:
+    spare = Driver(driver.redis, replace(driver.queue, account="spare"))
+    intent = driver.enqueue(failover=["spare"])
+    halted = Halt(Fault.MONEY, "1202", operator=False, after=1.0)
+    steering = [Steering(driver.redis, one.queue.account, "send", "test") for one in (driver, spare)]
+    mover = Mover([Carried(driver.redis, one.queue) for one in (driver, spare)], "test", 1.0, lambda: 0.0)
+    steering[0].halt(halted)
+    assert mover.run_once()[0].carried == {"spare": 1}
+    steering[1].halt(halted)
+    assert mover.run_once()[1].handed_back == 1
+    assert Producer(driver.redis).cancel(f"{driver.queue.account}.{intent}").outcome == "done"
+    assert [one.lift_halt() for one in steering] == [True, True]
+    driver.until(driver.server_ms() + 1000 * SOON)
+    assert mover.run_once()[0].told == 1
+
+
 ACTS: dict[str, Callable[[Driver], None]] = {
     "enqueue": _send, "claim": _send, "begin": _send, "settle": _send, "apply": _apply, "note": _apply, "resend": _resend,
     "release": _release,
     "renew": _renew, "push": _push, "expire": _expire, "steer": _steer, "unowned": _restore, "restore": _restore,
     "plan": _redrive, "leave": _redrive,
     "schedule": _schedule, "fire": _schedule, "reschedule": _schedule,
+    "carry": _fail_over, "handback": _fail_over, "relay": _fail_over,
     "half_open": _half_open, "withdraw": _withdraw, "resume": _withdraw,
 }  # fmt: skip

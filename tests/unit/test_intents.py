@@ -20,6 +20,20 @@ def send(**more: Any) -> Send:  # noqa: ANN401 - fields of Send
     return Send(**(VALID | more))
 
 
+# --------------------------------------------------------------------------------------------------------------- accounts
+
+
+def test_the_accounts_to_fail_over_to_are_a_list_or_one_name() -> None:
+    assert send(failover="spare").failover == ("spare",)
+    assert send(failover=["b", "a"]).failover == ("b", "a")
+
+
+@pytest.mark.parametrize("others", [["lisoloo-main"], ["spare", "spare"], ["Spare"], list("abcdefghi"), [""]])
+def test_accounts_to_fail_over_to_are_others_each_once_and_few(others: list[str]) -> None:
+    with pytest.raises(InvalidSend, match="failover"):
+        send(failover=others)
+
+
 # ---------------------------------------------------------------------------------------------------------------- numbers
 
 

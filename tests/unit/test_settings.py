@@ -334,6 +334,29 @@ def test_settings_cannot_be_changed_after_they_were_read() -> None:
         account().timeout = 1  # type: ignore[misc] # that it is an error is the point
 
 
+def test_what_an_account_carries_for_others_is_set_by_lists(given: Callable[..., None]) -> None:
+    given(
+        **{
+            MAIN + "PROVIDER": "lisoloo",
+            MAIN + "API_KEY": KEY,
+            MAIN + "COUNTRIES": "+243, +242",
+            MAIN + "SENDERS": "KITOKO",
+            MAIN + "CARRIES": "otp",
+        }
+    )
+    found = load_settings().accounts["lisoloo-main"]
+    assert (found.countries, found.senders, found.carries, found.own_sender) == (("+243", "+242"), ("KITOKO",), ("otp",), False)
+
+
+def test_what_an_account_cannot_carry_by_is_refused(given: Callable[..., None]) -> None:
+    given(**{MAIN + "PROVIDER": "lisoloo", MAIN + "API_KEY": KEY, MAIN + "COUNTRIES": "243", MAIN + "OWN_SENDER": "true"})
+    assert [problem.partition(":")[0] for problem in problems()] == [f"{MAIN}COUNTRIES[0]"]
+    given(**{MAIN + "COUNTRIES": "+243"})
+    assert problems() == [
+        f"{MAIN.removesuffix('__')}: needs sender_id with own_sender; set the sender that it is to show, or leave own_sender out"
+    ]
+
+
 # ------------------------------------------------------------------------------------------------------ secrets stay secret
 
 

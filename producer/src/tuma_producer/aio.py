@@ -32,6 +32,7 @@ from tuma_producer.contract.reading import (
     entries,
     group_of,
     group_vanished,
+    is_part,
     turns,
 )
 from tuma_producer.errors import TumaError, UnknownAccount
@@ -183,7 +184,7 @@ class AsyncProducer:
                 return
 
     def _wanted(self, *, all_sources: bool) -> Callable[[Event], bool]:
-        return lambda event: all_sources or event.source in {None, self._source}
+        return lambda event: all_sources or (event.source in {None, self._source} and not is_part(event))
 
 
 async def _chunks(sends: Iterable[Send] | AsyncIterable[Send], source: str) -> AsyncIterator[list[Enqueue]]:

@@ -25,6 +25,7 @@ from tuma_producer.contract.reading import (
     entries,
     group_of,
     group_vanished,
+    is_part,
     turns,
 )
 from tuma_producer.contract.waves import Waves
@@ -217,7 +218,7 @@ class Producer:
                 return
 
     def _wanted(self, *, all_sources: bool) -> Callable[[Event], bool]:
-        return lambda event: all_sources or event.source in {None, self._source}
+        return lambda event: all_sources or (event.source in {None, self._source} and not is_part(event))
 
 
 class _Cursor:

@@ -16,7 +16,10 @@ from tuma_producer.schedules import At, Every, read_schedule
 MAX_RECIPIENTS = 10_000  # of one intent: it is written in one atomic step, which must not hold up everybody else's
 MAX_CHARACTERS = 1_600  # of a text: both providers' documented maximum
 
+MAX_FAILOVER = 8  # accounts that one send may fail over to
+
 Priority = Literal["otp", "transactional", "bulk"]
+_Account = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
 
 _SPACING = re.compile(r"[\s\-().\u00a0\u2011]")
 _E164 = re.compile(r"\+[1-9][0-9]{7,14}")  # `\d` would let the digits of every script through
@@ -76,6 +79,10 @@ def _number(position: int, entry: object) -> str:
         raise ValueError(message) from None
 
 
+def _several(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
 def _not_blank(text: str) -> str:
     if not text.strip():
         message = "is empty"
@@ -91,8 +98,11 @@ class Send(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    account: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
+    account: _Account
     """The account to send through, as ops named it."""
+    failover: Annotated[tuple[_Account, ...], Field(max_length=MAX_FAILOVER), BeforeValidator(_several)] = ()
+    """Other accounts, in order of preference: where `account` is halted or its breaker open, the first of them that works and may
+    send this carries what still waits, never after a call whose outcome is unknown. One name or a list."""
     to: Annotated[list[str], BeforeValidator(_numbers)]
     """One number or a list. Spaces, dashes and a leading 00 are understood; duplicates are dropped and counted in the receipt."""
     message: Annotated[str, Field(max_length=MAX_CHARACTERS), AfterValidator(_not_blank)]
@@ -136,6 +146,13 @@ class Send(BaseModel):
             raise InvalidSend(field, rule)
         if self.schedule is not None and self.cancel_within is not None:
             field, rule = "cancel_within", "cannot go with a schedule, whose occurrences can be withdrawn until they fire"
+            raise InvalidSend(field, rule)
+        return self
+
+    @model_validator(mode="after")
+    def _other_accounts(self) -> Self:
+        if self.failover and len({self.account, *self.failover}) <= len(self.failover):
+            field, rule = "failover", "must name other accounts than the send's own, each once"
             raise InvalidSend(field, rule)
         return self
 
@@ -192,7 +209,7 @@ class Recipient:
     """Where one recipient of an intent stands: its state, since when, who says so, and why where there is a reason.
 
     `attempt` names the last call that carried it, `provider_id` what the provider calls it. `redriven_as` is the intent by which an
-    operator sent it again.
+    operator sent it again, `carried_as` the one by which another account carries it, or has.
     """
 
     number: str
@@ -203,6 +220,7 @@ class Recipient:
     attempt: str | None = None
     provider_id: str | None = None
     redriven_as: str | None = None
+    carried_as: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +266,9 @@ class Intent:
 
     With a `schedule` it has no recipients of its own: it `fired` so many times, each time as another intent, and fires next at
     `next_firing`. `occurrences` are the ids of the last hundred of these, oldest first; each names the schedule's as its `parent`.
+
+    `failover` are the accounts that may carry it. An intent by which one of them does names the one that it is a part of as its
+    `home`.
     """
 
     id: str
@@ -267,3 +288,5 @@ class Intent:
     fired: int = 0
     occurrences: tuple[str, ...] = ()
     parent: str | None = None
+    failover: tuple[str, ...] = ()
+    home: str | None = None

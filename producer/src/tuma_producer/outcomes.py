@@ -17,8 +17,8 @@ class Event:
     """One change of state. `as_cloudevent` gives the CloudEvents 1.0 JSON form.
 
     `type` is `tuma.recipient.<state>`, `tuma.recipient.redriven` or `.dropped`, `tuma.intent.<what>`: accepted, scheduled, fired,
-    paused, resumed, cancelled, done; or `tuma.account.<what>`: halted, resumed, breaker-opened, breaker-closed, paused, limit-set,
-    limit-unset. `sequence` counts an intent's events from 1 without gaps.
+    carried, paused, resumed, cancelled, done; or `tuma.account.<what>`: halted, resumed, breaker-opened, breaker-closed, paused,
+    limit-set, limit-unset. `sequence` counts an intent's events from 1 without gaps.
     `correction` is true where better evidence changed an end.
     """
 
@@ -79,11 +79,14 @@ def decode_event(account: str, entry_id: str, fields: Mapping[str, str]) -> Even
 def _data(account: str, fields: Mapping[str, str]) -> dict[str, Any]:
     """What only some kinds of events carry: how many recipients an intent has, who acted, which intent follows.
 
-    And of a schedule: which intent an occurrence is and when it was to fire, or when the next one is.
+    And of a schedule: which intent an occurrence is and when it was to fire, or when the next one is. Of a failover: from which
+    account to which, and as which intent.
     """
     recipients = {"recipients": int(fields["n"])} if "n" in fields else {}
     fired = {"occurrence": full_id(account, fields["o"])} if "o" in fields else {}
     firing = {"firing": _iso(fields["t"])} if fields.get("t") else {}
+    if "carrier" in fields:
+        return recipients | {"from": account, "to": fields["carrier"].rpartition(".")[0], "carried_as": fields["carrier"]}
     return (
         recipients
         | fired

@@ -67,6 +67,7 @@ def setup() -> None:
         _expose(service.broker)
     _in_background(lambda: bootstrap.keep_registered(connect(settings.redis_url), settings, stop=threading.Event()))
     _in_background(lambda: bootstrap.build_sweeper(connect(settings.redis_url), settings).keep_sweeping(threading.Event()))
+    _in_background(lambda: bootstrap.build_mover(connect(settings.redis_url), settings).keep_moving(threading.Event()))
     dramatiq.set_broker(service.broker)
     _stop_claiming_at(signal.SIGTERM, service.broker)
 

@@ -16,8 +16,10 @@ from tuma_producer.contract.connection import FAILURES, connect_for_threads, con
 from tuma_producer.errors import TumaError
 from tuma_worker import logs, providers
 from tuma_worker.core.breaker import Breaker
+from tuma_worker.core.failover import Terms
 from tuma_worker.core.limits import Limit
 from tuma_worker.core.next_step import Policy
+from tuma_worker.dispatch.carrying import Mover
 from tuma_worker.dispatch.firing import Firer
 from tuma_worker.dispatch.probing import Prober
 from tuma_worker.dispatch.resolving import Resolver
@@ -29,6 +31,7 @@ from tuma_worker.queue.config import QueueConfig
 from tuma_worker.receipts.intake import Door, Intake
 from tuma_worker.store import accounts
 from tuma_worker.store.attempts import Attempts
+from tuma_worker.store.carried import Carried
 from tuma_worker.store.schedules import Schedules
 from tuma_worker.store.unowned import Unowned
 
@@ -61,7 +64,12 @@ def register_accounts(redis: Redis, settings: Settings) -> None:
     """Make all configured accounts known to producers."""
     for name, account in settings.accounts.items():
         accounts.register(
-            redis, name, provider=account.provider, environment=account.environment, queue=queue_config(name, account).for_claim
+            redis,
+            name,
+            provider=account.provider,
+            environment=account.environment,
+            queue=queue_config(name, account).for_claim,
+            terms=Terms(account.countries, account.senders, account.sender_id, account.own_sender, tuple(account.carries)),
         )
 
 
@@ -140,6 +148,12 @@ def build_sweeper(redis: Redis, settings: Settings, *, only: str | None = None, 
     apart = max([0.0 if by_hand else settings.sweep_every, *(queue.lease for queue in queues)])
     watched = [Unowned(redis, queue, settings.accounts[queue.account].receipts_for) for queue in queues]
     return Sweeper(watched, None if by_hand else _name(), apart)
+
+
+def build_mover(redis: Redis, settings: Settings) -> Mover:
+    """What looks after the failover of all configured accounts."""
+    queues = [queue_config(name, account) for name, account in settings.accounts.items()]
+    return Mover([Carried(redis, queue) for queue in queues], _name(), settings.failover_every, _clock)
 
 
 def _name() -> str:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.scheduling import instant, next_firing, schedule_in
 from tuma_producer.contract.scripts import Argument, Call, load
-from tuma_producer.contract.wire import EVENTS_KEPT, LANES, RETENTION_MS, full_id, split_id
+from tuma_producer.contract.wire import CARRIED, EVENTS_KEPT, LANES, RETENTION_MS, full_id, home_of, split_id
 from tuma_producer.errors import UnknownIntent
 from tuma_producer.intents import ControlResult, Verb
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from tuma_producer.schedules import Schedule
 
@@ -41,11 +41,39 @@ Control = Generator[list[Call], list[Any], ControlResult]  # it gives calls to m
 
 
 def control(intent_id: str, verb: Verb, by: str) -> Control:
-    """What to ask for this verb, in the name of `by`, step by step. Raises `UnknownIntent`."""
+    """What to ask for this verb, in the name of `by`, step by step. Raises `UnknownIntent`.
+
+    An intent by which another account carries recipients is a part of its home's: what is asked of it is asked of the whole.
+    """
+    intent_id = home_of(intent_id) or intent_id
     (reply,) = yield [_ask(intent_id, verb, by)]
-    if reply[0] != b"schedule":
-        return _answer(intent_id, verb, reply).result(intent_id, verb)
-    return (yield from _control_schedule(intent_id, verb, by, reply))
+    if reply[0] == b"schedule":
+        return (yield from _control_schedule(intent_id, verb, by, reply))
+    (answer,) = yield from _followed([_answer(intent_id, verb, reply)], by)
+    return answer.result(intent_id)
+
+
+def cancel_part(intent_id: str, by: str) -> Call:
+    """The call that cancels what waits of an intent that carries another's recipients; one that is not there yet never comes."""
+    return _ask(intent_id, "cancel", by, part=True)
+
+
+def _followed(answers: list[_Answer], by: str) -> Generator[list[Call], list[Any], list[_Answer]]:
+    """The answers, with what is said where other accounts carry recipients in place of that they do.
+
+    Home was asked first: nobody leaves it any more, and who comes back finds how it is held.
+    """
+    asked = {part: answer.finishes for answer in answers for part in answer.parts}
+    told: dict[str, _Answer] = {}
+    for some in _chunks(list(asked)):
+        replies = yield [_ask(part, asked[part], by, part=True) for part in some]
+        told |= {part: _answer(part, asked[part], reply, part=True) for part, reply in zip(some, replies, strict=True)}
+    return [answer.with_parts(told) for answer in answers]
+
+
+def _chunks(ids: list[str]) -> Iterator[list[str]]:
+    for start in range(0, len(ids), _AT_ONCE):
+        yield ids[start : start + _AT_ONCE]
 
 
 def _control_schedule(intent_id: str, verb: Verb, by: str, told: Sequence[Any]) -> Control:
@@ -61,10 +89,10 @@ def _control_schedule(intent_id: str, verb: Verb, by: str, told: Sequence[Any]) 
         raise UnknownIntent(intent_id)
     account = intent_id.rpartition(".")[0]
     replies = []
-    for start in range(0, len(children), _AT_ONCE):
-        some = children[start : start + _AT_ONCE]
+    for some in _chunks(children):
         replies += yield [_ask(full_id(account, child), verb, by, occurrence=True) for child in some]
-    return _add_up(intent_id, verb, stands, following, [_answer(intent_id, verb, one) for one in replies if _is_open(one)])
+    answers = yield from _followed([_answer(intent_id, verb, one) for one in replies if _is_open(one)], by)
+    return _add_up(intent_id, verb, stands, following, answers)
 
 
 def _is_open(reply: Sequence[bytes]) -> bool:
@@ -74,31 +102,64 @@ def _is_open(reply: Sequence[bytes]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What a script says of one intent: how it stands, and its recipients by what became of them."""
+    """What a script says of one intent: how it stands, and where each of its recipients does."""
 
+    verb: Verb
     stands: str
-    stopped: tuple[str, ...]
-    with_provider: tuple[str, ...]
-    ended: tuple[str, ...]
+    states: Mapping[str, str]
 
-    def result(self, intent_id: str, verb: Verb) -> ControlResult:
-        of = len(self.stopped) + len(self.with_provider) + len(self.ended)
-        outcome = "refused" if _refused(verb, self.stands) else _outcome(len(self.stopped), of)
-        return ControlResult(intent_id, verb, outcome, self.stopped, self.with_provider, self.ended)
+    @property
+    def stopped(self) -> tuple[str, ...]:
+        return self._numbers(lambda state: state == self._target)
+
+    @property
+    def with_provider(self) -> tuple[str, ...]:
+        return self._numbers(lambda state: state not in {self._target, *ENDS})
+
+    @property
+    def ended(self) -> tuple[str, ...]:
+        return self._numbers(lambda state: state in ENDS and state != self._target)
+
+    @property
+    def parts(self) -> list[str]:
+        """The intents by which other accounts carry recipients of it."""
+        carried = [state.removeprefix(CARRIED) for state in self.states.values() if state.startswith(CARRIED)]
+        return list(dict.fromkeys(carried))
+
+    @property
+    def finishes(self) -> Verb:
+        """What is to be asked of those: where the whole is cancelled, whatever it was asked for, that is finished."""
+        return "cancel" if _refused(self.verb, self.stands) else self.verb
+
+    def with_parts(self, told: Mapping[str, _Answer]) -> _Answer:
+        """The same, with what the parts say. Who is withdrawn there, or never came there, comes home and is as the whole is."""
+        return replace(self, states={number: self._at(number, state, told) for number, state in self.states.items()})
+
+    def result(self, intent_id: str) -> ControlResult:
+        of = len(self.states)
+        outcome = "refused" if _refused(self.verb, self.stands) else _outcome(len(self.stopped), of)
+        return ControlResult(intent_id, self.verb, outcome, self.stopped, self.with_provider, self.ended)
+
+    def _at(self, number: str, state: str, told: Mapping[str, _Answer]) -> str:
+        part = told.get(state.removeprefix(CARRIED))
+        if part is None:
+            return state
+        there = part.states.get(number, "cancelled")
+        return MOVES[self.finishes][0] if there == "cancelled" else there
+
+    @property
+    def _target(self) -> str:
+        return MOVES[self.verb][0]
+
+    def _numbers(self, wanted: Callable[[str], bool]) -> tuple[str, ...]:
+        return tuple(number for number, state in self.states.items() if wanted(state))
 
 
-def _answer(intent_id: str, verb: Verb, reply: Sequence[bytes]) -> _Answer:
-    stands, *flat = [part.decode() for part in reply]
-    if stands == "unknown-intent":
+def _answer(intent_id: str, verb: Verb, reply: Sequence[bytes], *, part: bool = False) -> _Answer:
+    stands, *flat = [word.decode() for word in reply]
+    if stands == "unknown-intent" and not part:
         raise UnknownIntent(intent_id)
-    states = dict(zip(flat[::2], flat[1::2], strict=True))
-    target, _ = MOVES[verb]
-    return _Answer(
-        stands,
-        stopped=tuple(number for number, state in states.items() if state == target),
-        with_provider=tuple(number for number, state in states.items() if state not in {target, *ENDS}),
-        ended=tuple(number for number, state in states.items() if state in ENDS and state != target),
-    )
+    return _Answer(verb, stands, dict(zip(flat[::2], flat[1::2], strict=True)))
 
 
 def _add_up(intent_id: str, verb: Verb, stands: str, following: str, occurrences: Sequence[_Answer]) -> ControlResult:
@@ -125,13 +186,16 @@ def _outcome(stopped: int, of: int) -> Outcome:
     return "done" if stopped and stopped == of else "partly" if stopped else "too-late"
 
 
-def _ask(intent_id: str, verb: Verb, by: str, *, occurrence: bool = False) -> Call:
+def _ask(intent_id: str, verb: Verb, by: str, *, occurrence: bool = False, part: bool = False) -> Call:
     """The call about one intent's recipients. Raises `UnknownIntent` for what cannot be an id."""
     account, short_id = _parts(intent_id)
     keys, queue = account_keys(account), account_keys(account).queue("send")
     line = [queue.entries, queue.groups, *map(queue.sources, range(len(LANES))), queue.due, queue.spent]
     target, allowed = MOVES[verb]
-    header = {**_COMMON, "target": target, "allowed": _spaced(allowed), "ends": _spaced(ENDS), "by": by, "occurrence": occurrence}
+    header = {
+        **_COMMON, "target": target, "allowed": _spaced(allowed), "ends": _spaced(ENDS), "by": by,
+        "occurrence": occurrence, "part": part,
+    }  # fmt: skip
     if verb == "resume":
         script, more = _RESUME, [queue.state, queue.bell]
     else:

@@ -139,6 +139,16 @@ class AccountKeys:
         return self._prefix + "bad-numbers"
 
     @cached_property
+    def carried(self) -> str:
+        """Sorted set: full id of each intent by which another account carries recipients, by when to look at it next in ms."""
+        return self._prefix + "carried"
+
+    @cached_property
+    def mover(self) -> str:
+        """String: the process that looks after what other accounts carry. Expires soon after its last look."""
+        return self._prefix + "mover"
+
+    @cached_property
     def sweeper(self) -> str:
         """String: the process that looks after what nobody owns. Expires soon after its last look."""
         return self._prefix + "sweeper"

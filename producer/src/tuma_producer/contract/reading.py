@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tuma_producer.contract import wire
@@ -49,7 +49,7 @@ class Lookup:
 
     def record(self, raw: Mapping[bytes, bytes]) -> dict[str, str]:
         """The record as text. Raises `UnknownIntent` where there is none."""
-        if not raw:
+        if b"open" not in raw:  # without it, it only says that none is to come: see withdraw.lua
             raise UnknownIntent(self.intent_id)
         return record_texts(raw)
 
@@ -63,12 +63,18 @@ class Lookup:
         """Record, attempts and the queue's state as one answer."""
         tried = zip(attempt_ids(record), batches, strict=True)
         attempts = [found for batch_id, raw in tried if (found := wire.attempt(batch_id, texts(raw))) is not None]
-        waiting = any(value.startswith(("queued", "accepted")) for name, value in record.items() if name.startswith("+"))
         now_ms = now[0] * 1000 + now[1] // 1000
+        fields = {name: value for name, value in record.items() if name.startswith("+")}
+        carried = {name for name, value in fields.items() if wire.is_carried(value)}
+        waiting = any(value.startswith(("queued", "accepted")) for name, value in fields.items() if name not in carried)
         held = holds(texts(state), lane=int(record["lane"]), source=record["source"], now_ms=now_ms) if waiting else ()
         if record.get("held") == "paused":
             held = ("the intent is paused", *held)
-        return wire.decode(self.intent_id, record, attempts, held)
+        intent = wire.decode(self.intent_id, record, attempts, held)
+        if held and intent.failover:
+            held = (*held, f"while it is halted or its breaker open, one of these may carry it: {', '.join(intent.failover)}")
+        elsewhere = sorted({record[wire.CARRIED + name] for name in carried})
+        return replace(intent, holds=(*held, *(f"another account carries it: see {part}" for part in elsewhere)))
 
 
 def attempt_ids(record: Mapping[str, str]) -> list[str]:
@@ -146,6 +152,11 @@ class Patience:
         """Seconds for which the next read may wait, more than none."""
         left = _BLOCK if self._wait is None else self._until - time.monotonic()
         return min(_BLOCK, max(0.001, left))
+
+
+def is_part(event: Event) -> bool:
+    """Whether it tells of an intent that carries another's recipients: that one tells the same, as its own."""
+    return event.intent is not None and wire.home_of(event.intent) is not None
 
 
 def group_vanished(error: ResponseError) -> bool:

@@ -32,6 +32,8 @@ IDEMPOTENCY_MS = 30 * 86_400_000  # how long an idempotency key stands for its s
 EVENTS_KEPT = 1_000_000  # of an account's stream, about; consumers that fall further behind lose the oldest
 BODY_FIELDS = ("body", *(f"body{piece}" for piece in range(1, 16)))  # body.lua cuts the body into these
 PLANNED = "~"  # before a plan's name, where an intent's id will stand: no account's name begins with it
+MOVABLE = "+"  # ends the groups whose jobs may go by another account; no digest has it
+CARRIED = "carried:"  # begins the reason of who is carried, and before a number the field that says by which intent
 LOOK = "look:"  # begins the names of an attempt's fields that tell what was looked for and found
 ENQUEUE = load("tuma_producer.contract", "enqueue")
 _DEFAULT_LIFE = {"otp": "+600000"}  # a code that comes after ten minutes is of no use to anybody
@@ -63,6 +65,17 @@ def digest(*parts: str | None) -> str:
     return blake2b(framed.encode(), digest_size=16).hexdigest()
 
 
+def carrier_id(account: str, home: str, short_id: str, turn: int) -> str:
+    """The full id of the intent by which `account` carries recipients of another account's, the `turn`th of that."""
+    return full_id(account, f"{short_id}~{home}~{turn}")
+
+
+def home_of(intent_id: str) -> str | None:
+    """The intent that this one carries recipients of; None where it carries none."""
+    short_id, *home = intent_id.rpartition(".")[2].split("~")
+    return full_id(home[0], short_id) if home else None
+
+
 @dataclass(frozen=True, slots=True)
 class Enqueue:
     """One call of the enqueue script, and what its receipt will say."""
@@ -91,12 +104,12 @@ class Enqueue:
         return None
 
 
-def encode(send: Send, source: str) -> Enqueue:
-    """What to write for a send of this source. Pure but for the id."""
+def encode(send: Send, source: str, short_id: str | None = None) -> Enqueue:
+    """What to write for a send of this source. Pure but for the id, where none is given."""
     source = send.source or source
     account = account_keys(send.account)
     lane = LANES.index(send.priority)
-    short_id = new_id()
+    short_id = short_id or new_id()
     numbers = list(dict.fromkeys(send.to))
     segments = segment(send.message).segments
     group, body = content(send, short_id)
@@ -129,9 +142,13 @@ def content(send: Send, short_id: str, parent: str | None = None) -> tuple[str, 
 
 
 def _group(send: Send, short_id: str, segments: int) -> str:
-    """What may share a call: `actor.segments.most.digest`. Sends with the same text and sender meet in one group."""
+    """What may share a call: `actor.segments.most.digest`. Sends with the same text and sender meet in one group.
+
+    Those that may leave the account have groups of their own, so that whoever moves them finds them without asking for each record.
+    """
     own = short_id if not send.coalesce else send.on_unknown if send.on_unknown != "hold" else None
-    return f"send.{segments}.0.{digest(send.message, send.sender_id, own)}"
+    movable = MOVABLE if send.failover or home_of(short_id) else ""
+    return f"send.{segments}.0.{digest(send.message, send.sender_id, own)}{movable}"
 
 
 def _deadline(send: Send) -> str:
@@ -148,6 +165,8 @@ def _body(send: Send, parent: str | None) -> str:
         fields["sender_id"] = send.sender_id
     if send.on_unknown != "hold":
         fields["on_unknown"] = send.on_unknown
+    if send.failover:
+        fields["failover"] = send.failover
     if send.campaign_name is not None:
         fields["campaign_name"] = send.campaign_name
     if send.metadata:
@@ -168,7 +187,9 @@ def decode(intent_id: str, record: Mapping[str, str], attempts: Iterable[Attempt
     """A record as its users see it. Counts are counted, not kept: they cannot fail to add up."""
     # Sorted: Redis gives a hash's fields in no order that lasts.
     recipients = tuple(
-        recipient(name, value, record.get(redriven(name), "")) for name, value in sorted(record.items()) if name.startswith("+")
+        recipient(name, value, record.get(redriven(name), ""), record.get(CARRIED + name))
+        for name, value in sorted(record.items())
+        if name.startswith("+")
     )
     body = json.loads(record["body"])
     return Intent(
@@ -184,6 +205,8 @@ def decode(intent_id: str, record: Mapping[str, str], attempts: Iterable[Attempt
         holds=tuple(holds),
         campaign_name=body.get("campaign_name"),
         metadata=body.get("metadata", {}),
+        failover=tuple(body.get("failover", ())),
+        home=home_of(intent_id),
         **_relations(intent_id, record, body),
     )
 
@@ -222,16 +245,22 @@ def _intent_state(record: Mapping[str, str], recipients: Iterable[Recipient]) ->
     return "paused" if record.get("held") == "paused" else "active"
 
 
-def recipient(number: str, packed: str, again: str = "") -> Recipient:
+def recipient(number: str, packed: str, again: str = "", carried_as: str | None = None) -> Recipient:
     """A recipient's field: `state|since|evidence|reason|attempt|provider id`, or the bare state where nothing happened yet.
 
-    `again` is what stands in its field for a redrive, if any.
+    `again` is what stands in its field for a redrive, if any, and `carried_as` in that for a failover.
     """
     state, since, evidence, reason, attempt, provider_id = (*packed.split("|"), "", "", "", "", "")[:6]
     redriven_as = None if again.startswith(PLANNED) else again or None
     return Recipient(
-        number, state, instant(since), evidence or None, reason or None, attempt or None, provider_id or None, redriven_as
-    )
+        number, state, instant(since), evidence or None, reason or None, attempt or None, provider_id or None, redriven_as,
+        carried_as,
+    )  # fmt: skip
+
+
+def is_carried(packed: str) -> bool:
+    """Whether another account carries this recipient and there is no news of it yet; recipients.lua says the same."""
+    return packed.startswith("accepted|") and packed.split("|")[3].startswith(CARRIED)
 
 
 def redriven(number: str) -> str:
@@ -247,10 +276,13 @@ def again(account: str, short_id: str, record: Mapping[str, str], to: list[str],
     body = json.loads(record["body"])
     kept = {name: value for name, value in body.items() if name in Send.model_fields}
     deadline = {} if {"expires_in", "expires_at"} & changes.keys() else {"expires_at": instant(record["expires"])}
-    whole = {"account": account, "to": to, "source": record["source"], "priority": LANES[int(record["lane"])], **kept, **deadline}
+    failover = {"failover": [name for name in body.get("failover", ()) if name != account]}
+    about = {"account": account, "to": to, "source": record["source"], "priority": LANES[int(record["lane"])]}
+    whole = about | kept | deadline | failover
     first = Send(**whole)
     # Whether it may share calls is not in the body: its group tells.
-    coalesce = record["group"] == _group(first, short_id, segment(first.message).segments)
+    shared = _group(first, short_id, segment(first.message).segments)
+    coalesce = record["group"].removesuffix(MOVABLE) == shared.removesuffix(MOVABLE)
     return Send(**(whole | {"coalesce": coalesce} | changes))
 
 

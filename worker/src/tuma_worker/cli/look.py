@@ -120,6 +120,10 @@ def _facts(intent: Intent) -> Iterator[tuple[str, object]]:
     yield "accepted", intent.accepted.isoformat(timespec="seconds")
     if intent.expires:
         yield "expires", intent.expires.isoformat(timespec="seconds")
+    if intent.failover:
+        yield "failover", ", ".join(intent.failover)
+    if intent.home:
+        yield "carries recipients of", intent.home
     if intent.parent:
         yield "occurrence of", intent.parent
     if intent.next_firing:

@@ -38,6 +38,9 @@ class _Task:
 def send(
     *,
     account: Annotated[str | None, typer.Option(help="The account to send through.", show_default=False)] = None,
+    failover: Annotated[
+        list[str] | None, typer.Option(help="Another account that carries it while the first is halted (repeatable, in order).")
+    ] = None,
     to: Annotated[list[str] | None, typer.Option(help="A recipient's number, such as +243990000001 (repeatable).")] = None,
     message: Annotated[str | None, typer.Option(help="The text.", show_default=False)] = None,
     stdin: Annotated[bool, typer.Option("--stdin", help="Read numbers from standard input, one a line.")] = False,
@@ -89,7 +92,7 @@ def send(
     """
     given: dict[str, Any] = {
         "account": account, "message": message, "sender_id": sender_id, "priority": priority, "idempotency_key": idempotency_key,
-        "expires_in": expires_in, "on_unknown": on_unknown, "campaign_name": campaign,
+        "expires_in": expires_in, "on_unknown": on_unknown, "campaign_name": campaign, "failover": tuple(failover or ()) or None,
     }  # fmt: skip
     described = schedule.described_by(interval, times, start, end, weekdays, end_exclusive=end_exclusive)
     both = schedule.given(tz=tz, gap=gap, misfire=misfire)
@@ -245,7 +248,7 @@ def _follow(store: Reach, task: _Task, timeout: float) -> None:
     with changes(as_json=task.as_json, about=about) as show:
         for together in followed.rounds(within=timeout):
             show(together)
-            if halted := followed.halted():
+            if "failover" not in task.fields and (halted := followed.halted()):
                 account, why = halted
                 message = f"account {account} is halted: {why}; put it right, then: tuma accounts resume {account}"
                 raise TumaError(message)

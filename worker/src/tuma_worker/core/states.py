@@ -12,7 +12,7 @@ from enum import StrEnum
 class RecipientState(StrEnum):
     """Where one recipient of an intent stands. The comment says who moves it on."""
 
-    ACCEPTED = "accepted"  # held back: its intent is paused; resuming releases it into the queue
+    ACCEPTED = "accepted"  # held back: its intent is paused, until it is resumed; or another account carries it, which tells of it
     QUEUED = "queued"  # waits in the account's queue; a claim takes it
     SENDING = "sending"  # an attempt is written down and its call may be on the wire; its answer, or evidence, moves it on
     SUBMITTED = "submitted"  # the provider took it; a receipt moves it on
@@ -51,8 +51,21 @@ R = RecipientState
 
 _MOVES: dict[RecipientState, frozenset[RecipientState]] = {
     # Who waits after a call that seemed lost may still be heard of: evidence about that call ends the waiting, or it is sent twice.
+    # Of whom another account carries, all may be heard that happens there, also that nobody knows.
     R.ACCEPTED: frozenset(
-        {R.QUEUED, R.SUBMITTED, R.SENT, R.DELIVERED, R.FAILED, R.UNDELIVERED, R.REJECTED, R.EXPIRED, R.CANCELLED, R.SUPPRESSED},
+        {
+            R.QUEUED,
+            R.SUBMITTED,
+            R.SENT,
+            R.DELIVERED,
+            R.FAILED,
+            R.UNDELIVERED,
+            R.REJECTED,
+            R.EXPIRED,
+            R.CANCELLED,
+            R.SUPPRESSED,
+            R.UNKNOWN,
+        },
     ),
     R.QUEUED: frozenset(
         {

@@ -18,11 +18,13 @@ from tuma_worker.settings.fields import (
     Lanes,
     Level,
     Limits,
+    Prefixes,
     RedisAddress,
     Seconds,
     Secret,
     Share,
     Text,
+    Texts,
     WebAddress,
 )
 from tuma_worker.settings.sources import (
@@ -55,6 +57,10 @@ class Account(BaseModel):
     While the account is halted the provider is asked every `probe_every` seconds whether it may go on; where it cannot be asked,
     one send tries each `cool_down` seconds. `breaker_after` calls in a row that fail or take longer than `slow_after` seconds open
     the breaker for `breaker_open` seconds, and for longer each time that the call which then tries fails too.
+
+    What it carries for other accounts that are halted: numbers that begin with one of `countries`, such as `+243` (none: all), of
+    the priorities in `carries`, from a sender in `senders` (none: all) or its own `sender_id`; from any other under its own
+    `sender_id`, where `own_sender` allows that.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -78,6 +84,10 @@ class Account(BaseModel):
     bad_number_ttl: Duration = 86_400.0
     probe_every: Seconds = 60.0
     cool_down: Seconds = 900.0
+    countries: Prefixes = ()
+    senders: Texts = ()
+    own_sender: bool = False
+    carries: Lanes = ("otp", "transactional", "bulk")
     breaker_after: Annotated[int, Field(ge=1)] = 5
     breaker_open: Seconds = 5.0
     slow_after: Seconds = 10.0
@@ -89,6 +99,13 @@ class Account(BaseModel):
     def _webhook_pair(self) -> Self:
         if (self.webhook_username is None) != (self.webhook_password is None):
             message = "needs webhook_username and webhook_password together; set both or neither"
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _shows_something(self) -> Self:
+        if self.own_sender and self.sender_id is None:
+            message = "needs sender_id with own_sender; set the sender that it is to show, or leave own_sender out"
             raise ValueError(message)
         return self
 
@@ -116,6 +133,7 @@ class Settings(BaseSettings):
     metrics_host: Text = "127.0.0.1"
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0  # where `tuma worker` shows its counters; 0: nowhere
     sweep_every: Seconds = 120.0  # seconds between two looks for recipients that nobody owns
+    failover_every: Seconds = 1.0  # seconds between two looks whether a halted account's sends can go by another
     log_format: Literal["auto", "json", "console"] = "auto"
     log_level: Level = "info"
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from tuma_producer.contract.holds import breaker
 from tuma_producer.contract.keys import ACCOUNTS, AccountKeys
 from tuma_producer.contract.reading import texts
 from tuma_worker.core.answers import Fault
+from tuma_worker.core.failover import Carrier, Terms
 from tuma_worker.queue.scripts import PROBE, SYSTEM
 
 if TYPE_CHECKING:
@@ -28,6 +29,10 @@ def packed(halt: Halt) -> str:
 def probe_job(*, permit: bool) -> str:
     """The job that asks whether a halted account may go on, as the due set holds it; with `permit`, it waits for one."""
     return f"0|{PROBE if permit else SYSTEM}|probe.{int(permit)}.1.-|account"
+
+
+STOPS = ("halt", "breaker")  # fields of a queue's state: with either the account does not work
+_ANY = Terms()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +55,33 @@ def halted(redis: Redis, account: str) -> Halted | None:
     return Halted(Fault(halt["fault"]), halt["code"], halt["operator"], (written, since))
 
 
-def register(redis: Redis, account: str, *, provider: str, environment: str, queue: str) -> None:
-    """Make the account known to producers.
+def register(redis: Redis, account: str, *, provider: str, environment: str, queue: str, terms: Terms = _ANY) -> None:
+    """Make the account known to producers, and on what `terms` it carries for others.
 
     Every process that is configured with it does so at its start, again and again.
     `queue` is the configuration of its sends' queue as JSON, for those who look at it from outside.
     """
-    redis.hset(AccountKeys(account).profile, mapping={"provider": provider, "environment": environment, "queue": queue})
+    profile: Any = {"provider": provider, "environment": environment, "queue": queue, "terms": json.dumps(asdict(terms))}
+    redis.hset(AccountKeys(account).profile, mapping=profile)
     redis.sadd(ACCOUNTS, account)
+
+
+def carrier(redis: Redis, account: str, *, lane: int, source: str) -> Carrier | None:
+    """The account as one that may carry this source's sends of this lane; None where none of its workers has said on what terms."""
+    keys = AccountKeys(account)
+    pipeline: Any = redis.pipeline(transaction=False)
+    pipeline.hmget(keys.profile, ["environment", "terms"])
+    pipeline.hmget(keys.queue("send").state, [*STOPS, "paused", f"paused:lane:{lane}", f"paused:source:{source}"])
+    (environment, terms), stops = pipeline.execute()
+    if terms is None:
+        return None
+    return Carrier(account, environment.decode(), works=not any(stops), terms=_terms(json.loads(terms)))
+
+
+def _terms(published: Mapping[str, Any]) -> Terms:
+    """Terms as a worker of any version has published them."""
+    known: dict[str, Any] = {name: value for name, value in published.items() if name in Terms.__dataclass_fields__}
+    return Terms(**known | {name: tuple(value) for name, value in known.items() if isinstance(value, list)})
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,12 +93,12 @@ class Attempt:
         return self.phase in {"calling", "unknown"}
 
 
-def _states(states: Iterable[RecipientState]) -> str:
+def states_of(states: Iterable[RecipientState]) -> str:
     """States as the scripts search them: each with a space on either side."""
     return " " + " ".join(sorted(states)) + " "
 
 
-_COMMON: dict[str, Any] = {"maxlen": EVENTS_KEPT, "ends": _states(ENDS), "retention": RETENTION_MS, "keep": KEPT_MS}
+COMMON: dict[str, Any] = {"maxlen": EVENTS_KEPT, "ends": states_of(ENDS), "retention": RETENTION_MS, "keep": KEPT_MS}
 
 
 class _Intents:
@@ -140,9 +140,9 @@ class Attempts:
         keys = [self.queue.keys.inflight, account.batch(batch_id), account.events, account.bad_numbers, self.queue.keys.crashes]
         intents = _Intents(account, targets, before=len(keys))
         header = {
-            **_COMMON, "keep": UNANSWERED_MS, "token": token, "lane": lane, "source": source, "group": group,
-            "sending": _states(origins(RecipientState.SENDING)), "expired": _states({RecipientState.QUEUED}),
-            "rejected": _states({RecipientState.QUEUED}), "heed": heed_bad,
+            **COMMON, "keep": UNANSWERED_MS, "token": token, "lane": lane, "source": source, "group": group,
+            "sending": states_of(origins(RecipientState.SENDING)), "expired": states_of({RecipientState.QUEUED}),
+            "rejected": states_of({RecipientState.QUEUED}), "heed": heed_bad,
         }  # fmt: skip
         args: list[Argument] = [batch_id, json.dumps(header), *intents.named(targets)]
         verdict, *found = _BEGIN.run(self.redis, [*keys, *intents.keys], args)
@@ -184,7 +184,7 @@ class Attempts:
                 {
                     "target": state,
                     # Who goes back comes from the call, and not from a pause, where a late answer may find it.
-                    "allowed": _states(origins(state) if state is not RecipientState.QUEUED else {RecipientState.SENDING}),
+                    "allowed": states_of(origins(state) if state is not RecipientState.QUEUED else {RecipientState.SENDING}),
                     "evidence": evidence,
                     "reason": reason,
                     "dead": _dies(state, evidence, reason),
@@ -218,7 +218,7 @@ class Attempts:
             "untried": not step.spends or None,
         }
         return {name: value for name, value in optional.items() if value is not None} | {
-            **_COMMON,
+            **COMMON,
             "limits": self.queue.for_limits,
             "grace": round(self.queue.grace * 1000),
             "permit": step.permit,
@@ -296,7 +296,7 @@ class Attempts:
     def expire(self, intents: Sequence[str]) -> int:
         """End the recipients of these intents that still wait past their deadline. Returns how many."""
         account = self._account
-        header = {**_COMMON, "allowed": _states({RecipientState.ACCEPTED, RecipientState.QUEUED}), "most": _EXPIRED_AT_ONCE}
+        header = {**COMMON, "allowed": states_of({RecipientState.ACCEPTED, RecipientState.QUEUED}), "most": _EXPIRED_AT_ONCE}
         keys = [account.events, *map(account.intent, intents)]
         ended, some = 0, _EXPIRED_AT_ONCE
         while some == _EXPIRED_AT_ONCE:
@@ -331,7 +331,7 @@ class Attempts:
         keys = [*queue.line_keys, queue.keys.state, queue.keys.bell, account.batch(batch_id), account.events]
         intents = _Intents(account, targets, before=len(keys))
         header = {
-            **_COMMON, "allowed": _states({RecipientState.SENDING}), "evidence": evidence, "reason": reason, "phase": "resent",
+            **COMMON, "allowed": states_of({RecipientState.SENDING}), "evidence": evidence, "reason": reason, "phase": "resent",
         }  # fmt: skip
         args: list[Argument] = [batch_id, json.dumps(header), *intents.named(targets)]
         reply = _RESEND.run(self.redis, [*keys, *intents.keys], args)
@@ -357,9 +357,9 @@ def apply_request(
     keys = [account.batch(batch_id), account.events, account.dead]
     intents = _Intents(account, targets, before=len(keys))
     header = {
-        **_COMMON,
+        **COMMON,
         "target": target,
-        "allowed": _states(origins(target)),
+        "allowed": states_of(origins(target)),
         "evidence": evidence,
         "reason": reason,
         "provider_id": provider_id,

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any, cast
 from tuma_producer.contract.connection import server_for
 from tuma_producer.contract.keys import AccountKeys
 from tuma_producer.contract.scripts import load
+from tuma_producer.contract.wire import CARRIED
 from tuma_worker.core.states import Evidence, RecipientState
 from tuma_worker.store import schedules
 from tuma_worker.store.attempts import Attempts, Target
+from tuma_worker.store.lead import take_lead
 from tuma_worker.store.schedules import Schedules
 
 if TYPE_CHECKING:
@@ -74,7 +76,7 @@ class Unowned:
                 waiting = [number for number, packed in page if packed.startswith(("queued", "sending"))]
                 doubtful |= self._unnamed(short_id, waiting) if waiting else {}
                 if len(silent) < _SILENT_AT_ONCE:
-                    silent |= {Target(short_id, number): packed for number, packed in page if _is_silent(packed, stood)}
+                    silent |= self._untold(short_id, [(number, packed) for number, packed in page if _is_silent(packed, stood)])
             if len(doubtful) >= _AT_ONCE:
                 found |= self._not_in_queue(doubtful)
                 doubtful = {}
@@ -112,11 +114,7 @@ class Unowned:
 
     def lead(self, name: str, seconds: float) -> bool:
         """Whether `name` is the one process that looks after this account, for so long from now; the first to ask is."""
-        key, milliseconds = self._account.sweeper, round(seconds * 1000)
-        if self.redis.set(key, name, nx=True, px=milliseconds):
-            return True
-        leader = cast("bytes | None", self.redis.get(key))
-        return leader == name.encode() and bool(self.redis.pexpire(key, milliseconds))
+        return take_lead(self.redis, self._account.sweeper, name, seconds)
 
     @property
     def _account(self) -> AccountKeys:
@@ -148,6 +146,14 @@ class Unowned:
         record = self.redis.hscan_iter(self._account.intent(short_id), match="+*", count=_PAGE)
         moving = [(name.decode(), packed.decode()) for name, packed in record if packed.startswith(_MOVING)]
         yield from _pages(moving)
+
+    def _untold(self, short_id: str, quiet: list[tuple[str, str]]) -> Seen:
+        """Those of whom nobody else will tell. Whom another account carries, that one gives up, and is followed."""
+        if not quiet:
+            return {}
+        key, fields = self._account.intent(short_id), [CARRIED + number for number, _ in quiet]
+        carried = cast("list[bytes | None]", self.redis.hmget(key, fields))
+        return {Target(short_id, number): packed for (number, packed), part in zip(quiet, carried, strict=True) if part is None}
 
     def _stood(self) -> int:
         """Whoever has stood where it is since before then was not heard of in time: Unix milliseconds, by the server's clock."""

@@ -3,7 +3,7 @@
 -- KEYS  1 entries  2 groups  3-5 sources of each lane  6 due  7 spent  8 state  9 bell  10 events  11 intent
 -- ARGV  1 short id  2 JSON: {target, allowed, ends, retention, maxlen, by, occurrence: whether a schedule's}
 -- Returns {'unknown-intent'} · {'schedule', now, body}: reschedule.lua is for those · {'ended'}: an occurrence that ended
---       · {'resumed' or how else the intent stands, number, state, ...}: where each recipient stands.
+--       · {'resumed' or how else the intent stands, number, state, ...}: where each recipient stands, as in withdraw.lua.
 --
 -- Atomic: a recipient that is `queued` without a job would be lost. Repeatable: who has been resumed waits in the line, and is told
 -- so.

@@ -2,13 +2,16 @@
 --
 -- KEYS  1 entries  2 groups  3-5 sources of each lane  6 due  7 spent  8 events  9 intent
 -- ARGV  1 short id  2 JSON: {held: 'cancelled'|'paused', target, allowed, ends, retention, maxlen, by,
---         occurrence: whether a schedule's}
+--         occurrence: whether a schedule's, part: whether one that carries another's recipients}
 -- Returns {'unknown-intent'} · {'schedule'}: reschedule.lua is for those · {'ended'}: an occurrence that ended by itself
---       · {'held', number, state, ...}: how the intent is held now, and where each recipient stands.
+--       · {'held', number, state, ...}: how the intent is held now, and where each recipient stands: `carried:<id>` for one that
+--       another account carries by the intent of that id, which is to be asked next.
 --
 -- Atomic: whoever is told here as stopped has no call, and none begins. What a worker has claimed but not begun is dropped by
 -- `begin`, which takes `queued` ones only; what comes back from a call finds how the intent is held in its record. Repeatable: a
--- repeat finds it held so and tells the same. A pause does not hold what is cancelled.
+-- repeat finds it held so and tells the same. A pause does not hold what is cancelled. An intent that was to carry
+-- recipients and is not there yet must not come after this answer: so much of a record is left that the script which would accept
+-- it finds it there.
 -- include: clock
 -- include: ready
 -- include: move
@@ -19,6 +22,10 @@ local k = {entries = KEYS[1], groups = KEYS[2], sources = {KEYS[3], KEYS[4], KEY
 local key = KEYS[9]
 local about = redis.call('HMGET', key, 'lane', 'source', 'group', 'at', 'held', 'open', 'fired')
 if not about[6] then
+  if header.part then
+    redis.call('HSET', key, 'held', 'cancelled')
+    redis.call('PEXPIRE', key, header.retention)
+  end
   return {'unknown-intent'}
 elseif about[7] then
   return {'schedule'}

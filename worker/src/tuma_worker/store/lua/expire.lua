@@ -4,7 +4,8 @@
 -- ARGV  1 JSON: {maxlen, ends, retention, allowed, most}  2... short id of each intent
 -- Returns how many recipients ended: `most` at the most, so that nobody else waits long for the server; with so many, call again.
 --
--- Jobs of these recipients that are still in the line are dropped when their turn comes. Repeatable: an end is an end.
+-- Jobs of these recipients that are still in the line are dropped when their turn comes. Whom another account carries, that account
+-- ends: only there it is known whether the call was made. Repeatable: an end is an end.
 -- include: clock
 -- include: move
 -- include: recipients

@@ -1,0 +1,70 @@
+"""Who may leave an account, who carries them, and how often anybody looks after them."""
+
+from __future__ import annotations
+
+import pytest
+
+from tuma_worker.core.failover import (
+    CORRECTIBLE_FOR,
+    ENDED_LATE,
+    LATE,
+    SOON,
+    Carrier,
+    Terms,
+    Wanted,
+    carrier_for,
+    look_again,
+    may_leave,
+)
+from tuma_worker.core.states import ENDS, RecipientState
+
+R = RecipientState
+A, B = "+243990000001", "+254700000001"
+WANTED = Wanted("bulk", "KITOKO", "production")
+
+
+def carrier(account: str = "spare", *, works: bool = True, environment: str = "production", **terms: object) -> Carrier:
+    return Carrier(account, environment, works, Terms(**terms))  # type: ignore[arg-type] # the tests' own fields
+
+
+def test_who_was_never_called_or_refused_each_time_may_leave() -> None:
+    assert may_leave([A, B], frozenset({B}), [("refused", frozenset({B})), ("rejected", frozenset({B}))]) == {A, B}
+
+
+@pytest.mark.parametrize("phase", ["calling", "unknown", "resent", "accepted", "a phase of a newer worker"])
+def test_who_was_in_any_other_call_stays(phase: str) -> None:
+    assert may_leave([A, B], frozenset({A, B}), [("refused", frozenset({A, B})), (phase, frozenset({A}))]) == {B}
+
+
+def test_a_forgotten_call_may_have_been_for_anybody_who_was_called() -> None:
+    assert may_leave([A, B], frozenset({A}), [(None, frozenset())]) == {B}
+
+
+def test_the_first_that_can_carries() -> None:
+    barred = [carrier("halted", works=False), carrier("elsewhere", countries=("+254",)), carrier("test", environment="sandbox")]
+    barred += [carrier("codes-only", lanes=("otp",)), carrier("other-senders", senders=("OTHER",))]
+    assert carrier_for(A, WANTED, [*barred, carrier("good"), carrier("late")]) == carrier("good")
+    assert carrier_for(A, WANTED, barred) is None
+
+
+def test_its_own_sender_is_shown_only_where_it_may_not_show_the_intents() -> None:
+    terms = Terms(senders=("OTHER",), sender_id="OWN", own_sender=True)
+    assert not terms.may_show("KITOKO")
+    assert all(terms.may_show(sender) for sender in ("OTHER", "OWN", None))
+    assert carrier_for(A, WANTED, [Carrier("spare", "production", works=True, terms=terms)]) is not None
+
+
+def test_the_longer_nothing_is_heard_the_rarer_anybody_looks() -> None:
+    waiting = frozenset({R.QUEUED, R.SENT})
+    assert [look_again(waiting, quiet) for quiet in (0, 100, 1e9)] == [SOON, 10, LATE]
+
+
+def test_an_end_that_may_be_corrected_is_looked_at_for_as_long_as_that_is_so() -> None:
+    assert look_again(frozenset({R.FAILED}), 1e5) == ENDED_LATE
+    assert look_again(frozenset({R.FAILED}), CORRECTIBLE_FOR + 1) is None
+    assert look_again(frozenset(ENDS), 0) == SOON
+
+
+@pytest.mark.parametrize("states", [{R.DELIVERED}, {R.DELIVERED, R.SUPPRESSED}, set()])
+def test_nobody_looks_where_there_can_be_no_more_news(states: set[RecipientState]) -> None:
+    assert look_again(frozenset(states), 0) is None

@@ -1,0 +1,98 @@
+"""Who may leave a halted account, and which account carries them. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tuma_producer.contract.wire import LANES
+from tuma_worker.core.states import ENDS, corrections
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from tuma_worker.core.states import RecipientState
+
+# Of attempts whose call the provider is known not to have taken. After any other nobody knows, or knew for a while.
+REFUSED = frozenset({"refused", "rejected"})
+
+_FINAL = frozenset(end for end in ENDS if not corrections()[end])
+SOON, LATE, ENDED_LATE = 1.0, 60.0, 600.0  # seconds between two looks: the least, the most, and the most after the end
+CORRECTIBLE_FOR = 4 * 86_400.0  # seconds after the last news for which an end may still be corrected: attempts are known so long
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """On what terms an account carries for others.
+
+    `countries` are beginnings of numbers such as `+243`, none for all numbers; `senders` those that it may show beside its own
+    `sender_id`, none for all. With `own_sender` it shows its own where it may not show the intent's. `lanes` are the priorities.
+    """
+
+    countries: tuple[str, ...] = ()
+    senders: tuple[str, ...] = ()
+    sender_id: str | None = None
+    own_sender: bool = False
+    lanes: tuple[str, ...] = LANES
+
+    def may_show(self, sender: str | None) -> bool:
+        """Whether an intent of this sender goes out as it is; one without a sender shows the account's own."""
+        return sender is None or not self.senders or sender in {self.sender_id, *self.senders}
+
+
+@dataclass(frozen=True, slots=True)
+class Carrier:
+    """An account that others may fail over to. `works` is false while it is halted, paused, or its breaker open."""
+
+    account: str
+    environment: str
+    works: bool
+    terms: Terms
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be carried: an intent of this priority and sender, from an account of this environment."""
+
+    lane: str
+    sender: str | None
+    environment: str
+
+
+def carrier_for(number: str, wanted: Wanted, carriers: Sequence[Carrier]) -> Carrier | None:
+    """The first that can carry this recipient; None where none can."""
+    return next((carrier for carrier in carriers if _can_carry(carrier, number, wanted)), None)
+
+
+def _can_carry(carrier: Carrier, number: str, wanted: Wanted) -> bool:
+    terms = carrier.terms
+    return (
+        carrier.works
+        and carrier.environment == wanted.environment  # what is real must not end in a sandbox, nor the other way
+        and wanted.lane in terms.lanes
+        and (not terms.countries or number.startswith(terms.countries))
+        and (terms.may_show(wanted.sender) or terms.own_sender)
+    )
+
+
+def may_leave(numbers: Iterable[str], tried: frozenset[str], calls: Sequence[tuple[str | None, frozenset[str]]]) -> set[str]:
+    """Those of the numbers of whom it is certain that no call for them was taken.
+
+    `tried` are those that have been in a call; `calls` the phase of each call of the intent and whom it was for, a phase of None
+    for one that is not remembered any more: whom that was for is not known either.
+    """
+    uncertain: set[str] = set()
+    for phase, called in calls:
+        uncertain |= called if phase is not None and phase not in REFUSED else tried if phase is None else set()
+    return set(numbers) - uncertain
+
+
+def look_again(states: frozenset[RecipientState], quiet: float) -> float | None:
+    """In how many seconds to look again at those that another account carries, who are in these states there.
+
+    The last news of them is `quiet` seconds old. None where there will be no more: all have ended so that nothing can correct it.
+    """
+    ended = states <= ENDS
+    if states <= _FINAL or (ended and quiet > CORRECTIBLE_FOR):
+        return None
+    return min(max(SOON, quiet / 10), ENDED_LATE if ended else LATE)
