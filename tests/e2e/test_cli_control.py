@@ -44,3 +44,31 @@ def test_an_unknown_id_is_one_line_and_status_1(tuma: Tuma, verb: str) -> None:
     assert ran.status == 1
     assert ran.err.startswith("error: ")
     assert ran.err.count("\n") == 1
+
+
+CAMPAIGN = ("--account", "lisoloo-main", "--campaign")
+
+
+def test_a_campaign_is_paused_resumed_and_cancelled_as_a_whole(tuma: Tuma) -> None:
+    for place in range(2):
+        ran = tuma("send", "--account", "lisoloo-main", "--to", f"+24399000000{place}", "--message", "Hi", "--campaign", "spring")
+        assert ran.status == 0
+    assert tuma("pause", *CAMPAIGN, "spring").out == "spring: pause done: 2 intents, 2 paused\n"
+    assert tuma("resume", *CAMPAIGN, "spring").out == "spring: resume done: 2 intents, 2 in the line\n"
+    told = {"intents": 2, "stopped": 2, "with_provider": 0, "ended": 0}
+    whole = {"account": "lisoloo-main", "campaign": "spring", "verb": "cancel", "outcome": "done", **told}
+    assert tuma("cancel", *CAMPAIGN, "spring", "--json").json == whole
+    ran = tuma("pause", *CAMPAIGN, "spring")
+    assert (ran.status, ran.out) == (1, "spring: pause too-late: 2 intents, 2 ended before\n")
+
+
+def test_a_campaign_that_nobody_knows_is_status_1_and_half_a_choice_status_2(tuma: Tuma) -> None:
+    assert tuma("send", "--account", "lisoloo-main", "--to", NUMBER, "--message", "Hi").status == 0
+    ran = tuma("cancel", *CAMPAIGN, "nowhere")
+    assert (ran.status, ran.out) == (1, "")
+    assert ran.err.startswith("error: campaign: 'nowhere' is not known in lisoloo-main")
+    for arguments in ((), ("--campaign", "spring"), ("--account", "lisoloo-main"), ("lisoloo-main.1", *CAMPAIGN, "spring")):
+        ran = tuma("cancel", *arguments)
+        assert (ran.status, ran.err) == (2, "error: give either an ID, or --account and --campaign\n")
+    ran = tuma("cancel", "--account", "nobody", "--campaign", "spring")
+    assert (ran.status, ran.err) == (2, "error: account: 'nobody' is not configured (known: lisoloo-main)\n")

@@ -76,7 +76,7 @@ def test_without_after_it_looks_from_now_on_and_what_is_over_is_exit_status_1() 
     assert (ran.status, ran.out, ran.err) == (1, "", "error: it does not fire any more\n")
 
 
-@pytest.mark.parametrize("command", re.findall(r"^\$ tuma (schedule .+)$", DOC, re.MULTILINE))
+@pytest.mark.parametrize("command", re.findall(r"^\$ tuma (schedule preview .+)$", DOC, re.MULTILINE))
 def test_each_command_of_the_page_about_time_shows_something(command: str) -> None:
     ran = Tuma()(*shlex.split(command), "--after", "2026-12-01T00:00Z")
     assert (ran.status, ran.err) == (0, "")
@@ -84,7 +84,7 @@ def test_each_command_of_the_page_about_time_shows_something(command: str) -> No
 
 
 def test_each_schedule_of_the_page_about_time_can_be_made() -> None:
-    sample, _sending = re.findall(r"```python\n(.*?)```", DOC, re.DOTALL)
+    sample, *_ = re.findall(r"```python\n(.*?)```", DOC, re.DOTALL)
     lines = [line for line in sample.splitlines() if line.startswith(("At(", "Every("))]
     made = [eval(line, {"At": At, "Every": Every}) for line in lines]  # noqa: S307 - it is our own page
     assert all(next(schedule.firings()).at.year == 2026 for schedule in made)

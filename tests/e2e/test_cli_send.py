@@ -27,7 +27,7 @@ def test_a_message_to_two_numbers_is_one_intent_with_all_that_was_asked_for(tuma
         "--priority", "otp", "--source", "billing", "--expires-in", "60", "--campaign", "greetings", "--json",
     )  # fmt: skip
     assert ran.status == 0
-    assert ran.json | {"id": ""} == {"id": "", "recipients": 2, "segments": 1, "dropped": 0, "duplicate": False}
+    assert ran.json | {"id": ""} == {"id": "", "recipients": 2, "segments": 1, "dropped": 0, "duplicate": False, "eta": None}
     intent = Producer(redis).get(ran.json["id"])
     assert [one.number for one in intent.recipients] == ["+243990000001", "+243990000002"]
     assert (intent.priority, intent.source, intent.campaign_name) == ("otp", "billing", "greetings")
@@ -90,8 +90,8 @@ def test_as_json_each_row_has_its_line_and_its_receipt_or_error(tuma: Tuma) -> N
     ran = tuma(*LIST, "--csv", "-", "--json", "--message", "hello", stdin="to\n+243990000001\nnobody\n+243990000003\n")
     assert ran.status == 2
     assert [sorted(line) for line in ran.jsons] == [
-        ["dropped", "duplicate", "id", "line", "recipients", "segments"], ["error", "line"],
-        ["dropped", "duplicate", "id", "line", "recipients", "segments"],
+        ["dropped", "duplicate", "eta", "id", "line", "recipients", "segments"], ["error", "line"],
+        ["dropped", "duplicate", "eta", "id", "line", "recipients", "segments"],
     ]  # fmt: skip
     assert [line["line"] for line in ran.jsons] == [2, 3, 4]
     assert ran.err == "accepted 2, refused 1\n"
@@ -155,3 +155,17 @@ def test_a_reader_that_went_away_ends_the_command_quietly(tuma: Tuma) -> None:
     ran = subprocess.run(command, env={**os.environ, **tuma.environment}, stdout=writer, stderr=subprocess.PIPE, check=False)
     os.close(writer)
     assert (ran.returncode, ran.stderr) == (141, b"")
+
+
+def test_who_would_be_late_is_refused_when_asked_for_and_told_when_it_is_expected_otherwise(tuma: Tuma) -> None:
+    send = ("send", *LIST[1:], "--to", "+243990000001", "--message", "Hi", "--expires-in", "60", "--refuse-if-late")
+    assert ", expected at 20" in tuma(*send).out
+    tuma("queue", "pause", "lisoloo-main")
+    ran = tuma(*send)
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err.startswith(
+        "error: refuse_if_late: nobody can tell when it would go (the queue is paused), and its deadline is 20"
+    )
+    assert ran.err.count("\n") == 1
+    ran = tuma(*send[:-3], "--refuse-if-late")
+    assert (ran.status, ran.err) == (2, "error: refuse_if_late: needs a deadline; give expires_in or expires_at\n")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tests.support.servers import Server
 
     from tuma_producer import Event
+    from tuma_producer.schedules import Misfire
 
 TO = ["+243990000001", "+243990000002", "+243990000003"]
 
@@ -41,7 +42,7 @@ def soon(*seconds: float) -> list[datetime]:
 def until(house: House, at: datetime) -> None:
     """Return when this time has come: the server says when, by ending a blocking read."""
     while (left := (at - datetime.now(UTC)).total_seconds()) > 0:
-        house.redis.blpop(["tuma:test:nobody-rings-here"], timeout=left)
+        house.redis.blpop(["tuma:test:nobody-rings-here"], timeout=min(left, 1.0))
 
 
 def occurrences(house: House, schedule_id: str, count: int) -> list[Event]:
@@ -96,6 +97,18 @@ def test_every_second_goes_on_until_it_is_cancelled_and_then_nothing_comes(house
     assert sum(count for (text, _), count in house.copies("again").items() if text == "Again") == delivered
 
 
+def test_what_fires_after_an_edit_is_what_was_asked_for_last(house: House) -> None:
+    house.worker("three")
+    first, second = soon(1.5, 3)
+    schedule_id = house.send("three", *TO, schedule=At(times=[first, second]), message="Before")
+    occurrences(house, schedule_id, 1)
+    assert house.producer.edit(schedule_id, message="After", to=TO[:1]).next_firing is not None
+    occurrences(house, schedule_id, 2)
+    copies = house.copies("three")
+    assert {number: copies["Before", number] for number in TO} == dict.fromkeys(TO, 1)
+    assert [number for text, number in copies if text == "After"] == TO[:1]
+
+
 def test_what_came_due_while_no_worker_was_there_fires_once_when_one_comes(house: House) -> None:
     times = soon(0.5, 0.8)
     schedule_id = house.send("late", *TO, schedule=At(times=times, misfire="once", grace=0.0), message="Late")
@@ -130,7 +143,56 @@ def test_times_from_the_shell_may_be_several(tuma: Tuma) -> None:
     assert found["schedule"]["times"] == ["2030-12-24T18:00:00", "2030-12-31T23:00:00"]
 
 
+def test_a_schedule_is_edited_from_the_shell(tuma: Tuma) -> None:
+    daily = ("--every", "daily", "--times", "08:00", "--start", "2030-12-01", "--tz", "Africa/Kinshasa")
+    schedule_id = json.loads(tuma(*SEND, *daily, "--json").out)["id"]
+    ran = tuma("schedule", "edit", schedule_id, "--message", "Good evening.", "--to", "+243990000002", "--at", "2031-01-01T18:00Z")
+    assert ran.out.strip() == f"{schedule_id}: scheduled, 1 recipient, 1 segment each, fires next at 2031-01-01T18:00:00+00:00"
+    found = json.loads(tuma("get", schedule_id, "--json").out)
+    assert (found["schedule"]["times"], found["next_firing"]) == (["2031-01-01T18:00:00Z"], "2031-01-01T18:00:00.000+00:00")
+    assert tuma("schedule", "edit", schedule_id, "--message", "Good night.", "--json").json["next_firing"] == found["next_firing"]
+
+
+EDIT_MISTAKES = {
+    "nothing": ((), "message: nothing is to be changed; give message, schedule or to"),
+    "past": (("--at", "2020-12-24T18:00Z"), "schedule: is over: none of its times is still to come"),
+    "a number": (("--to", "12"), "to: entry 0: "),
+    "both kinds": (("--at", "2030-12-24T18:00Z", "--every", "daily"), "give either --at"),
+    "weekdays of a month": (
+        ("--every", "monthly", "--times", "08:00", "--start", "2030-12-01", "--tz", "UTC", "--weekdays", "mon"),
+        "weekdays: go with weekly only",
+    ),
+}
+
+
+@pytest.mark.parametrize(("arguments", "reason"), EDIT_MISTAKES.values(), ids=EDIT_MISTAKES)
+def test_a_mistake_in_an_edit_is_one_line_and_exit_status_2(tuma: Tuma, arguments: tuple[str, ...], reason: str) -> None:
+    schedule_id = json.loads(tuma(*SEND, "--at", "2030-12-24T18:00Z", "--json").out)["id"]
+    ran = tuma("schedule", "edit", schedule_id, *arguments)
+    assert (ran.status, ran.out) == (2, "")
+    assert reason in ran.err
+    assert len(ran.err.strip().splitlines()) == 1
+
+
+def test_what_cannot_be_edited_any_more_is_one_line_and_exit_status_2(tuma: Tuma) -> None:
+    schedule_id = json.loads(tuma(*SEND, "--at", "2030-12-24T18:00Z", "--json").out)["id"]
+    tuma("cancel", schedule_id)
+    ran = tuma("schedule", "edit", schedule_id, "--message", "Too late.")
+    assert (ran.status, ran.err) == (
+        2,
+        f"error: intent: '{schedule_id}' cannot be edited: it is cancelled; send another schedule\n",
+    )
+    assert tuma("schedule", "edit", "lisoloo-main." + "0" * 26, "--message", "Who?").status == 1
+
+
+DAILY = ("--every", "daily", "--times", "08:00", "--start", "2030-12-01", "--tz", "Africa/Kinshasa")
 MISTAKES = {
+    "end before start": ((*DAILY, "--end", "2030-11-30"), "end: must not be before start"),
+    "interval 0": ((*DAILY, "--interval", "0"), "interval: "),
+    "nothing in range": ((*DAILY, "--end", "2030-12-01T07:00"), "end: nothing ever fires between start and end"),
+    "unknown zone": ((*DAILY, "--tz", "Kinshasa"), "tz: must be an IANA time zone"),
+    "weekdays of a month": ((*DAILY, "--every", "monthly", "--weekdays", "mon"), "weekdays: go with weekly only"),
+    "a series of the past": ((*DAILY, "--start", "2020-12-01", "--end", "2020-12-02"), "schedule: is over: none of its times"),
     "past": (("--at", "2020-12-24T18:00Z"), "schedule: is over: none of its times is still to come"),
     "both kinds": (("--at", "2030-12-24T18:00Z", "--every", "daily"), "give either --at"),
     "an option of neither": (("--times", "08:00"), "give either --at"),
@@ -151,20 +213,29 @@ def test_a_mistake_in_a_schedule_is_one_line_and_exit_status_2(tuma: Tuma, argum
 # ------------------------------------------------------------------------------------------------- after everything stopped
 
 
-def test_after_a_restart_of_everything_what_was_due_meanwhile_is_fired_once(tmp_path: Path) -> None:
+def test_after_a_restart_of_everything_each_misfire_policy_holds_and_nothing_fires_twice(tmp_path: Path) -> None:
     durable = ("--appendonly", "yes", "--appendfsync", "always")
     server = start(None, *durable, directory=tmp_path)
     with ExitStack() as stack:
         stack.callback(server.stop)
         house = stack.enter_context(open_house(server, {"main": {"provider": "lisoloo"}}))
         worker = house.worker("main")
-        times = soon(2, 2.5)
-        schedule_id = house.send("main", *TO, schedule=At(times=times, misfire="all"), message="Through it all")
+        times = soon(2, 2.5, 15)
+        wanted: dict[Misfire, list[datetime]] = {"all": times, "once": times[1:], "skip": times[2:]}
+        grace = {"all": 0.0, "once": 0.0, "skip": 4.0}  # the last one is not to be missed on a busy machine
+        schedules = {
+            policy: house.send("main", *TO, schedule=At(times=times, misfire=policy, grace=grace[policy]), message=policy)
+            for policy in wanted
+        }
         worker.kill()
         server.stop()
         again = start(server.kind, *durable, directory=tmp_path, port=server.port)
         stack.callback(again.stop)
-        until(house, times[-1])
+        until(house, times[1] + timedelta(seconds=4.1))
         house.worker("main")
-        assert len(occurrences(house, schedule_id, 2)) == 2
-        assert house.copies("main") == {("Through it all", number): 2 for number in TO}
+        for policy, expected in wanted.items():
+            fired = occurrences(house, schedules[policy], len(expected))
+            late = [datetime.fromisoformat(event.data["firing"]) - at for event, at in zip(fired, expected, strict=True)]
+            assert all(timedelta(0) <= one <= timedelta(milliseconds=1) for one in late), policy
+            assert house.producer.get(schedules[policy]).state == "done"
+        assert house.copies("main") == {(policy, number): len(expected) for policy, expected in wanted.items() for number in TO}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,7 @@ from tuma_worker.dispatch.redriving import Redriven, Redriver
 from tuma_worker.queue.scripts import push, renew
 from tuma_worker.store import accounts
 from tuma_worker.store.carried import Carried
+from tuma_worker.store.campaigns import Campaigns
 from tuma_worker.store.dead import Choice, DeadLetters
 from tuma_worker.store.steering import Scope, Steering
 from tuma_worker.store.unowned import Unowned
@@ -115,14 +117,25 @@ def _withdraw(driver: Driver) -> None:
 
 
 def _schedule(driver: Driver) -> None:
-    soon = datetime.fromtimestamp(driver.server_ms() / 1000 + 0.05, UTC)
+    soon = datetime.fromtimestamp(driver.server_ms() / 1000 + 0.5, UTC)
     schedule = At(times=[soon, soon + timedelta(days=1)])
     short_id = driver.enqueue(schedule=schedule)
-    driver.until(driver.server_ms() + 60)
+    driver.until(driver.server_ms() + 510)
     driver.fire(driver.taken())
     producer, intent = Producer(driver.redis), f"{driver.queue.account}.{short_id}"
     assert producer.get(intent).fired == 1
+    assert producer.edit(intent, message="Another text").state == "scheduled"
     assert [getattr(producer, verb)(intent).outcome for verb in ("pause", "resume", "cancel")] == ["done"] * 3
+
+
+def _campaign(driver: Driver) -> None:
+    producer, account = Producer(driver.redis), driver.queue.account
+    intent = driver.enqueue(campaign_name="spring")
+    results = [getattr(producer, f"{verb}_campaign")(account, "spring") for verb in ("pause", "resume", "cancel")]
+    assert [(one.outcome, one.stopped) for one in results] == [("done", 1)] * 3
+    driver.redis.delete(driver.account.intent(intent))
+    driver.redis.hset(driver.account.campaigns, "spring", json.dumps({"at": 0, "held": 0}))
+    assert Campaigns(driver.redis, account).forget() == 1
 
 
 def _half_open(driver: Driver) -> None:
@@ -170,5 +183,7 @@ ACTS: dict[str, Callable[[Driver], None]] = {
     "plan": _redrive, "leave": _redrive,
     "schedule": _schedule, "fire": _schedule, "reschedule": _schedule,
     "carry": _fail_over, "handback": _fail_over, "relay": _fail_over,
+    "schedule": _schedule, "fire": _schedule, "reschedule": _schedule, "edit": _schedule,
+    "hold_campaign": _campaign, "page_campaign": _campaign, "forget_campaign": _campaign,
     "half_open": _half_open, "withdraw": _withdraw, "resume": _withdraw,
 }  # fmt: skip

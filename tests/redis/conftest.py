@@ -24,6 +24,7 @@ PERMANENT = {
     r"tuma:\{[^}]+\}:profile": "one per account",
     r"tuma:\{[^}]+\}:events": "a stream, trimmed at every entry",
     r"tuma:\{[^}]+\}:intent:[\w~-]+": "an intent that has not ended; at its end it gets an expiry, which is checked below",
+    r"tuma:\{[^}]+\}:(campaigns|campaign:\w+)": "forgotten by the sweeper with the last intent of the campaign",
     r"tuma:\{[^}]+\}:[\w-]+:(entries|groups|due|messages|sources:\d)": "waiting jobs; empty, hence gone, without them",
     r"tuma:\{[^}]+\}:[\w-]+:(inflight|leases)": "claimed batches; every lease ends, and its batch with it",
     r"tuma:\{[^}]+\}:[\w-]+:deadlines": "one entry per intent with a deadline; gone when it has passed",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from tuma_producer import Producer, Send
-from tuma_producer.contract import control, scheduling, wire
+from tuma_producer.contract import campaigns, control, editing, scheduling, wire
 from tuma_producer.contract import scripts as contract_scripts
 from tuma_producer.contract.keys import AccountKeys
 from tuma_worker.core.answers import Accepted
@@ -267,11 +267,13 @@ def virtual_clock(redis: Redis) -> Iterator[VirtualClock]:
     with pytest.MonkeyPatch.context() as patch:
         for module, names in (
             (scripts, ("_CLAIM", "_PUSH", "_RELEASE", "_RENEW")),
-            (attempts, ("_BEGIN", "_SETTLE", "_APPLY", "_RESEND")),
+            (attempts, ("_BEGIN", "_SETTLE", "_APPLY", "_RESEND", "_EXPIRE")),
             (schedules, ("_FIRE",)),
             (wire.Enqueue, ("script",)),
             (scheduling.Planned, ("script",)),
             (control, ("_WITHDRAW", "_RESUME", "_RESCHEDULE")),
+            (editing, ("_EDIT",)),
+            (campaigns, ("_HOLD",)),
         ):
             for name in names:
                 patch.setattr(module, name, _virtual(getattr(module, name)))

@@ -166,7 +166,7 @@ def test_every_script_runs_on_a_cluster(cluster: Cluster, store: Redis, package:
     assert name in ACTS, f"add an act to tests/redis/acts.py that runs {name}.lua of {package}"
     for node in NODES:
         cluster.forget_scripts(node)
-    ACTS[name](Driver(store, queue_of(account=f"act-{name}-{secrets.token_hex(2)}")))
+    ACTS[name](Driver(store, queue_of(account=f"act-{name.replace('_', '-')}-{secrets.token_hex(2)}")))
     assert cluster.knows(load(package, name).sha)
 
 

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-    from tuma_producer import ControlResult, Intent, Send
+    from tuma_producer import CampaignResult, ControlResult, EditResult, Intent, Send
+    from tuma_producer.intents import Verb
 
 Item = TypeVar("Item")
 
@@ -48,6 +49,13 @@ class Awaited:
 
     def resume(self, intent_id: str) -> ControlResult:
         return self._loop.run(self._producer.resume(intent_id))
+
+    def control_campaign(self, verb: Verb, account: str, name: str) -> CampaignResult:
+        result: CampaignResult = self._loop.run(getattr(self._producer, f"{verb}_campaign")(account, name))
+        return result
+
+    def edit(self, intent_id: str, **changes: Any) -> EditResult:  # noqa: ANN401 - as the real one's
+        return self._loop.run(self._producer.edit(intent_id, **changes))
 
     def outcomes(self, group: str, **options: Any) -> Iterator[Event]:  # noqa: ANN401 - as the real one's
         return self._each(self._producer.outcomes(group, **options))

@@ -242,6 +242,35 @@ def test_variables_that_an_orchestrator_adds_do_no_harm(given: Callable[..., Non
     assert load_settings() == Settings()
 
 
+def test_quiet_hours_are_a_table_in_the_file_or_json_in_a_variable(
+    given: Callable[..., None], config: Callable[[str], str]
+) -> None:
+    account_a = f'[accounts.a]\nprovider = "lisoloo"\napi_key = "{KEY}"\n'
+    config(account_a + '[accounts.a.quiet]\nhours = "21:00-07:00"\ncountries = { KE = "off" }\n')
+    given(**{MAIN + "PROVIDER": "lisoloo", MAIN + "API_KEY": KEY, MAIN + "QUIET": '{"hours": "22:00-06:00", "action": "expire"}'})
+    accounts = load_settings().accounts
+    in_file, in_variable = accounts["a"].quiet, accounts["lisoloo-main"].quiet
+    assert in_file is not None
+    assert (in_file.hours, in_file.priorities, in_file.action, in_file.countries) == (
+        "21:00-07:00",
+        ("bulk",),
+        "defer",
+        {"KE": "off"},
+    )
+    assert in_variable is not None
+    assert (in_variable.hours, in_variable.action) == ("22:00-06:00", "expire")
+
+
+def test_a_mistake_in_quiet_hours_is_told_with_its_place(config: Callable[[str], str]) -> None:
+    path = config(
+        f'[accounts.a]\nprovider = "lisoloo"\napi_key = "{KEY}"\n[accounts.a.quiet]\nhour = "21:00-07:00"\nhours = "21-7"\n'
+    )
+    assert sorted(problems()) == [
+        f"{path} (accounts.a.quiet.hour): is not a setting; did you mean hours?",
+        f"{path} (accounts.a.quiet.hours): must be two times of day such as 21:00-07:00, or off",
+    ]
+
+
 def test_floors_given_whole_and_in_parts_are_refused(given: Callable[..., None]) -> None:
     given(**{MAIN + "FLOORS": '{"otp": 0.1}', MAIN + "FLOORS__BULK": "0.1"})
     assert problems() == [f"{MAIN}FLOORS: is given whole and in parts ({MAIN}FLOORS__BULK); remove one of the two"]
@@ -314,6 +343,13 @@ def test_an_unknown_key_in_the_file_is_refused(config: Callable[[str], str]) -> 
         ({"webhook_password": "x"}, "set both or neither"),
         ({"api_key": "  "}, "is empty"),
         ({"nonsense": 1}, "Extra inputs"),
+        ({"quiet": {"hours": "21-7"}}, "two times of day such as 21:00-07:00"),
+        ({"quiet": {"hours": "07:00-07:00"}}, "begin and end at different times"),
+        ({"quiet": {"hours": "21:00-07:00", "priorities": ["slow"]}}, "'otp', 'transactional' or 'bulk'"),
+        ({"quiet": {"hours": "21:00-07:00", "action": "drop"}}, "'defer' or 'expire'"),
+        ({"quiet": {"hours": "21:00-07:00", "countries": {"Kenya": "off"}}}, "no country of two capital letters"),
+        ({"quiet": {"hours": "21:00-07:00", "countries": {"KE": "never"}}}, "two times of day"),
+        ({"quiet": {}}, "Field required"),
     ],
 )
 def test_an_account_field_that_breaks_its_rule_is_refused(fields: dict[str, Any], rule: str) -> None:

@@ -15,12 +15,15 @@ from tuma_producer.errors import (
     IdempotencyConflict,
     InvalidSchedule,
     InvalidSend,
+    NotEditable,
     StoreUnavailable,
     TumaError,
     UnknownAccount,
+    UnknownCampaign,
     UnknownIntent,
+    WouldBeLate,
 )
-from tuma_producer.intents import Attempt, ControlResult, Intent, Look, Receipt, Recipient, Send
+from tuma_producer.intents import Attempt, CampaignResult, ControlResult, EditResult, Intent, Look, Receipt, Recipient, Send
 from tuma_producer.outcomes import Event
 from tuma_producer.recurrence import Firing
 from tuma_producer.schedules import At, Every
@@ -29,7 +32,9 @@ __all__ = [
     "AsyncProducer",
     "At",
     "Attempt",
+    "CampaignResult",
     "ControlResult",
+    "EditResult",
     "Event",
     "Every",
     "Firing",
@@ -38,6 +43,7 @@ __all__ = [
     "InvalidSchedule",
     "InvalidSend",
     "Look",
+    "NotEditable",
     "Producer",
     "Receipt",
     "Recipient",
@@ -45,5 +51,7 @@ __all__ = [
     "StoreUnavailable",
     "TumaError",
     "UnknownAccount",
+    "UnknownCampaign",
     "UnknownIntent",
+    "WouldBeLate",
 ]

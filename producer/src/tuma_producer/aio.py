@@ -6,11 +6,12 @@ import asyncio
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Literal, Self, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, overload
 
 from redis.exceptions import NoScriptError, ResponseError
 
-from tuma_producer.contract import scheduling
+from tuma_producer.contract import backlog, scheduling
+from tuma_producer.contract.campaigns import control_campaign
 from tuma_producer.contract.connection import (
     connect_async,
     is_cluster,
@@ -20,6 +21,7 @@ from tuma_producer.contract.connection import (
     url_from_environment,
 )
 from tuma_producer.contract.control import control
+from tuma_producer.contract.editing import edit
 from tuma_producer.contract.keys import ACCOUNTS, account_keys
 from tuma_producer.contract.reading import (
     CHUNK,
@@ -39,11 +41,18 @@ from tuma_producer.errors import TumaError, UnknownAccount
 from tuma_producer.intents import checked_source
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from redis.asyncio import Redis
 
+    from tuma_producer.contract.backlog import Chunk
+    from tuma_producer.contract.scripts import Call
     from tuma_producer.contract.wire import Enqueue
-    from tuma_producer.intents import ControlResult, Intent, Receipt, Send, Verb
+    from tuma_producer.intents import CampaignResult, ControlResult, EditResult, Intent, Receipt, Send, Verb
     from tuma_producer.outcomes import Event
+    from tuma_producer.schedules import At, Every
+
+Answer = TypeVar("Answer")
 
 
 class AsyncProducer:
@@ -65,10 +74,30 @@ class AsyncProducer:
 
     async def enqueue(self, send: Send) -> Receipt:
         """Accept one send; see `Producer.enqueue`."""
-        request = scheduling.request(send, self._source)
+        (request,) = await self._asked([scheduling.request(send, self._source)])
+        if isinstance(request, TumaError):
+            raise request
         with translated(self._where):
             reply = await request.script.run_async(self._redis, request.keys, request.args)
         return await self._receipt(request, reply)
+
+    async def _asked(self, requests: list[Enqueue]) -> Chunk:
+        """The same requests; those that ask when they are expected to go have been looked into."""
+        if not any(map(backlog.asks, requests)):
+            return requests
+        steps = backlog.ask(requests)
+        commands = next(steps)
+        while True:
+            with translated(self._where):
+                pipeline: Any = self._redis.pipeline(transaction=False)
+                for command in commands:
+                    pipeline.execute_command(*command)
+                replies = await pipeline.execute()
+            try:
+                commands = steps.send(replies)
+            except StopIteration as answered:
+                chunk: Chunk = answered.value
+                return chunk
 
     @overload
     def enqueue_many(self, sends: Iterable[Send] | AsyncIterable[Send]) -> AsyncIterator[Receipt]: ...
@@ -81,18 +110,19 @@ class AsyncProducer:
     ) -> AsyncIterator[Receipt | TumaError]:
         """Accept many sends; see `Producer.enqueue_many`."""
         async for chunk in _chunks(sends, self._source):
-            for result in await self._enqueue_chunk(chunk):
+            for result in await self._enqueue_chunk(await self._asked(chunk)):
                 if isinstance(result, TumaError) and not return_errors:
                     raise result
                 yield result
 
-    async def _enqueue_chunk(self, chunk: list[Enqueue]) -> list[Receipt | TumaError]:
+    async def _enqueue_chunk(self, chunk: Chunk) -> list[Receipt | TumaError]:
         with translated(self._where):
             pipeline = self._redis.pipeline(transaction=False)
-            for request in chunk:
+            for request in backlog.going(chunk):
                 request.script.stage(pipeline, request.keys, request.args)
             replies = await pipeline.execute(raise_on_error=False)
-        return [await self._result(request, reply) for request, reply in zip(chunk, replies, strict=True)]
+        answers = iter(replies)
+        return [one if isinstance(one, TumaError) else await self._result(one, next(answers)) for one in chunk]
 
     async def _result(self, request: Enqueue, reply: Any) -> Receipt | TumaError:  # noqa: ANN401 - a reply or redis-py's error
         try:
@@ -130,10 +160,11 @@ class AsyncProducer:
             pipeline = self._redis.pipeline(transaction=False)
             pipeline.execute_command("TIME")  # by its name: a cluster's pipeline lacks the method
             pipeline.hgetall(keys.queue("send").state)
+            pipeline.hget(keys.profile, "queue")
             for batch_id in attempt_ids(record):
                 pipeline.hgetall(keys.batch(batch_id))
-            now, state, *batches = await pipeline.execute()
-        return lookup.intent(record, batches, state, now)
+            now, state, profile, *batches = await pipeline.execute()
+        return lookup.intent(record, batches, state, profile, now)
 
     async def cancel(self, intent_id: str, *, by: str | None = None) -> ControlResult:
         """Withdraw what has not been handed over; see `Producer.cancel`."""
@@ -147,17 +178,61 @@ class AsyncProducer:
         """Put a paused intent back into the line; see `Producer.resume`."""
         return await self._control(intent_id, "resume", by)
 
+    async def cancel_campaign(self, account: str, name: str, *, by: str | None = None) -> CampaignResult:
+        """Withdraw all intents of a campaign; see `Producer.cancel_campaign`."""
+        return await self._control_campaign(account, name, "cancel", by)
+
+    async def pause_campaign(self, account: str, name: str, *, by: str | None = None) -> CampaignResult:
+        """Hold back all intents of a campaign; see `Producer.pause_campaign`."""
+        return await self._control_campaign(account, name, "pause", by)
+
+    async def resume_campaign(self, account: str, name: str, *, by: str | None = None) -> CampaignResult:
+        """Put all paused intents of a campaign back into the line; see `Producer.resume_campaign`."""
+        return await self._control_campaign(account, name, "resume", by)
+
+    async def _control_campaign(self, account: str, name: str, verb: Verb, by: str | None) -> CampaignResult:
+        try:
+            return await self._answer(control_campaign(account, name, verb, by or self._source))
+        except UnknownAccount as error:
+            raise UnknownAccount(error.account, await self.accounts()) from None
+
+    async def edit(
+        self,
+        intent_id: str,
+        *,
+        message: str | None = None,
+        schedule: At | Every | None = None,
+        to: str | list[str] | None = None,
+        by: str | None = None,
+    ) -> EditResult:
+        """Change a schedule from its next firing on; see `Producer.edit`."""
+        changes = {"message": message, "schedule": schedule, "to": to}
+        return await self._answer(edit(intent_id, changes, by or self._source))
+
     async def _control(self, intent_id: str, verb: Verb, by: str | None) -> ControlResult:
-        steps = control(intent_id, verb, by or self._source)
+        return await self._answer(control(intent_id, verb, by or self._source))
+
+    async def _answer(self, steps: Generator[list[Call], list[Any], Answer]) -> Answer:
         calls = next(steps)
         while True:
             with translated(self._where):
-                replies = [await call.run_async(self._redis) for call in calls]
+                replies = await self._replies(calls)
             try:
                 calls = steps.send(replies)
             except StopIteration as answered:
-                result: ControlResult = answered.value
-                return result
+                answer: Answer = answered.value
+                return answer
+
+    async def _replies(self, calls: list[Call]) -> list[Any]:
+        if len(calls) == 1:
+            return [await calls[0].run_async(self._redis)]
+        pipeline = self._redis.pipeline(transaction=False)
+        for call in calls:
+            call.script.stage(pipeline, call.keys, call.args)
+        try:
+            return await pipeline.execute()
+        except NoScriptError:
+            return [await call.run_async(self._redis) for call in calls]
 
     async def outcomes(
         self,

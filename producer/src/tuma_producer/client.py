@@ -6,13 +6,15 @@ import secrets
 import time
 from contextlib import closing
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal, Self, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, overload
 
 from redis.exceptions import NoScriptError, ResponseError
 
-from tuma_producer.contract import scheduling
+from tuma_producer.contract import backlog, scheduling
+from tuma_producer.contract.campaigns import control_campaign
 from tuma_producer.contract.connection import connect, is_cluster, server_of, translated, undecoded, url_from_environment
 from tuma_producer.contract.control import control
+from tuma_producer.contract.editing import edit
 from tuma_producer.contract.keys import ACCOUNTS, account_keys
 from tuma_producer.contract.reading import (
     CHUNK,
@@ -37,9 +39,14 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
+    from tuma_producer.contract.backlog import Chunk
+    from tuma_producer.contract.scripts import Call
     from tuma_producer.contract.wire import Enqueue
-    from tuma_producer.intents import ControlResult, Intent, Receipt, Send, Verb
+    from tuma_producer.intents import CampaignResult, ControlResult, EditResult, Intent, Receipt, Send, Verb
     from tuma_producer.outcomes import Event
+    from tuma_producer.schedules import At, Every
+
+Answer = TypeVar("Answer")
 
 
 class Producer:
@@ -66,13 +73,33 @@ class Producer:
     def enqueue(self, send: Send) -> Receipt:
         """Accept one send. Once this returns, the intent is in Redis and will end.
 
-        Raises `UnknownAccount`, `IdempotencyConflict`. Where `StoreUnavailable` is raised the send may or may not have been
-        accepted; repeat it with an idempotency key.
+        Raises `UnknownAccount`, `IdempotencyConflict`, and `WouldBeLate` for one with `refuse_if_late`. Where `StoreUnavailable`
+        is raised the send may or may not have been accepted; repeat it with an idempotency key.
         """
-        request = scheduling.request(send, self._source)
+        (request,) = self._asked([scheduling.request(send, self._source)])
+        if isinstance(request, TumaError):
+            raise request
         with translated(self._where):
             reply = request.script.run(self._redis, request.keys, request.args)
         return self._receipt(request, reply)
+
+    def _asked(self, requests: list[Enqueue]) -> Chunk:
+        """The same requests; those that ask when they are expected to go have been looked into."""
+        if not any(map(backlog.asks, requests)):
+            return requests
+        steps = backlog.ask(requests)
+        commands = next(steps)
+        while True:
+            with translated(self._where):
+                pipeline: Any = self._redis.pipeline(transaction=False)
+                for command in commands:
+                    pipeline.execute_command(*command)
+                replies = pipeline.execute()
+            try:
+                commands = steps.send(replies)
+            except StopIteration as answered:
+                chunk: Chunk = answered.value
+                return chunk
 
     @overload
     def enqueue_many(self, sends: Iterable[Send]) -> Iterator[Receipt]: ...
@@ -86,39 +113,40 @@ class Producer:
         `return_errors` the error is yielded at its place instead and the rest goes on.
         """
         remaining = iter(sends)
-        chunks = iter(lambda: [scheduling.request(send, self._source) for send in islice(remaining, CHUNK)], [])
+        chunks = iter(lambda: self._asked([scheduling.request(send, self._source) for send in islice(remaining, CHUNK)]), [])
         for results in map(self._enqueue_chunk, chunks) if is_cluster(self._redis) else self._overlapping(chunks):
             for result in results:
                 if isinstance(result, TumaError) and not return_errors:
                     raise result
                 yield result
 
-    def _overlapping(self, chunks: Iterator[list[Enqueue]]) -> Iterator[list[Receipt | TumaError]]:
+    def _overlapping(self, chunks: Iterator[Chunk]) -> Iterator[list[Receipt | TumaError]]:
         """The results of each chunk; the next one is encoded and written before they are read."""
         with Waves(self._redis) as waves:
-            under_way: list[Enqueue] = []
+            under_way: Chunk = []
             for chunk in chunks:
-                waves.write(chunk)
+                waves.write(backlog.going(chunk))
                 if under_way:
                     yield self._answered(under_way, waves)
                 under_way = chunk
             if under_way:
                 yield self._answered(under_way, waves)
 
-    def _answered(self, chunk: list[Enqueue], waves: Waves) -> list[Receipt | TumaError]:
-        replies = waves.replies(len(chunk))
+    def _answered(self, chunk: Chunk, waves: Waves) -> list[Receipt | TumaError]:
+        replies = waves.replies(len(backlog.going(chunk)))
         return self._enqueue_chunk(chunk) if replies is None else self._results(chunk, replies)
 
-    def _enqueue_chunk(self, chunk: list[Enqueue]) -> list[Receipt | TumaError]:
+    def _enqueue_chunk(self, chunk: Chunk) -> list[Receipt | TumaError]:
         with translated(self._where):
             pipeline = self._redis.pipeline(transaction=False)
-            for request in chunk:
+            for request in backlog.going(chunk):
                 request.script.stage(pipeline, request.keys, request.args)
             replies = pipeline.execute(raise_on_error=False)
         return self._results(chunk, replies)
 
-    def _results(self, chunk: list[Enqueue], replies: list[Any]) -> list[Receipt | TumaError]:
-        return [self._result(request, reply) for request, reply in zip(chunk, replies, strict=True)]
+    def _results(self, chunk: Chunk, replies: list[Any]) -> list[Receipt | TumaError]:
+        answers = iter(replies)
+        return [one if isinstance(one, TumaError) else self._result(one, next(answers)) for one in chunk]
 
     def _result(self, request: Enqueue, reply: Any) -> Receipt | TumaError:  # noqa: ANN401 - a reply or redis-py's error
         try:
@@ -156,10 +184,11 @@ class Producer:
             pipeline: Any = self._redis.pipeline(transaction=False)
             pipeline.execute_command("TIME")  # by its name: a cluster's pipeline lacks the method
             pipeline.hgetall(keys.queue("send").state)
+            pipeline.hget(keys.profile, "queue")
             for batch_id in attempt_ids(record):
                 pipeline.hgetall(keys.batch(batch_id))
-            now, state, *batches = pipeline.execute()
-        return lookup.intent(record, batches, state, now)
+            now, state, profile, *batches = pipeline.execute()
+        return lookup.intent(record, batches, state, profile, now)
 
     def cancel(self, intent_id: str, *, by: str | None = None) -> ControlResult:
         """Withdraw what of an intent has not been handed to the provider. Who is told as stopped is not sent to.
@@ -176,17 +205,72 @@ class Producer:
         """Put a paused intent back into the line; see `cancel`."""
         return self._control(intent_id, "resume", by)
 
+    def cancel_campaign(self, account: str, name: str, *, by: str | None = None) -> CampaignResult:
+        """Withdraw what has not been handed to the provider of all intents with this `campaign_name`; see `cancel`.
+
+        What arrives under the name before this returns is cancelled too; what arrives later is sent. Raises `UnknownAccount` and
+        `UnknownCampaign`. Whoever is interrupted asks again, and gets the answer about the whole.
+        """
+        return self._control_campaign(account, name, "cancel", by)
+
+    def pause_campaign(self, account: str, name: str, *, by: str | None = None) -> CampaignResult:
+        """Hold back all intents of a campaign, and all that arrive under its name until it is resumed; see `cancel_campaign`."""
+        return self._control_campaign(account, name, "pause", by)
+
+    def resume_campaign(self, account: str, name: str, *, by: str | None = None) -> CampaignResult:
+        """Put all paused intents of a campaign back into the line, those too that were paused singly; see `cancel_campaign`."""
+        return self._control_campaign(account, name, "resume", by)
+
+    def _control_campaign(self, account: str, name: str, verb: Verb, by: str | None) -> CampaignResult:
+        try:
+            return self._answer(control_campaign(account, name, verb, by or self._source))
+        except UnknownAccount as error:
+            raise UnknownAccount(error.account, self.accounts()) from None
+
+    def edit(
+        self,
+        intent_id: str,
+        *,
+        message: str | None = None,
+        schedule: At | Every | None = None,
+        to: str | list[str] | None = None,
+        by: str | None = None,
+    ) -> EditResult:
+        """Change the text, the times or the recipients of a schedule, from its next firing on. What is not given stays.
+
+        What has fired is not touched. `by` is who asks, as in `cancel`. Raises `UnknownIntent`, `NotEditable` for what is no
+        schedule or has ended, and `InvalidSend` naming the field that breaks a rule.
+        """
+        changes = {"message": message, "schedule": schedule, "to": to}
+        return self._answer(edit(intent_id, changes, by or self._source))
+
     def _control(self, intent_id: str, verb: Verb, by: str | None) -> ControlResult:
-        steps = control(intent_id, verb, by or self._source)
+        return self._answer(control(intent_id, verb, by or self._source))
+
+    def _answer(self, steps: Generator[list[Call], list[Any], Answer]) -> Answer:
+        """Make the calls that these steps ask for, until they have their answer."""
         calls = next(steps)
         while True:
             with translated(self._where):
-                replies = [call.run(self._redis) for call in calls]
+                replies = self._replies(calls)
             try:
                 calls = steps.send(replies)
             except StopIteration as answered:
-                result: ControlResult = answered.value
-                return result
+                answer: Answer = answered.value
+                return answer
+
+    def _replies(self, calls: list[Call]) -> list[Any]:
+        """The replies to these calls, which are one pipeline where they are several."""
+        if len(calls) == 1:
+            return [calls[0].run(self._redis)]
+        pipeline = self._redis.pipeline(transaction=False)
+        for call in calls:
+            call.script.stage(pipeline, call.keys, call.args)
+        try:
+            return pipeline.execute()
+        except NoScriptError:
+            # Every script may be repeated, so it does not matter how many of them have run.
+            return [call.run(self._redis) for call in calls]
 
     def outcomes(
         self,

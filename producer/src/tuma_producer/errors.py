@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
 
 class TumaError(Exception):
     """The root of all of Tuma's errors. The text is one line, says what to do, and holds no secret, number or message text."""
@@ -18,6 +23,24 @@ class InvalidSend(TumaError, ValueError):
 
 class InvalidSchedule(InvalidSend):
     """A schedule breaks a rule. `field` names the field of `At` or `Every`, `rule` what it must be."""
+
+
+class WouldBeLate(TumaError):
+    """A send with `refuse_if_late` is expected to go at or after its deadline, so nothing was accepted.
+
+    `expected` is when the last of its recipients would be called; None where nobody can tell, for the reason that `why` says.
+    """
+
+    def __init__(self, expected: datetime | None, deadline: datetime, why: str | None = None) -> None:
+        when = f"expected at {_shown(expected)}" if expected else f"nobody can tell when it would go ({why})"
+        super().__init__(f"refuse_if_late: {when}, and its deadline is {_shown(deadline)}; nothing was accepted")
+        self.expected = expected
+        self.deadline = deadline
+        self.why = why
+
+
+def _shown(at: datetime) -> str:
+    return at.isoformat(timespec="milliseconds")
 
 
 class UnknownAccount(TumaError, LookupError):
@@ -44,6 +67,24 @@ class UnknownIntent(TumaError, LookupError):
     def __init__(self, intent_id: str) -> None:
         super().__init__(f"intent: {intent_id!r} is not known; the id is wrong, or its retention time has passed")
         self.intent_id = intent_id
+
+
+class UnknownCampaign(TumaError, LookupError):
+    """Nothing was ever sent under this campaign's name through this account, or all of it has been forgotten."""
+
+    def __init__(self, account: str, campaign: str) -> None:
+        super().__init__(f"campaign: {campaign!r} is not known in {account}; the name is wrong, or its retention time has passed")
+        self.account = account
+        self.campaign = campaign
+
+
+class NotEditable(TumaError):
+    """The intent cannot be edited, and nothing of it was changed. `why` says what stands in the way."""
+
+    def __init__(self, intent_id: str, why: str) -> None:
+        super().__init__(f"intent: {intent_id!r} cannot be edited: {why}")
+        self.intent_id = intent_id
+        self.why = why
 
 
 class StoreUnavailable(TumaError, ConnectionError):

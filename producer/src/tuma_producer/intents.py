@@ -124,12 +124,18 @@ class Send(BaseModel):
     """Seconds for which it is held back before its first call, so that it can still be withdrawn whole."""
     schedule: Annotated[At | Every, BeforeValidator(read_schedule)] | None = None
     """When it is to be sent, once at each time; at once where absent. Each occurrence is an intent of its own."""
+    refuse_if_late: bool = False
+    """Whether it is refused (`WouldBeLate`) where it cannot make its deadline at the present backlog; otherwise it has an `eta`."""
+    eta: bool = False
+    """Whether the receipt shall tell when it is expected to go. To look costs two round trips."""
+    ignore_quiet: bool = False
+    """Whether it goes in the account's quiet hours as well. It is kept, and told by `get`."""
     on_unknown: Literal["hold", "resend"] = "hold"
     """What to do with a call whose outcome stays unknown: end `unknown`, or send again at the risk of a second copy."""
     coalesce: bool = True
     """Whether recipients may share a provider's call with those of other intents with the same text and sender."""
     campaign_name: Annotated[str, Field(min_length=1, max_length=100)] | None = None
-    """A label to find it by."""
+    """A label by which it is found, and cancelled, paused and resumed with all others that have the same."""
     metadata: dict[str, str] = Field(default_factory=dict)
     """The caller's own labels; they come back in `get`."""
 
@@ -157,6 +163,21 @@ class Send(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _looked_into(self) -> Self:
+        if not (self.refuse_if_late or self.eta):
+            return self
+        if self.schedule is not None:
+            name, rule = (
+                "refuse_if_late" if self.refuse_if_late else "eta",
+                "cannot go with a schedule: the backlog of then is not known",
+            )
+            raise InvalidSend(name, rule)
+        if self.refuse_if_late and self.expires_in is None and self.expires_at is None and self.priority != "otp":
+            name, rule = "refuse_if_late", "needs a deadline; give expires_in or expires_at"
+            raise InvalidSend(name, rule)
+        return self
+
+    @model_validator(mode="after")
     def _one_deadline(self) -> Self:
         if self.expires_in is not None and self.expires_at is not None:
             field, rule = "expires_at", "give either expires_in or expires_at, not both"
@@ -170,6 +191,9 @@ class Receipt:
 
     `recipients` counts distinct numbers, `dropped` the duplicates that were left out, `segments` the parts of the text for one of
     them. `duplicate` is true where the idempotency key stood for this very send already; `id` is then the first one's.
+
+    `eta` is when the last of the recipients is expected to be called, at the backlog of then and by the account's limits; None
+    where the send did not ask, nobody can tell (something is paused or halted), or it is a duplicate.
     """
 
     id: str
@@ -177,6 +201,7 @@ class Receipt:
     segments: int
     dropped: int = 0
     duplicate: bool = False
+    eta: datetime | None = None
 
 
 Verb = Literal["cancel", "pause", "resume"]
@@ -202,6 +227,39 @@ class ControlResult:
     with_provider: tuple[str, ...]
     ended: tuple[str, ...]
     next_firing: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignResult:
+    """What became of a request to cancel, pause or resume all intents of a campaign, in numbers of recipients.
+
+    `stopped`, `with_provider` and `ended` are as in `ControlResult`, added up over so many `intents`. `outcome` is `done` where the
+    verb holds for all of them whole, `too-late` where it holds for none, and `partly` in between.
+    """
+
+    account: str
+    campaign: str
+    verb: Verb
+    outcome: Literal["done", "partly", "too-late"]
+    intents: int
+    stopped: int
+    with_provider: int
+    ended: int
+
+
+@dataclass(frozen=True, slots=True)
+class EditResult:
+    """How a schedule stands once it has been edited: `scheduled` or `paused`.
+
+    `recipients` counts distinct numbers, `segments` the parts of the text for one of them. `next_firing` is the
+    first to which the change applies; None while it is paused. Asking for the same again answers the same.
+    """
+
+    id: str
+    state: Literal["scheduled", "paused"]
+    recipients: int
+    segments: int
+    next_firing: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,3 +348,4 @@ class Intent:
     parent: str | None = None
     failover: tuple[str, ...] = ()
     home: str | None = None
+    ignore_quiet: bool = False

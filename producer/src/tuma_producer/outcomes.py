@@ -17,8 +17,8 @@ class Event:
     """One change of state. `as_cloudevent` gives the CloudEvents 1.0 JSON form.
 
     `type` is `tuma.recipient.<state>`, `tuma.recipient.redriven` or `.dropped`, `tuma.intent.<what>`: accepted, scheduled, fired,
-    carried, paused, resumed, cancelled, done; or `tuma.account.<what>`: halted, resumed, breaker-opened, breaker-closed, paused,
-    limit-set, limit-unset. `sequence` counts an intent's events from 1 without gaps.
+    edited, carried, paused, resumed, cancelled, done; or `tuma.account.<what>`: halted, resumed, breaker-opened, breaker-closed,
+    paused, limit-set, limit-unset. `sequence` counts an intent's events from 1 without gaps.
     `correction` is true where better evidence changed an end.
     """
 

@@ -21,40 +21,37 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from tuma_worker.queue.broker import TumaBroker
+    from tuma_worker.queue.leases import Held
 
 
 def declare(service: bootstrap.Service) -> None:
     """Declare the actors on the service's broker. Every queue of the broker may call every one of them."""
     broker = service.broker
     home = min(broker.get_declared_queues())
-
-    def send(batch_id: str) -> None:
-        broker.work_off(batch_id, service.sender.send)
-
-    def resolve(batch_id: str) -> None:
-        service.resolver.resolve(broker.held(batch_id))
-
-    def trace(batch_id: str) -> None:
-        service.resolver.trace(broker.held(batch_id))
-
-    def probe(batch_id: str) -> None:
-        service.prober.probe(broker.held(batch_id))
-
-    def expire(batch_id: str) -> None:
-        service.sender.expire(broker.held(batch_id))
-
-    def fire(batch_id: str) -> None:
-        service.firer.fire(broker.held(batch_id))
-
-    def park(batch_id: str) -> None:
-        service.sender.park(broker.held(batch_id))
-
-    def overweight(batch_id: str) -> None:
-        service.sender.refuse(broker.held(batch_id))
-
-    for work in (send, resolve, trace, probe, expire, fire, park, overweight):
+    singly = {
+        "resolve": service.resolver.resolve,
+        "trace": service.resolver.trace,
+        "probe": service.prober.probe,
+        "expire": service.sender.expire,
+        "fire": service.firer.fire,
+        "quiet": service.sender.hush,
+        "park": service.sender.park,
+        "overweight": service.sender.refuse,
+    }
+    doormen = {name: _doorman(broker, work) for name, work in singly.items()}
+    doormen["send"] = lambda batch_id: broker.work_off(batch_id, service.sender.send)
+    for name, doorman in doormen.items():
         # No time limit: a call has its own, and an answer must outlast any outage of Redis until it is written down.
-        dramatiq.actor(broker=broker, queue_name=home, max_retries=0, time_limit=float("inf"))(work)
+        dramatiq.actor(broker=broker, actor_name=name, queue_name=home, max_retries=0, time_limit=float("inf"))(doorman)
+
+
+def _doorman(broker: TumaBroker, work: Callable[[Held], None]) -> Callable[[str], None]:
+    """Lets a batch that this process holds in to its work."""
+
+    def admit(batch_id: str) -> None:
+        work(broker.held(batch_id))
+
+    return admit
 
 
 def setup() -> None:

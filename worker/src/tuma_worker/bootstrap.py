@@ -14,6 +14,7 @@ import structlog
 
 from tuma_producer.contract.connection import FAILURES, connect_for_threads, connect_to_wait
 from tuma_producer.errors import TumaError
+from tuma_producer.quiet import Hours, Quiet
 from tuma_worker import logs, providers
 from tuma_worker.core.breaker import Breaker
 from tuma_worker.core.failover import Terms
@@ -99,7 +100,17 @@ def queue_config(name: str, account: Account) -> QueueConfig:
         lease=account.lease,
         # A call that a worker lost track of may be read by the provider for as long as it could have gone on.
         grace=max(GRACE, account.timeout),
+        quiet=_quiet(account),
     )
+
+
+def _quiet(account: Account) -> Quiet | None:
+    """An account's quiet hours, by its own clock where nobody knows better."""
+    set_to = account.quiet
+    if set_to is None:
+        return None
+    countries = {country: Hours.parse(hours) for country, hours in set_to.countries.items()}
+    return Quiet(Hours.parse(set_to.hours), tuple(set_to.priorities), set_to.action, countries, account.timezone or "UTC")
 
 
 _log = structlog.get_logger(__name__)
@@ -193,6 +204,7 @@ def _lanes(redis: Redis, settings: Settings, queues: Iterable[QueueConfig]) -> d
             callbacks=f"{settings.public_url}/receipts/{queue.account}" if settings.public_url else None,
             sender_id=account.sender_id,
             keeps_books=provider.defaults.keeps_books,
+            quiet=queue.quiet,
         )
     return lanes
 

@@ -76,6 +76,20 @@ def _chunks(ids: list[str]) -> Iterator[list[str]]:
         yield ids[start : start + _AT_ONCE]
 
 
+def control_many(intent_ids: Sequence[str], verb: Verb, by: str) -> Generator[list[Call], list[Any], list[ControlResult]]:
+    """The same for many intents, a few at a time. Those that are not there any more are left out."""
+    results = []
+    for start in range(0, len(intent_ids), _AT_ONCE):
+        some = intent_ids[start : start + _AT_ONCE]
+        replies = yield [_ask(intent_id, verb, by) for intent_id in some]
+        for intent_id, reply in zip(some, replies, strict=True):
+            if reply[0] == b"schedule":
+                results.append((yield from _control_schedule(intent_id, verb, by, reply)))
+            elif reply[0] != b"unknown-intent":
+                results.append(_answer(intent_id, verb, reply).result(intent_id, verb))
+    return results
+
+
 def _control_schedule(intent_id: str, verb: Verb, by: str, told: Sequence[Any]) -> Control:
     """First the schedule, so that nothing of it comes into being any more, then the occurrences that it names."""
     after, schedule = (int(told[1]), schedule_in(told[2])) if verb == "resume" else (None, None)

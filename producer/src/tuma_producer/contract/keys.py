@@ -125,6 +125,15 @@ class AccountKeys:
         """String: the intent that a source's idempotency key stands for, and a digest of its body."""
         return f"{self._prefix}idempotency:{digest}"
 
+    @cached_property
+    def campaigns(self) -> str:
+        """Hash: the name of each campaign to how it stands; campaign.lua says what that is."""
+        return self._prefix + "campaigns"
+
+    def campaign(self, digest: str) -> str:
+        """Sorted set, all scores 0: the short ids of the intents of a campaign, by a digest of its name."""
+        return f"{self._prefix}campaign:{digest}"
+
     def batch(self, batch_id: str) -> str:
         """Hash: one attempt with its evidence, and the intent of each of its recipients."""
         return f"{self._prefix}batch:{batch_id}"

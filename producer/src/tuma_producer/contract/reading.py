@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tuma_producer.contract import wire
-from tuma_producer.contract.holds import holds
+from tuma_producer.contract.holds import holds, quiet_hours
 from tuma_producer.contract.keys import AccountKeys
 from tuma_producer.errors import UnknownIntent
 from tuma_producer.outcomes import Event, decode_event
+from tuma_producer.quiet import Quiet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -58,9 +60,10 @@ class Lookup:
         record: dict[str, str],
         batches: Sequence[Mapping[bytes, bytes]],
         state: Mapping[bytes, bytes],
+        profile: bytes | None,
         now: tuple[int, int],
     ) -> Intent:
-        """Record, attempts and the queue's state as one answer."""
+        """Record, attempts, the queue's state and what its account's profile says of it, as one answer."""
         tried = zip(attempt_ids(record), batches, strict=True)
         attempts = [found for batch_id, raw in tried if (found := wire.attempt(batch_id, texts(raw))) is not None]
         now_ms = now[0] * 1000 + now[1] // 1000
@@ -68,6 +71,7 @@ class Lookup:
         carried = {name for name, value in fields.items() if wire.is_carried(value)}
         waiting = any(value.startswith(("queued", "accepted")) for name, value in fields.items() if name not in carried)
         held = holds(texts(state), lane=int(record["lane"]), source=record["source"], now_ms=now_ms) if waiting else ()
+        held += tuple(_quiet(record, profile, now_ms))
         if record.get("held") == "paused":
             held = ("the intent is paused", *held)
         intent = wire.decode(self.intent_id, record, attempts, held)
@@ -75,6 +79,16 @@ class Lookup:
             held = (*held, f"while it is halted or its breaker open, one of these may carry it: {', '.join(intent.failover)}")
         elsewhere = sorted({record[wire.CARRIED + name] for name in carried})
         return replace(intent, holds=(*held, *(f"another account carries it: see {part}" for part in elsewhere)))
+
+
+def _quiet(record: Mapping[str, str], profile: bytes | None, now_ms: int) -> Iterator[str]:
+    """Whether quiet hours hold those that wait in the line."""
+    found = json.loads(profile or "{}").get("quiet")
+    if found is None or wire.is_loud(record.get("group", "")) or wire.LANES[int(record["lane"])] not in found["priorities"]:
+        return
+    waiting = [name for name, value in record.items() if name.startswith("+") and value.startswith("queued")]
+    if (hold := quiet_hours(Quiet.from_json(found), waiting, now_ms)) is not None:
+        yield hold
 
 
 def attempt_ids(record: Mapping[str, str]) -> list[str]:

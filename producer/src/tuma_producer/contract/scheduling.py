@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -42,13 +42,13 @@ class Planned(Enqueue):
     """One call of the script that accepts a schedule."""
 
     script = _SCHEDULE
-    schedule: Schedule
+    schedule: Schedule = field(kw_only=True)
 
     def receipt(self, reply: list[bytes]) -> Receipt:
         """The script's reply as a receipt. Raises as that of any send, and `InvalidSend` where nothing is to come."""
         if reply[0] == b"past":
-            field, rule = "schedule", "is over: none of its times is still to come"
-            raise InvalidSend(field, rule)
+            name, rule = "schedule", "is over: none of its times is still to come"
+            raise InvalidSend(name, rule)
         return Enqueue.receipt(self, reply)
 
     def again(self, reply: list[bytes]) -> Enqueue | None:
@@ -65,14 +65,14 @@ def _planned(plain: Enqueue, schedule: Schedule) -> Planned:
     """From the same send as if it were to go at once."""
     send, account = plain.send, account_keys(plain.send.account)
     queue = account.queue("send")
-    short_id, source, lane, group, _hold, deadline, body, body_digest, *_ = plain.args
+    short_id, source, lane, group, _hold, deadline, body, body_digest, _, _, campaign, *_ = plain.args
     numbers = " ".join(dict.fromkeys(send.to))
     life = str(deadline).removeprefix("+")  # a schedule has none at an instant
     keys = [account.profile, account.intent(plain.short_id), queue.due, queue.bell, account.events, *plain.keys[13:]]
     args: list[Argument] = [
-        short_id, source, lane, group, life, body, body_digest, IDEMPOTENCY_MS, EVENTS_KEPT, numbers, "", "",
+        short_id, source, lane, group, life, body, body_digest, IDEMPOTENCY_MS, EVENTS_KEPT, numbers, campaign, "", "",
     ]  # fmt: skip
-    guess = Planned(keys, args, send, plain.short_id, plain.recipients, plain.segments, schedule)
+    guess = Planned(keys, args, send, plain.short_id, plain.recipients, plain.segments, schedule=schedule)
     return guess.counted_from(time.time_ns() // 1_000_000 - _SLOW)
 
 
@@ -93,6 +93,11 @@ def next_firing(schedule: Schedule, after: int) -> int | None:
     """The first firing after an instant; None where none is left."""
     following = next(schedule.firings(instant(after)), None)
     return None if following is None else milliseconds(following.at)
+
+
+def is_firing(schedule: Schedule, at: int) -> bool:
+    """Whether the schedule has a firing at that time."""
+    return next_firing(schedule, at - 1) == at
 
 
 def schedule_in(body: str | bytes) -> Schedule:

@@ -34,6 +34,7 @@ BODY_FIELDS = ("body", *(f"body{piece}" for piece in range(1, 16)))  # body.lua 
 PLANNED = "~"  # before a plan's name, where an intent's id will stand: no account's name begins with it
 MOVABLE = "+"  # ends the groups whose jobs may go by another account; no digest has it
 CARRIED = "carried:"  # begins the reason of who is carried, and before a number the field that says by which intent
+LOUD = "!"  # in the groups of sends that go in quiet hours too; no other part of a name has it
 LOOK = "look:"  # begins the names of an attempt's fields that tell what was looked for and found
 ENQUEUE = load("tuma_producer.contract", "enqueue")
 _DEFAULT_LIFE = {"otp": "+600000"}  # a code that comes after ten minutes is of no use to anybody
@@ -87,6 +88,17 @@ class Enqueue:
     short_id: str
     recipients: int
     segments: int
+    eta: datetime | None = None
+
+    @property
+    def source(self) -> str:
+        """In whose name it is sent."""
+        return str(self.args[1])
+
+    @property
+    def group(self) -> str:
+        """What shares its calls."""
+        return str(self.args[3])
 
     def receipt(self, reply: list[bytes]) -> Receipt:
         """The script's reply as a receipt. Raises `UnknownAccount` or `IdempotencyConflict`."""
@@ -97,7 +109,9 @@ class Enqueue:
         if verdict == "conflict":
             raise IdempotencyConflict(self.send.idempotency_key or "", intent_id)
         dropped = len(self.send.to) - self.recipients
-        return Receipt(intent_id, self.recipients, self.segments, dropped, duplicate=verdict == "duplicate")
+        if verdict == "duplicate":
+            return Receipt(intent_id, self.recipients, self.segments, dropped, duplicate=True)
+        return Receipt(intent_id, self.recipients, self.segments, dropped, eta=self.eta)
 
     def again(self, reply: list[bytes]) -> Enqueue | None:  # noqa: ARG002 - a schedule's looks at it
         """What to ask instead, where the reply wants that; None, since it does not."""
@@ -113,8 +127,10 @@ def encode(send: Send, source: str, short_id: str | None = None) -> Enqueue:
     numbers = list(dict.fromkeys(send.to))
     segments = segment(send.message).segments
     group, body = content(send, short_id)
-    deadline = _deadline(send)
+    deadline = deadline_of(send)
     keys = [account.profile, account.intent(short_id), *_line(send.account)]
+    if send.campaign_name is not None:
+        keys += campaign_keys(send.account, send.campaign_name)
     body_digest = ""
     if send.idempotency_key is not None:
         keys.append(account.idempotency(digest(source, send.idempotency_key)))
@@ -122,7 +138,7 @@ def encode(send: Send, source: str, short_id: str | None = None) -> Enqueue:
     hold = round(1000 * (send.cancel_within or 0))
     args: list[Argument] = [
         short_id, source, lane, group, hold, deadline, body, body_digest, IDEMPOTENCY_MS, EVENTS_KEPT,
-        *numbers,
+        send.campaign_name or "", *numbers,
     ]  # fmt: skip
     return Enqueue(keys, args, send, short_id, len(numbers), segments)
 
@@ -136,6 +152,12 @@ def _line(account: str) -> tuple[str, ...]:
     return (queue.entries, queue.groups, *lanes, queue.due, queue.spent, queue.state, queue.bell, keys.events, queue.deadlines)
 
 
+def campaign_keys(account: str, name: str) -> tuple[str, str]:
+    """The keys that say how a campaign stands and what belongs to it. A name may hold anything, so a digest stands for it."""
+    keys = account_keys(account)
+    return keys.campaigns, keys.campaign(digest(name))
+
+
 def content(send: Send, short_id: str, parent: str | None = None) -> tuple[str, str]:
     """Group and body of an intent of this id; `parent` is the schedule that it is an occurrence of, if any."""
     return _group(send, short_id, segment(send.message).segments), _body(send, parent)
@@ -147,11 +169,18 @@ def _group(send: Send, short_id: str, segments: int) -> str:
     Those that may leave the account have groups of their own, so that whoever moves them finds them without asking for each record.
     """
     own = short_id if not send.coalesce else send.on_unknown if send.on_unknown != "hold" else None
+    loud = LOUD if send.ignore_quiet else ""
     movable = MOVABLE if send.failover or home_of(short_id) else ""
-    return f"send.{segments}.0.{digest(send.message, send.sender_id, own)}{movable}"
+    return f"send.{segments}.0.{digest(send.message, send.sender_id, own)}{loud}{movable}"
 
 
-def _deadline(send: Send) -> str:
+def is_loud(group: str) -> bool:
+    """Whether the sends of this group go in quiet hours too."""
+    return LOUD in group
+
+
+def deadline_of(send: Send) -> str:
+    """When it is too late for a send: Unix milliseconds, `+` and milliseconds from acceptance, or empty for never."""
     if send.expires_in is not None:
         return f"+{round(send.expires_in * 1000)}"
     if send.expires_at is not None:
@@ -167,6 +196,8 @@ def _body(send: Send, parent: str | None) -> str:
         fields["on_unknown"] = send.on_unknown
     if send.failover:
         fields["failover"] = send.failover
+    if send.ignore_quiet:
+        fields["ignore_quiet"] = True
     if send.campaign_name is not None:
         fields["campaign_name"] = send.campaign_name
     if send.metadata:
@@ -207,6 +238,7 @@ def decode(intent_id: str, record: Mapping[str, str], attempts: Iterable[Attempt
         metadata=body.get("metadata", {}),
         failover=tuple(body.get("failover", ())),
         home=home_of(intent_id),
+        ignore_quiet=body.get("ignore_quiet", False),
         **_relations(intent_id, record, body),
     )
 

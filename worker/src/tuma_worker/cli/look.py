@@ -130,6 +130,8 @@ def _facts(intent: Intent) -> Iterator[tuple[str, object]]:
         yield "fires next", intent.next_firing.isoformat()
     if intent.campaign_name:
         yield "campaign", intent.campaign_name
+    if intent.ignore_quiet:
+        yield "quiet hours", "ignored"
     yield from sorted(intent.metadata.items())
     for hold in intent.holds:
         yield "waits", hold

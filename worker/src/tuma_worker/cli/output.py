@@ -15,7 +15,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from tuma_producer.contract.connection import FAILURES
-from tuma_producer.errors import TumaError, UnknownIntent
+from tuma_producer.errors import TumaError, UnknownCampaign, UnknownIntent
 from tuma_worker.core.states import RecipientState
 from tuma_worker.logs import redact
 from tuma_worker.settings import SettingsError
@@ -58,7 +58,7 @@ def ending() -> Iterator[None]:
     """Turn what a user can put right into `error: ...` on stderr and an exit status; end quietly when asked to end."""
     try:
         yield
-    except UnknownIntent as error:
+    except (UnknownIntent, UnknownCampaign) as error:
         complain(error)
         raise typer.Exit(NOT_AS_WISHED) from None
     except _UsageError as error:
@@ -96,6 +96,11 @@ def complain(problem: object) -> None:
     for line in str(problem).splitlines():
         sys.stderr.write(f"error: {line}\n")
     sys.stderr.flush()
+
+
+def count(number: int, what: str) -> str:
+    """So many of something, in words."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 class _Screen(Console):

@@ -1,7 +1,8 @@
-"""`tuma schedule`: what a schedule means, before anything is sent by it."""
+"""`tuma schedule`: what a schedule means, before anything is sent by it; and another meaning for one that is under way."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,9 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tuma_producer import At, Every, Firing, TumaError
-from tuma_worker.cli.output import NOT_AS_WISHED, Json, complain, say_json, screen, table
+from tuma_worker.cli.output import NOT_AS_WISHED, Json, complain, count, say, say_json, screen, table
+from tuma_worker.cli.queue import By, who
+from tuma_worker.cli.reach import reach
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tuma_producer import EditResult
     from tuma_producer.schedules import Schedule
 
 app = typer.Typer(no_args_is_help=True)
@@ -33,10 +39,15 @@ GapRule = Annotated[
     str | None, typer.Option(help="A local time that the clock leaves out: forward (the default) or skip.", show_default=False)
 ]
 
+Misfire = Annotated[
+    str | None,
+    typer.Option(help="What fires of what nobody fired in time: once (the default), skip or all.", show_default=False),
+]
+
 
 @app.callback()
 def schedule() -> None:
-    """See when a schedule fires."""
+    """See when a schedule fires, or change one."""
 
 
 @app.command()
@@ -75,6 +86,50 @@ def preview(
     if not found:
         complain("it does not fire any more")
         raise typer.Exit(NOT_AS_WISHED)
+
+
+@app.command()
+def edit(
+    intent_id: Annotated[str, typer.Argument(metavar="ID", help="The id that `tuma send` or `enqueue` returned.")],
+    *,
+    message: Annotated[str | None, typer.Option(help="Another text.", show_default=False)] = None,
+    to: Annotated[list[str] | None, typer.Option(help="Other recipients, in the place of all of them (repeatable).")] = None,
+    at: AtTimes = None,
+    every: Frequency = None,
+    interval: Interval = None,
+    times: Times = None,
+    start: Start = None,
+    end: End = None,
+    end_exclusive: EndExclusive = False,
+    weekdays: Weekdays = None,
+    tz: Zone = None,
+    gap: GapRule = None,
+    misfire: Misfire = None,
+    by: By = None,
+    json: Json = False,
+) -> None:
+    """Change the text, the times or the recipients of a schedule, from its next firing on. What has fired is not touched.
+
+    Example: tuma schedule edit lisoloo-main.019d2a1b3c4d5e6f7a8b9c0d1e --message "The market opens at nine."
+
+    Example: tuma schedule edit lisoloo-main.019d2a1b3c4d5e6f7a8b9c0d1e --at 2026-12-24T18:00 --tz Africa/Kinshasa
+    """
+    described = described_by(interval, times, start, end, weekdays, end_exclusive=end_exclusive)
+    both = given(tz=tz, gap=gap, misfire=misfire)
+    chosen = chosen_schedule(at, every, described, both) if at or every or described or both else None
+    with reach() as store:
+        result = store.producer.edit(intent_id, message=message, schedule=chosen, to=to or None, by=who(by))
+    if json:
+        say_json(asdict(result))
+    else:
+        say(f"{result.id}: {result.state}, {', '.join(_in_words(result))}")
+
+
+def _in_words(result: EditResult) -> Iterator[str]:
+    yield count(result.recipients, "recipient")
+    yield f"{count(result.segments, 'segment')} each"
+    if result.next_firing:
+        yield f"fires next at {result.next_firing.isoformat()}"
 
 
 def given(**options: object) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from tuma_producer import Receipt, Send, TumaError
 from tuma_producer.contract.reading import CHUNK
 from tuma_worker.cli import rows, schedule
 from tuma_worker.cli.follow import Followed, changes
-from tuma_worker.cli.output import MISTAKE, NOT_AS_WISHED, Json, complain, say, say_json, screen
+from tuma_worker.cli.output import MISTAKE, NOT_AS_WISHED, Json, complain, count, say, say_json, screen
 from tuma_worker.cli.reach import SOURCE, Reach, reach
 
 if TYPE_CHECKING:
@@ -58,6 +58,10 @@ def send(
         typer.Option(help="The same key is the same send, however often. Rows of a list get KEY/LINE.", show_default=False),
     ] = None,
     expires_in: Annotated[float | None, typer.Option(help="Seconds after which it must not be sent any more.")] = None,
+    refuse_if_late: Annotated[
+        bool, typer.Option("--refuse-if-late", help="Refuse it where it cannot make its deadline at the present backlog.")
+    ] = False,
+    ignore_quiet: Annotated[bool, typer.Option("--ignore-quiet", help="Send it in the account's quiet hours too.")] = False,
     on_unknown: Annotated[
         str | None, typer.Option(help="When nobody can tell whether it was sent: hold (the default) or resend.", show_default=False)
     ] = None,
@@ -71,10 +75,7 @@ def send(
     weekdays: schedule.Weekdays = None,
     tz: schedule.Zone = None,
     gap: schedule.GapRule = None,
-    misfire: Annotated[
-        str | None,
-        typer.Option(help="What fires of what nobody fired in time: once (the default), skip or all.", show_default=False),
-    ] = None,
+    misfire: schedule.Misfire = None,
     campaign: Annotated[str | None, typer.Option(help="A label to find it by.", show_default=False)] = None,
     wait: Annotated[bool, typer.Option(help="Follow it to its end. Status 1: not all were delivered in time.")] = False,
     timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait at most.")] = 60,
@@ -93,6 +94,7 @@ def send(
     given: dict[str, Any] = {
         "account": account, "message": message, "sender_id": sender_id, "priority": priority, "idempotency_key": idempotency_key,
         "expires_in": expires_in, "on_unknown": on_unknown, "campaign_name": campaign, "failover": tuple(failover or ()) or None,
+        "refuse_if_late": refuse_if_late or None, "ignore_quiet": ignore_quiet or None,
     }  # fmt: skip
     described = schedule.described_by(interval, times, start, end, weekdays, end_exclusive=end_exclusive)
     both = schedule.given(tz=tz, gap=gap, misfire=misfire)
@@ -147,14 +149,11 @@ def _send_one(store: Reach, task: _Task, to: list[str]) -> None:
 
 
 def _in_words(receipt: Receipt) -> str:
-    facts = [_count(receipt.recipients, "recipient"), _count(receipt.segments, "segment") + " each"]
-    facts += [f"{_count(receipt.dropped, 'duplicate number')} dropped"] if receipt.dropped else []
+    facts = [count(receipt.recipients, "recipient"), count(receipt.segments, "segment") + " each"]
+    facts += [f"{count(receipt.dropped, 'duplicate number')} dropped"] if receipt.dropped else []
     facts += ["accepted before under this key"] if receipt.duplicate else []
+    facts += [f"expected at {receipt.eta.isoformat(timespec='seconds')}"] if receipt.eta else []
     return f"{receipt.id}: {', '.join(facts)}"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _accept(task: _Task, receipt: Receipt) -> None:

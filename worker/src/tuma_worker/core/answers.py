@@ -70,7 +70,7 @@ class TryLater:
 
     `scope` says who waits: `account` (a rate limit: every call with this key) or `batch` (only this call). `left` is false where no
     byte of the body can have reached the provider, so that the permit may be given back; `unreachable` is true where that is
-    because no connection to it could be made.
+    because no connection to it could be made. `counts` is false where it was for no fault of anybody's, so that no retry is spent.
     """
 
     code: str
@@ -78,6 +78,7 @@ class TryLater:
     scope: Literal["account", "batch"] = "batch"
     left: bool = True
     unreachable: bool = False
+    counts: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -167,9 +167,10 @@ def _try_later(answer: TryLater, tried: int, policy: Policy, choose: Chooser) ->
     if answer.scope == "account":
         after = answer.after if answer.after is not None else policy.blocked
         return NextStep("refused", answer.code, permit, _AGAIN, block=after)
-    if tried >= policy.tries:
+    if answer.counts and tried >= policy.tries:
         return NextStep("refused", answer.code, permit, Verdict(RecipientState.FAILED, reason=answer.code))
-    return NextStep("refused", answer.code, permit, _AGAIN, retry=back_off(answer.after, tried, policy, choose), spends=True)
+    retry = back_off(answer.after, tried, policy, choose)
+    return NextStep("refused", answer.code, permit, _AGAIN, retry=retry, spends=answer.counts)
 
 
 def halt(answer: AccountFault, policy: Policy) -> Halt:

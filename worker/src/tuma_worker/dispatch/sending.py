@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from operator import itemgetter
 from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
 from tuma_producer.contract.connection import FAILURES, unavailable
+from tuma_producer.contract.wire import LANES, is_loud
+from tuma_producer.countries import code_of
 from tuma_worker import metrics
 from tuma_worker.core.answers import Reply, TryLater
 from tuma_worker.core.breaker import Breaker, pulse
@@ -20,6 +24,9 @@ from tuma_worker.providers.base import Call
 from tuma_worker.store.attempts import Begun, Settled, Target
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tuma_producer.quiet import Quiet
     from tuma_worker.providers.base import Client
     from tuma_worker.queue.leases import Held
     from tuma_worker.store.attempts import Attempts
@@ -37,7 +44,7 @@ class Lane:
     """What an account's sends need.
 
     `callbacks` is the outside address under which the gateway takes this account's receipts; `keeps_books` whether the provider can
-    be asked later what became of a call.
+    be asked later what became of a call. In `quiet` hours some are not called.
     """
 
     client: Client
@@ -47,6 +54,7 @@ class Lane:
     callbacks: str | None
     sender_id: str | None
     keeps_books: bool
+    quiet: Quiet | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,22 +95,24 @@ class Sender:
             return
         if not begun.targets:
             return  # expired, withdrawn or known to be bad, every one: letting go of the batch gives the permit back
-        deadline = None if begun.left is None else asked_at + begun.left
+        waking = _awake_for(lane.quiet, held, begun)
+        limits = [("deadline", begun.left), ("quiet", waking)]
         called_at = held.clock()
-        reply = self._call(held, lane, begun, token, deadline)
+        reply = self._call(held, lane, begun, token, {why: asked_at + left for why, left in limits if left is not None})
         self._settle(held, lane, begun, reply, took=held.clock() - called_at)
 
-    def _call(self, held: Held, lane: Lane, begun: Begun, token: str, deadline: float | None) -> Reply:
+    def _call(self, held: Held, lane: Lane, begun: Begun, token: str, limits: Mapping[str, float]) -> Reply:
         """Make the call, unless this process was held up for so long that the batch may be somebody else's, or is too late.
 
-        `deadline` is by this process's clock, counted from before the request that told it: never later than it is. What is too
-        late goes back, and its next `begin` ends it.
+        `limits` says for each reason until when it may start, by this process's clock, counted from before the request that told
+        it: never later than it is. What is too late goes back: its next `begin` ends it, or its next claim puts it off.
         """
         if not held.alive():
             return Reply(TryLater("lease-over", left=False))
-        left = None if deadline is None else deadline - held.clock()
+        why, until = min(limits.items(), key=itemgetter(1), default=("", None))
+        left = None if until is None else until - held.clock()
         if left is not None and left <= 0:
-            return Reply(TryLater("deadline", after=0.0, left=False))
+            return Reply(TryLater(why, after=0.0, left=False, counts=why != "quiet"))
         batch_id = held.claim.batch_id
         return lane.client.send(
             Call(
@@ -174,6 +184,13 @@ class Sender:
         if ended:
             _log.info(Event.DELIVERY_EXPIRED, account=held.queue.account, recipients=ended, intents=_shown(set(intents)))
 
+    def hush(self, held: Held) -> None:
+        """End jobs whose turn came in quiet hours, where the account is set to that."""
+        targets = [_target(job.subject) for job in held.claim.jobs]
+        ended = self.lanes[held.queue.account].attempts.end(targets, RecipientState.EXPIRED, reason="quiet")
+        intents = _shown({target.intent for target in targets})
+        _log.info(Event.DELIVERY_EXPIRED, account=held.queue.account, recipients=ended, intents=intents, reason="quiet")
+
     def park(self, held: Held) -> None:
         """End a job that was there each time a worker died: it may be the cause, and the others must get on."""
         self._end(held, RecipientState.FAILED, WORKER_DIED)
@@ -210,6 +227,22 @@ def _tell_of_account(held: Held, step: NextStep, settled: Settled) -> None:
     if settled.opened:
         metrics.breaker_opened(account)
         _log.error(Event.BREAKER_OPENED, account=account, code=step.code)
+
+
+def _awake_for(quiet: Quiet | None, held: Held, begun: Begun) -> float | None:
+    """For how many seconds all of these may still be called, none where it is quiet for one of them; None where nothing forbids it.
+
+    The claim puts off who may not be called; but it may be a moment ago.
+    """
+    claim = held.claim
+    if quiet is None or LANES[claim.lane] not in quiet.priorities or is_loud(claim.group):
+        return None
+    now = datetime.fromtimestamp(begun.now, UTC)
+    codes = {code_of(target.number) for target in begun.targets}
+    if any(quiet.until_for(code, now) for code in codes):
+        return 0.0
+    begins = [at for code in codes if (at := quiet.begins_for(code, now)) is not None]
+    return (min(begins) - now).total_seconds() if begins else None
 
 
 def _target(subject: str) -> Target:

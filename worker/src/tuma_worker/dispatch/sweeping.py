@@ -14,6 +14,7 @@ import structlog
 
 from tuma_producer.contract.connection import FAILURES
 from tuma_worker.logs import Event
+from tuma_worker.store.campaigns import Campaigns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,8 +32,8 @@ class Swept:
     """What one look at an account came to.
 
     `suspected` recipients were seen without an owner for the first time; `restored` were so at the look before as well, and have a
-    job again; `intents` names a few of theirs. `ended` have ended as unknown, since nothing more will be heard of them. `looked` is
-    false where another process looks after the account.
+    job again; `intents` names a few of theirs. `ended` have ended as unknown, since nothing more will be heard of them. `campaigns`
+    have been forgotten with the last of their intents. `looked` is false where another process looks after the account.
     """
 
     account: str
@@ -41,6 +42,7 @@ class Swept:
     restored: int = 0
     intents: tuple[str, ...] = ()
     ended: int = 0
+    campaigns: int = 0
 
 
 @dataclass(slots=True)
@@ -86,7 +88,10 @@ class Sweeper:
         lost = {target: packed for target, packed in seen.items() if before.get(target) == packed}
         ended = unowned.close(look.silent) + unowned.end_forgotten(lost)
         restored = unowned.restore(lost)  # who has ended is left
+        forgotten = Campaigns(unowned.redis, account).forget()
         self._suspects[account] = {target: packed for target, packed in seen.items() if target not in lost}
         intents = sorted({target.intent for target in lost})[:_SHOWN] if restored else ()
         suspected = len(self._suspects[account])
-        return Swept(account, looked=True, suspected=suspected, restored=restored, intents=tuple(intents), ended=ended)
+        return Swept(
+            account, looked=True, suspected=suspected, restored=restored, intents=tuple(intents), ended=ended, campaigns=forgotten
+        )

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING
 from tuma_producer.contract.keys import AccountKeys, QueueKeys
 from tuma_producer.contract.wire import LANES
 from tuma_worker.core.limits import Counted, Limit
+from tuma_worker.queue.hours import Hours
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from tuma_producer.quiet import Quiet
 
 PROMOTED_AT_ONCE = 500  # due jobs that one claim moves into the line; the next claim goes on
 CRASHES_TOLERATED = 3  # deaths of a worker that held a job before it is parked as their likely cause
@@ -27,7 +30,7 @@ class QueueConfig:
     `count_segments` says whether a long text counts once per segment against limits in messages. `cold_start` says whether the
     first window of a limiter without history is opened evenly (`paced`) or at once (`burst`, right only for a key that nobody has
     used for a whole window). Times in seconds: `lease` is how long a silent worker keeps its batch, `grace` how long a call that
-    was given up may still reach the provider, `idle` the longest wait on the bell.
+    was given up may still reach the provider, `idle` the longest wait on the bell. In `quiet` hours some are not called.
     """
 
     account: str
@@ -42,6 +45,7 @@ class QueueConfig:
     lease: float = 15.0
     grace: float = 5.0
     idle: float = 5.0
+    quiet: Quiet | None = None
 
     @property
     def name(self) -> str:
@@ -75,8 +79,11 @@ class QueueConfig:
     @cached_property
     def for_claim(self) -> str:
         """The configuration as the claim script reads it."""
+        # Not for the script: for whoever looks at the account.
+        quiet = {} if self.quiet is None else {"quiet": self.quiet.as_json()}
         return json.dumps(
-            {
+            quiet
+            | {
                 "limits": self.for_limits,
                 "floors": [self.floors.get(lane, 0.0) for lane in LANES],
                 "paced": [lane in self.paced for lane in LANES],
@@ -91,6 +98,11 @@ class QueueConfig:
                 "guard": round(1 / self.guard) if self.guard else 0,
             },
         )
+
+    @cached_property
+    def hours(self) -> Hours | None:
+        """Which numbers may be called now; None where they may at any time."""
+        return None if self.quiet is None else Hours(self.quiet)
 
     @property
     def _messages_per_call(self) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tuma_producer.contract.scripts import load
 
@@ -57,6 +57,7 @@ class Why(StrEnum):
     PROBING = "probing"
     PAUSED = "paused"
     HALTED = "halted"
+    QUIET = "quiet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +84,20 @@ class Release(StrEnum):
 
 def claim(redis: Redis, queue: QueueConfig, batch_id: str, worker: str, *, last: bool) -> Claim | Wait:
     """Take a batch, or learn how long nothing may move. `last`: the worker will not claim again before it has finished this one."""
+    reply = _ask(redis, queue, batch_id, worker, last=last)
+    while queue.hours is not None and reply[0] == b"stale":
+        queue.hours.renew(int(reply[1]))
+        reply = _ask(redis, queue, batch_id, worker, last=last)
+    if reply[0] == b"wait":
+        return Wait(int(reply[1]), Why(reply[2].decode()))
+    _, lane, source, group, *items = reply
+    jobs = tuple(Job(subject.decode(), int(at, 16)) for at, subject in zip(items[::2], items[1::2], strict=True))
+    return Claim(batch_id, int(lane), source.decode(), group.decode(), jobs)
+
+
+def _ask(redis: Redis, queue: QueueConfig, batch_id: str, worker: str, *, last: bool) -> Any:  # noqa: ANN401 - the script's reply
     keys = queue.keys
-    reply = _CLAIM.run(
+    return _CLAIM.run(
         redis,
         [
             *queue.line_keys,
@@ -97,13 +110,8 @@ def claim(redis: Redis, queue: QueueConfig, batch_id: str, worker: str, *, last:
             keys.deadlines,
             *queue.window_keys,
         ],
-        [batch_id, worker, round(queue.lease * 1000), int(last), queue.for_claim],
+        [batch_id, worker, round(queue.lease * 1000), int(last), queue.for_claim, queue.hours.text if queue.hours else ""],
     )
-    if reply[0] == b"wait":
-        return Wait(int(reply[1]), Why(reply[2].decode()))
-    _, lane, source, group, *items = reply
-    jobs = tuple(Job(subject.decode(), int(at, 16)) for at, subject in zip(items[::2], items[1::2], strict=True))
-    return Claim(batch_id, int(lane), source.decode(), group.decode(), jobs)
 
 
 def renew(redis: Redis, queue: QueueConfig, batch_ids: Sequence[str]) -> list[str]:

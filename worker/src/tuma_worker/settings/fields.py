@@ -10,7 +10,9 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints
 
+from tuma_producer import quiet
 from tuma_producer.contract import address
+from tuma_producer.countries import COUNTRIES
 from tuma_worker.core.limits import Limit
 
 
@@ -108,6 +110,19 @@ def _share_left(floors: dict[str, float]) -> dict[str, float]:
     return floors
 
 
+def _hours(text: str) -> str:
+    quiet.Hours.parse(text)
+    return text
+
+
+def _known_countries(countries: dict[str, str]) -> dict[str, str]:
+    for country in countries:
+        if country not in COUNTRIES:
+            message = f"has {country!r}, which is no country of two capital letters, such as CD or KE; correct it"
+            raise ValueError(message)
+    return countries
+
+
 Lane = Literal["otp", "transactional", "bulk"]
 AccountName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
 Secret = Annotated[SecretStr, BeforeValidator(_secret_text)]
@@ -123,4 +138,6 @@ Lanes = Annotated[tuple[Lane, ...], BeforeValidator(_listed)]
 Prefix = Annotated[str, StringConstraints(pattern=r"^\+[1-9][0-9]{0,6}$")]
 Prefixes = Annotated[tuple[Prefix, ...], BeforeValidator(_listed)]
 Texts = Annotated[tuple[Text, ...], BeforeValidator(_listed)]
+Hours = Annotated[str, AfterValidator(_hours)]
+CountryHours = Annotated[dict[str, Hours], BeforeValidator(json_text), AfterValidator(_known_countries)]
 Level = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)]

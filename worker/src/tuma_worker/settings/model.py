@@ -6,14 +6,16 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from tuma_producer.schedules import Zone
 from tuma_worker.settings.fields import (
     AccountName,
+    CountryHours,
     Duration,
     Floors,
+    Hours,
     Lane,
     Lanes,
     Level,
@@ -26,6 +28,7 @@ from tuma_worker.settings.fields import (
     Text,
     Texts,
     WebAddress,
+    json_text,
 )
 from tuma_worker.settings.sources import (
     PREFIX,
@@ -44,6 +47,21 @@ def _otp_floor() -> dict[Lane, float]:
     return {"otp": 0.05}
 
 
+class QuietHours(BaseModel):
+    """When an account sends nothing of these `priorities`: from one time of day to another, where a number's people live.
+
+    What comes to its turn then waits until they are over (`defer`) or ends (`expire`). `countries`, by their two letters, may have
+    hours of their own. `off` is never.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    hours: Hours
+    priorities: Lanes = ("bulk",)
+    action: Literal["defer", "expire"] = "defer"
+    countries: CountryHours = Field(default_factory=dict)
+
+
 class Account(BaseModel):
     """One provider API key with its address, limits, sender and webhook credentials.
 
@@ -56,7 +74,8 @@ class Account(BaseModel):
 
     While the account is halted the provider is asked every `probe_every` seconds whether it may go on; where it cannot be asked,
     one send tries each `cool_down` seconds. `breaker_after` calls in a row that fail or take longer than `slow_after` seconds open
-    the breaker for `breaker_open` seconds, and for longer each time that the call which then tries fails too.
+    the breaker for `breaker_open` seconds, and for longer each time that the call which then tries fails too. In `quiet` hours, by
+    the clocks where a number's people live or else by `timezone`, nothing of some priorities is sent.
 
     What it carries for other accounts that are halted: numbers that begin with one of `countries`, such as `+243` (none: all), of
     the priorities in `carries`, from a sender in `senders` (none: all) or its own `sender_id`; from any other under its own
@@ -91,6 +110,7 @@ class Account(BaseModel):
     breaker_after: Annotated[int, Field(ge=1)] = 5
     breaker_open: Seconds = 5.0
     slow_after: Seconds = 10.0
+    quiet: Annotated[QuietHours, BeforeValidator(json_text)] | None = None
     webhook_username: Text | None = None
     webhook_password: Secret | None = None
     webhook_secret: Secret | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING, Any
 
-from tuma_worker.settings.model import Account, Settings
+from tuma_worker.settings.model import Account, QuietHours, Settings
 from tuma_worker.settings.sources import (
     ACCOUNTS,
     CONFIG_FILE,
@@ -60,7 +60,7 @@ def _rule(problem: ErrorDetails, path: list[str]) -> str:
         case "missing":
             return "is missing; set it"
         case "extra_forbidden":
-            fields = Account.model_fields if len(path) > 1 else Settings.model_fields
+            fields = _fields(path)
             near = difflib.get_close_matches(path[-1], fields, n=1)
             hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(fields))}"
             return f"is not a setting; {hint}"
@@ -68,6 +68,17 @@ def _rule(problem: ErrorDetails, path: list[str]) -> str:
             return problem["msg"].removeprefix("Value error, ")
         case _:
             return problem["msg"].replace("Input should", "must", 1) + "; correct it, or remove it for the default"
+
+
+def _fields(path: list[str]) -> Mapping[str, object]:
+    """What may stand where `path` ends."""
+    match path:
+        case [_]:
+            return Settings.model_fields
+        case [_, _, "quiet", _]:
+            return QuietHours.model_fields
+        case _:
+            return Account.model_fields
 
 
 def _place(path: list[str], environ: Mapping[str, str]) -> str:

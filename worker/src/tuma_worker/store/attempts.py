@@ -50,7 +50,8 @@ class Begun:
     """An attempt that is written down.
 
     `targets` are those still to be sent to, perhaps none. `tried` counts the tries of the most tried of them, with this
-    one. `left` is how many seconds remained until the earliest of their deadlines, None where none has one.
+    one. `left` is how many seconds remained until the earliest of their deadlines, None where none has one. `now` is when that
+    was, by the server's clock, in Unix seconds.
     """
 
     message: str
@@ -58,6 +59,7 @@ class Begun:
     targets: tuple[Target, ...]
     tried: int
     left: float | None
+    now: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +150,12 @@ class Attempts:
         verdict, *found = _BEGIN.run(self.redis, [*keys, *intents.keys], args)
         if verdict == b"lost":
             return None
-        body, tried, left, *positions = found
+        body, tried, left, now, *positions = found
         fields = json.loads(body) if body else {}
         live = tuple(targets[position - 1] for position in positions)
-        return Begun(fields.get("message", ""), fields.get("sender_id"), live, tried, left / 1000 if left >= 0 else None)
+        return Begun(
+            fields.get("message", ""), fields.get("sender_id"), live, tried, left / 1000 if left >= 0 else None, now / 1000
+        )
 
     def settle(
         self,

@@ -80,18 +80,23 @@ class Schedules:
         """
         found = scheduling.occurrences(self.queue.account, standing.short_id, standing.record, firings)
         arguments = [part for one in found for part in (one.short_id, one.firing, one.group, one.body)]
-        fired = self._run(standing.short_id, standing.following, following, arguments)
+        edits = int(standing.record.get("edits", 0))
+        fired = self._run(standing.short_id, standing.following, following, arguments, edits=edits)
         return None if fired < 0 else [one.short_id for one in found]
 
     def put_back(self, short_id: str, following: int) -> bool:
         """Give a schedule its place among what waits, if it still is to fire next then."""
         return self._run(short_id, following, following, []) >= 0
 
-    def _run(self, short_id: str, expected: int, following: int | None, occurrences: Sequence[str | int]) -> int:
+    def _run(
+        self, short_id: str, expected: int, following: int | None, occurrences: Sequence[str | int], *, edits: int | None = None
+    ) -> int:
         account, keys = account_keys(self.queue.account), self.queue.keys
         header = {"expected": expected, "retention": RETENTION_MS, "maxlen": EVENTS_KEPT, "kept": OCCURRENCES_NAMED}
         if following is not None:
             header["next"] = following
+        if edits is not None:
+            header["edits"] = edits
         made = [account.intent(str(child)) for child in occurrences[::4]]
         reply = _FIRE.run(
             self.redis,

@@ -2,7 +2,28 @@
 --
 -- k: as in ready.lua, with due, deadlines, events
 -- one: {key, id, source, lane, group, body, numbers, first: where in `numbers` they begin, hold: ms that it is held back,
---   expires: Unix ms or empty}
+--   expires: Unix ms or empty, paused: by whom, where its campaign is held: then it waits until it is resumed}
+
+-- Into the line, or into the due set for as long as it is held back.
+local function accept_jobs(k, now, one)
+  local numbers, items = one.numbers, {}
+  if one.hold > 0 then
+    local prefix = one.lane .. '|' .. one.source .. '|' .. one.group .. '|' .. one.id .. ':'
+    for i = one.first, #numbers do
+      items[#items + 1] = prefix .. numbers[i]
+    end
+    ready_later(k, now + one.hold, items)
+    return
+  end
+  local at = ready_time(now)
+  for i = one.first, #numbers do
+    items[#items + 1] = at
+    items[#items + 1] = one.id .. ':' .. numbers[i]
+  end
+  ready_push(k, one.lane, one.source, one.group, items)
+  ready_ring(k, one.lane, now)
+end
+
 local function accept(k, now, maxlen, one)
   local numbers, first = one.numbers, one.first
   local count = #numbers - first + 1
@@ -12,7 +33,7 @@ local function accept(k, now, maxlen, one)
     local fields = {}
     for i = from, math.min(from + 999, #numbers) do
       fields[#fields + 1] = numbers[i]
-      fields[#fields + 1] = 'queued'
+      fields[#fields + 1] = one.paused and 'accepted' or 'queued'
     end
     redis.call('HSET', one.key, unpack(fields))
   end
@@ -21,23 +42,14 @@ local function accept(k, now, maxlen, one)
     -- Nobody is woken for it: whoever looks next, within seconds, sees that it has passed.
     redis.call('ZADD', k.deadlines, one.expires, one.id)
   end
-
   if one.hold > 0 then
     redis.call('HSET', one.key, 'until', now + one.hold)  -- a pause takes it out of the due set, and a resumption must not cut this short
-    local prefix, members = one.lane .. '|' .. one.source .. '|' .. one.group .. '|' .. one.id .. ':', {}
-    for i = first, #numbers do
-      members[#members + 1] = prefix .. numbers[i]
-    end
-    ready_later(k, now + one.hold, members)
-  else
-    local at, items = ready_time(now), {}
-    for i = first, #numbers do
-      items[#items + 1] = at
-      items[#items + 1] = one.id .. ':' .. numbers[i]
-    end
-    ready_push(k, one.lane, one.source, one.group, items)
-    ready_ring(k, one.lane, now)
   end
-
   redis.call('XADD', k.events, 'MAXLEN', '~', maxlen, '*', 'e', 'accepted', 'i', one.id, 's', one.source, 'q', 1, 'n', count)
+  if one.paused then
+    redis.call('HSET', one.key, 'held', 'paused', 'seq', 2)
+    redis.call('XADD', k.events, 'MAXLEN', '~', maxlen, '*', 'e', 'paused', 'i', one.id, 's', one.source, 'q', 2, 'by', one.paused)
+  else
+    accept_jobs(k, now, one)
+  end
 end

@@ -21,15 +21,25 @@ local function body_fields(body)
   return fields
 end
 
-local function body_read(key)
+local function body_names()
   local names = {}
   for piece = 0, BODY_PIECES - 1 do
     names[piece + 1] = body_name(piece)
   end
-  local pieces = redis.call('HMGET', key, unpack(names))
+  return names
+end
+
+local function body_read(key)
+  local pieces = redis.call('HMGET', key, unpack(body_names()))
   local found = {}
   for i, piece in ipairs(pieces) do
     found[i] = piece or ''
   end
   return table.concat(found)
+end
+
+-- Another body in the place of the one before, which may have had more pieces.
+local function body_replace(key, body)
+  redis.call('HDEL', key, unpack(body_names()))
+  redis.call('HSET', key, unpack(body_fields(body)))
 end

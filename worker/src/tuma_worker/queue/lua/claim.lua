@@ -5,8 +5,10 @@
 -- ARGV  1 batch id  2 worker  3 lease in ms  4 '1' if the worker will claim no further job after this one
 --       5 configuration, JSON: {limits: [{name, unit, count, window}], floors: [3], paced: [3], batch_max, segments, messages_per_call,
 --         cold_start, grace, idle, promote, crashes, guard}; times in ms
+--       6 which numbers may be called now, where the account has quiet hours, else empty; hours.lua says how
 -- Returns {'batch', lane, source, group, time, subject, time, subject, ...}
---       · {'wait', ms, why} where why is one of idle, due, limit, pace, blocked, probing, paused, halted
+--       · {'wait', ms, why} where why is one of idle, due, limit, pace, blocked, probing, paused, halted, quiet
+--       · {'stale', now} where that table is not right at this time
 --
 -- Repeatable: the batch id is the request's token; a repeat finds its batch in flight and gets the same answer.
 -- include: clock
@@ -22,6 +24,7 @@
 -- include: tuma_worker.queue/pace
 -- include: tuma_worker.queue/choice
 -- include: tuma_worker.queue/taking
+-- include: tuma_worker.queue/hours
 
 local config, now = cjson.decode(ARGV[5]), clock()
 local k = {entries = KEYS[1], groups = KEYS[2], sources = {KEYS[3], KEYS[4], KEYS[5]}, due = KEYS[6], spent = KEYS[7], inflight = KEYS[8],
@@ -39,6 +42,11 @@ if repeated then
   -- The worker counts its lease from this request, not from the first.
   redis.call('ZADD', k.leases, 'XX', 'GT', now + c.lease, c.batch)
   return answer(repeated)
+end
+
+local hours = ARGV[6] ~= '' and hours_read(ARGV[6]) or nil
+if hours and (now < hours.from or now >= hours.to) then
+  return {'stale', now}
 end
 
 -- The limits as they are now, and what has moved by itself since somebody looked.
@@ -71,6 +79,19 @@ local function try(lane)
   end
   if fit_never(c, segments) then
     return take(c, lane, source, group, at, 0, line_pick(k, prefix, most), 'overweight.0.0.-')
+  end
+
+  if hours_concern(hours, lane, group) then
+    local quiet = hours_sort(k, hours, lane, source, group, most)
+    if #quiet.members > 0 and hours.action == 'expire' then
+      return take(c, lane, source, group, at, 0, quiet, 'quiet.0.0.-')
+    elseif #quiet.members > 0 then
+      hours_put_off(k, hours, lane, source, at, group, quiet)
+      if hours.left <= 0 then
+        return nil, now + 1, 'quiet'  -- the next claim goes on
+      end
+      return try(lane)
+    end
   end
 
   local paced = pace_until(c, lane)

@@ -2,10 +2,10 @@
 --
 -- KEYS  1 entries  2 groups  3-5 sources of each lane  6 due  7 spent  8 state  9 bell  10 events  11 deadlines  12 schedule
 --       13... occurrences
--- ARGV  1 short id of the schedule  2 JSON: {expected, next: firings in Unix ms, next nothing where none is left; retention, maxlen,
---         kept: how many occurrences the schedule names}
+-- ARGV  1 short id of the schedule  2 JSON: {expected, next: firings in Unix ms, next nothing where none is left; edits: how often it had
+--         been edited, with occurrences; retention, maxlen, kept: how many occurrences the schedule names}
 --       3... short id, firing in Unix ms, group, body of each occurrence
--- Returns how many fired · -1 where the schedule does not stand as expected: held, ended, or decided further by somebody else
+-- Returns how many fired · -1 where the schedule does not stand as expected: held, ended, edited, or decided further by somebody else
 --
 -- Atomic: an occurrence exists, with its jobs, if and only if the schedule has moved past it. Repeatable: a repeat finds that it has;
 -- and ids are made of schedule and firing, so that nothing could make an occurrence twice. Without occurrences it only takes care
@@ -20,8 +20,9 @@ local id, header, now = ARGV[1], cjson.decode(ARGV[2]), clock()
 local k = {entries = KEYS[1], groups = KEYS[2], sources = {KEYS[3], KEYS[4], KEYS[5]}, due = KEYS[6], spent = KEYS[7], state = KEYS[8],
   bell = KEYS[9], events = KEYS[10], deadlines = KEYS[11]}
 local key = KEYS[12]
-local about = redis.call('HMGET', key, 'open', 'held', 'next', 'source', 'lane', 'life', 'to', 'children')
-if about[1] ~= '1' or about[2] or tonumber(about[3]) ~= header.expected then
+local about = redis.call('HMGET', key, 'open', 'held', 'next', 'source', 'lane', 'life', 'to', 'children', 'edits')
+if about[1] ~= '1' or about[2] or tonumber(about[3]) ~= header.expected
+  or (header.edits and header.edits ~= tonumber(about[9] or 0)) then
   return -1
 end
 local source, lane, life = about[4], tonumber(about[5]), tonumber(about[6])
