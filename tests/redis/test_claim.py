@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.redis.driver import Driver, VirtualClock, calls, number, numbers, queue_of, text, virtual_clock
 
-from tuma_worker.queue.scripts import Release, Why, push
+from tuma_worker.queue.scripts import SYSTEM, Release, Why, push
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +25,15 @@ def clock(redis: Redis) -> Iterator[VirtualClock]:
 def test_an_empty_queue_is_idle(redis: Redis) -> None:
     wait = Driver(redis, queue_of(idle=7)).refused()
     assert (wait.why, wait.milliseconds) == (Why.IDLE, 7000)
+
+
+def test_the_systems_source_without_any_job_holds_nobody_up(redis: Redis) -> None:
+    driver = Driver(redis, queue_of())
+    redis.zadd(driver.queue.keys.sources(0), {SYSTEM: 0})
+    redis.hset(driver.queue.keys.state, "turn", "others")
+    driver.refused()
+    driver.enqueue()
+    assert driver.send().lane == 1
 
 
 def test_what_was_accepted_first_goes_first(redis: Redis, clock: VirtualClock) -> None:

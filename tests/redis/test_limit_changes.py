@@ -193,6 +193,20 @@ def test_a_limit_that_nobody_knows_any_more_leaves_nothing_in_the_state(redis: R
     assert knows.used(PER_MINUTE) == 1, "only what was claimed just now"
 
 
+def test_what_ends_in_the_claim_that_forgets_a_limit_is_forgotten_with_it(
+    clock: VirtualClock, knows: Driver, knows_not: Driver
+) -> None:
+    assert send_all(knows, 1) == 1
+    assert send_all(knows_not, 1) == 1
+    knows_not.begin(knows_not.taken(worker="the dead"))
+    clock.forward(LEASE + 1)
+    send_all(knows_not, 1)
+    clock.forward(61)
+    knows_not.taken()
+    assert fields_of(knows, PER_MINUTE) == set()
+    assert knows.used(PER_MINUTE) == 1, "the call of the worker that had the limit is in its list; of the others none counts"
+
+
 def test_a_limit_grows_old_while_workers_that_do_not_know_it_claim_too(redis: Redis, clock: VirtualClock) -> None:
     knows, knows_not = worker(redis, PER_MINUTE, PER_SECOND, cold_start="paced"), worker(redis, PER_SECOND)
     knows.enqueue_singles(200)

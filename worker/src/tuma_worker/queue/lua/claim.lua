@@ -140,8 +140,9 @@ for _, lane in ipairs(choice_order(c)) do
 end
 if c.others_turn then
   c.others_turn = false  -- none of them can go
-  if choice_source(c, 0) == SYSTEM then
-    return given(try(0), 0)
+  local taken = choice_source(c, 0) == SYSTEM and try(0)
+  if taken then
+    return given(taken, 0)
   end
 end
 

@@ -30,7 +30,8 @@ local function known_ended(k, name, lane, weight, at)
     note[1], note[2], note[3]))
 end
 
-local function known_forget(k, name, note)
+local function known_forget(k, name)
+  local note = known_note(redis.call('HGET', k.state, 'ended:' .. name))  -- as it is: this claim may have noted an end too
   for lane = 0, LANES - 1 do
     redis.call('HINCRBYFLOAT', k.used, name .. '|' .. lane, -note[lane + 1])
   end
@@ -49,7 +50,7 @@ local function known_count(k, state, limits, lane, weight, now, counted)
     if name and not own[name] then
       local note = known_note(state['ended:' .. name])
       if note and note.first + math.max(KNOWN_FOR, tonumber(state['span:' .. name])) <= now then
-        known_forget(k, name, note)
+        known_forget(k, name)
       else
         local counts = permits_weight({unit = state['unit:' .. name]}, weight)
         redis.call('HINCRBYFLOAT', k.used, name .. '|' .. lane, counts)
