@@ -20,8 +20,8 @@ from tuma_worker.dispatch.carrying import Mover
 from tuma_worker.dispatch.redriving import Redriven, Redriver
 from tuma_worker.queue.scripts import push, renew
 from tuma_worker.store import accounts
-from tuma_worker.store.carried import Carried
 from tuma_worker.store.campaigns import Campaigns
+from tuma_worker.store.carried import Carried
 from tuma_worker.store.dead import Choice, DeadLetters
 from tuma_worker.store.steering import Scope, Steering
 from tuma_worker.store.unowned import Unowned
@@ -181,7 +181,6 @@ ACTS: dict[str, Callable[[Driver], None]] = {
     "release": _release,
     "renew": _renew, "push": _push, "expire": _expire, "steer": _steer, "unowned": _restore, "restore": _restore,
     "plan": _redrive, "leave": _redrive,
-    "schedule": _schedule, "fire": _schedule, "reschedule": _schedule,
     "carry": _fail_over, "handback": _fail_over, "relay": _fail_over,
     "schedule": _schedule, "fire": _schedule, "reschedule": _schedule, "edit": _schedule,
     "hold_campaign": _campaign, "page_campaign": _campaign, "forget_campaign": _campaign,

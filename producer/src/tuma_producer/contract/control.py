@@ -79,14 +79,14 @@ def _chunks(ids: list[str]) -> Iterator[list[str]]:
 def control_many(intent_ids: Sequence[str], verb: Verb, by: str) -> Generator[list[Call], list[Any], list[ControlResult]]:
     """The same for many intents, a few at a time. Those that are not there any more are left out."""
     results = []
-    for start in range(0, len(intent_ids), _AT_ONCE):
-        some = intent_ids[start : start + _AT_ONCE]
+    for some in _chunks(list(dict.fromkeys(home_of(intent_id) or intent_id for intent_id in intent_ids))):
         replies = yield [_ask(intent_id, verb, by) for intent_id in some]
         for intent_id, reply in zip(some, replies, strict=True):
             if reply[0] == b"schedule":
                 results.append((yield from _control_schedule(intent_id, verb, by, reply)))
             elif reply[0] != b"unknown-intent":
-                results.append(_answer(intent_id, verb, reply).result(intent_id, verb))
+                (answer,) = yield from _followed([_answer(intent_id, verb, reply)], by)
+                results.append(answer.result(intent_id))
     return results
 
 

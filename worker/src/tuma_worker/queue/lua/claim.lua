@@ -10,6 +10,8 @@
 --       · {'wait', ms, why} where why is one of idle, due, limit, pace, blocked, probing, paused, halted, quiet
 --       · {'stale', now} where that table is not right at this time
 --
+-- To make a function takes time in every call: parts that are not always needed are included where they are.
+--
 -- Repeatable: the batch id is the request's token; a repeat finds its batch in flight and gets the same answer.
 -- include: clock
 -- include: ready
@@ -17,13 +19,11 @@
 -- include: tuma_worker.queue/known
 -- include: tuma_worker.queue/held
 -- include: tuma_worker.queue/room
--- include: tuma_worker.queue/recover
 -- include: tuma_worker.queue/line
 -- include: tuma_worker.queue/state
 -- include: tuma_worker.queue/fit
 -- include: tuma_worker.queue/pace
 -- include: tuma_worker.queue/choice
--- include: tuma_worker.queue/taking
 -- include: tuma_worker.queue/hours
 
 local config, now = cjson.decode(ARGV[5]), clock()
@@ -56,12 +56,18 @@ for i, limit in ipairs(c.limits) do
   permits_steered(limit, c.state['limit:' .. limit.name])
   known_here(k, c.state, limit, config.cold_start, now)
 end
-recover_dead(k, c.limits, config, now)
-recover_due(k, config.promote, now)
-recover_late(k, config.promote, now)
+local function is_over(key)
+  return redis.call('ZRANGE', key, '-inf', now, 'BYSCORE', 'LIMIT', 0, 1)[1] ~= nil
+end
+if is_over(k.leases) or is_over(k.due) or is_over(k.deadlines) then
+-- include: tuma_worker.queue/recover
+  recover_dead(k, c.limits, config, now)
+  recover_due(k, config.promote, now)
+  recover_late(k, config.promote, now)
+end
 permits_used(k.used, c.limits, now)
 
--- Try one lane. Returns the batch; or the time from which it may go and why; or nothing where it has no work.
+-- Try one lane. Returns what to take of it; or the time from which it may go and why; or nothing where it has no work.
 local function try(lane)
   local source = choice_source(c, lane)
   if not source then
@@ -74,17 +80,20 @@ local function try(lane)
   end
   local segments, most = line_kind(config, group)
   local prefix = lane .. '|' .. source .. '|' .. group .. '|'
-  if segments == 0 then
-    return take(c, lane, source, group, at, segments, line_pick(k, prefix, most))
+  local chosen = {lane = lane, source = source, at = at, group = group, segments = segments, as = group}
+  if segments > 0 and fit_never(c, segments) then
+    chosen.segments, chosen.as = 0, 'overweight.0.0.-'
   end
-  if fit_never(c, segments) then
-    return take(c, lane, source, group, at, 0, line_pick(k, prefix, most), 'overweight.0.0.-')
+  if chosen.segments == 0 then
+    chosen.picked = line_pick(k, prefix, most)
+    return chosen
   end
 
   if hours_concern(hours, lane, group) then
     local quiet = hours_sort(k, hours, lane, source, group, most)
     if #quiet.members > 0 and hours.action == 'expire' then
-      return take(c, lane, source, group, at, 0, quiet, 'quiet.0.0.-')
+      chosen.segments, chosen.as, chosen.picked = 0, 'quiet.0.0.-', quiet
+      return chosen
     elseif #quiet.members > 0 then
       hours_put_off(k, hours, lane, source, at, group, quiet)
       if hours.left <= 0 then
@@ -103,49 +112,50 @@ local function try(lane)
     return nil, free, 'limit'
   end
   local room = math.max(1, math.floor(fit_messages(c, lane, segments) / segments))
-  local picked = line_pick(k, prefix, math.min(most, room))
+  chosen.picked = line_pick(k, prefix, math.min(most, room))
   -- One-time passwords never wait for company.
-  local later = lane > 0 and #picked.members >= room and take_later(c, lane, prefix, segments, most, room)
+  local later = lane > 0 and #chosen.picked.members >= room and fit_company(c, lane, prefix, segments, most, room)
   if later then
     return nil, later, 'limit'
   end
-  return take(c, lane, source, group, at, segments, picked)
+  return chosen
 end
 
-local function given(taken, lane)
-  choice_went(c, lane, taken.source)
-  if c.last and (redis.call('ZCARD', k.groups) > 0 or redis.call('ZCARD', k.due) > 0) then
-    state_clear(c, 'alarm_at')
-    state_clear(c, 'alarm_by')
-    if redis.call('LLEN', k.bell) == 0 then
-      redis.call('RPUSH', k.bell, 1)  -- this worker is full: the next one takes over the watch
+local function choose()
+  for _, lane in ipairs(choice_order(c)) do
+    local chosen, at, why = try(lane)
+    if chosen then
+      return chosen
+    end
+    if at then
+      c.waits[#c.waits + 1] = {lane = lane, at = at, why = why}
+    end
+    if why == 'limit' and lane ~= c.favoured then
+      break  -- a lower lane must not take what a higher one is waiting for
     end
   end
-  state_save(c)
-  return answer(taken)
+  if c.others_turn then
+    c.others_turn = false  -- none of them can go
+    return choice_source(c, 0) == SYSTEM and try(0)
+  end
 end
 
 choice_begin(c)
-for _, lane in ipairs(choice_order(c)) do
-  local taken, at, why = try(lane)
-  if taken then
-    return given(taken, lane)
-  end
-  if at then
-    c.waits[#c.waits + 1] = {lane = lane, at = at, why = why}
-  end
-  if why == 'limit' and lane ~= c.favoured then
-    break  -- a lower lane must not take what a higher one is waiting for
-  end
-end
-if c.others_turn then
-  c.others_turn = false  -- none of them can go
-  local taken = choice_source(c, 0) == SYSTEM and try(0)
-  if taken then
-    return given(taken, 0)
-  end
+local chosen = choose()
+if not chosen then
+-- include: tuma_worker.queue/waiting
+  return wait_answer(c)
 end
 
--- Included only here: making functions that are not needed takes time.
--- include: tuma_worker.queue/waiting
-return wait_answer(c)
+-- include: tuma_worker.queue/taking
+local taken = take(c, chosen)
+choice_went(c, chosen.lane, chosen.source)
+if c.last and (redis.call('ZCARD', k.groups) > 0 or redis.call('ZCARD', k.due) > 0) then
+  state_clear(c, 'alarm_at')
+  state_clear(c, 'alarm_by')
+  if redis.call('LLEN', k.bell) == 0 then
+    redis.call('RPUSH', k.bell, 1)  -- this worker is full: the next one takes over the watch
+  end
+end
+state_save(c)
+return answer(taken)

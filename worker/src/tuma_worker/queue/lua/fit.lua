@@ -1,6 +1,6 @@
--- Whether a call fits all limits together, and how much of one does. Needs permits.lua and room.lua.
+-- Whether a call fits all limits together, and how much of one does. Needs permits.lua, room.lua and line.lua.
 --
--- c: {limits, config, favoured, now}
+-- c: {k, limits, config, favoured, now}
 
 local ANY_NUMBER = 1000000000  -- of messages, where nothing limits them
 local NO_FLOORS = {0, 0, 0}
@@ -51,4 +51,17 @@ local function fit_never(c, segments)
     end
   end
   return false
+end
+
+-- With few messages left in the window, small calls would use up the calls before the messages: below the ratio of the two
+-- limits wait for more room, if there are jobs to fill it. Returns until when; `room` is for how many jobs there is some.
+local function fit_company(c, lane, prefix, segments, most, room)
+  local possible = math.floor(fit_messages_most(c, lane, segments) / segments)
+  local worth = math.min(most, possible, math.ceil(c.config.messages_per_call / segments))
+  if room < worth then
+    local more = #line_pick(c.k, prefix, worth).members
+    if more > room then
+      return fit_at(c, lane, {calls = 1, messages = more * segments})
+    end
+  end
 end

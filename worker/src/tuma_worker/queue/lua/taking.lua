@@ -30,10 +30,12 @@ local function take_count(c, lane, weight)
   return held_counting(counted)
 end
 
--- `as` is the group the batch goes by where that is not the one it was taken from. Jobs of segments 0 make no call.
-local function take(c, lane, source, group, at, segments, picked, as)
-  line_take(c.k, lane .. '|' .. source .. '|', at, group, picked)
-  local weight = {calls = segments > 0 and 1 or 0, messages = segments * #picked.members}
+-- chosen: {lane, source, at and group of what is taken, segments, picked, as}; `as` is the group that the batch goes by. Jobs of segments 0
+-- make no call.
+local function take(c, chosen)
+  local lane, source, picked = chosen.lane, chosen.source, chosen.picked
+  line_take(c.k, lane .. '|' .. source .. '|', chosen.at, chosen.group, picked)
+  local weight = {calls = chosen.segments > 0 and 1 or 0, messages = chosen.segments * #picked.members}
   local counted = take_count(c, lane, weight)
   if source ~= SYSTEM then
     take_charge(c, lane, source, weight, #picked.members)
@@ -45,21 +47,8 @@ local function take(c, lane, source, group, at, segments, picked, as)
   if c.state.probing and weight.calls > 0 then
     state_set(c, 'probing', c.batch)
   end
-  local held = {id = c.batch, lane = lane, source = source, group = as or group, weight = weight,
-    counted = counted, worker = c.worker, items = picked.items}
+  local held = {id = c.batch, lane = lane, source = source, group = chosen.as, weight = weight, counted = counted, worker = c.worker,
+    items = picked.items}
   held_new(c.k, held, c.now + c.lease)
   return held
-end
-
--- With few messages left in the window, small calls would use up the calls before the messages: below the ratio of the two
--- limits wait for more room, if there are jobs to fill it. Returns until when; `room` is for how many jobs there is some.
-local function take_later(c, lane, prefix, segments, most, room)
-  local possible = math.floor(fit_messages_most(c, lane, segments) / segments)
-  local worth = math.min(most, possible, math.ceil(c.config.messages_per_call / segments))
-  if room < worth then
-    local more = #line_pick(c.k, prefix, worth).members
-    if more > room then
-      return fit_at(c, lane, {calls = 1, messages = more * segments})
-    end
-  end
 end
