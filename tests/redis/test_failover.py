@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.redis.driver import GIVEN_UP, NEVER_LEFT, Driver, number, numbers, queue_of, target_of
 
-from tuma_producer import Producer, UnknownIntent
+from tuma_producer import At, Producer, UnknownIntent
 from tuma_producer.contract import wire
 from tuma_producer.contract.control import control
 from tuma_worker.core.answers import AccountFault, Fault, Rejected
@@ -383,24 +384,23 @@ def test_who_was_in_a_call_of_unknown_outcome_there_stays_there(world: World) ->
 
 
 def test_who_comes_home_late_ends_expired(world: World) -> None:
-    intent = world.enqueue(expires_in=0.3)
+    intent = world.enqueue(expires_in=1)
     accepted = world.home.server_ms()
     world.halt(world.home)
     world.move()
     world.halt(world.spare)
-    world.carried(world.spare)
     world.move()
-    world.home.until(accepted + 400)
+    world.home.until(accepted + 1100)
     world.move()
     assert world.states(intent) == {number(0): "expired"}
     assert world.told(world.home, intent)[-2:] == ["expired", "done"]
 
 
 def test_the_deadline_of_who_is_carried_is_kept_there_and_told_at_home(world: World) -> None:
-    intent = world.enqueue(expires_in=0.2)
+    intent = world.enqueue(expires_in=1)
     world.halt(world.home)
     world.move()
-    world.home.until(world.home.server_ms() + 300)
+    world.home.until(world.home.server_ms() + 1000)
     assert world.home.attempts.expire([intent]) == 0
     assert sent(world.spare) == []
     world.move()
@@ -663,13 +663,10 @@ def test_a_pause_before_the_other_account_has_it_brings_all_home(world: World, a
 
 
 def test_the_occurrences_of_a_schedule_are_reached_as_well(world: World, ask: Callable[[Verb, str], Any]) -> None:
-    from datetime import UTC, datetime, timedelta  # noqa: PLC0415 - for this test alone
-
-    from tuma_producer import At  # noqa: PLC0415 - as above
-
-    soon = datetime.fromtimestamp(world.home.server_ms() / 1000 + 0.05, UTC)
+    firing = world.home.server_ms() + 1000
+    soon = datetime.fromtimestamp(firing / 1000, UTC)
     schedule = world.enqueue(schedule=At(times=[soon, soon + timedelta(days=1)]))
-    world.home.until(world.home.server_ms() + 60)
+    world.home.until(firing + 1)
     world.home.fire_all()
     world.halt(world.home)
     assert world.move()[0].carried == {SPARE: 1}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tuma_producer.contract.wire import LANES
 from tuma_worker.core.states import ENDS, corrections
 
 if TYPE_CHECKING:
@@ -26,14 +25,15 @@ class Terms:
     """On what terms an account carries for others.
 
     `countries` are beginnings of numbers such as `+243`, none for all numbers; `senders` those that it may show beside its own
-    `sender_id`, none for all. With `own_sender` it shows its own where it may not show the intent's. `lanes` are the priorities.
+    `sender_id`, none for all. With `own_sender` it shows its own where it may not show the intent's. `lanes` are the priorities,
+    None for all.
     """
 
     countries: tuple[str, ...] = ()
     senders: tuple[str, ...] = ()
     sender_id: str | None = None
     own_sender: bool = False
-    lanes: tuple[str, ...] = LANES
+    lanes: tuple[str, ...] | None = None
 
     def may_show(self, sender: str | None) -> bool:
         """Whether an intent of this sender goes out as it is; one without a sender shows the account's own."""
@@ -69,7 +69,7 @@ def _can_carry(carrier: Carrier, number: str, wanted: Wanted) -> bool:
     return (
         carrier.works
         and carrier.environment == wanted.environment  # what is real must not end in a sandbox, nor the other way
-        and wanted.lane in terms.lanes
+        and (terms.lanes is None or wanted.lane in terms.lanes)
         and (not terms.countries or number.startswith(terms.countries))
         and (terms.may_show(wanted.sender) or terms.own_sender)
     )
