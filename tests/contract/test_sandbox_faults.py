@@ -216,6 +216,7 @@ def test_the_ledger_holds_each_accepted_call_and_counts_repeated_pairs(sandbox: 
         "callback_url": "http://127.0.0.1:9/token",
         "segments": 1,
         "cost": 0.04,
+        "dispatches": 1,
     }
     assert ledger["accepted"][3]["reference"] == "batch-7"
     assert "accepted" not in sandbox.http.get("/_sandbox/ledger").json()

@@ -73,7 +73,7 @@ def test_health_needs_no_key(sandbox: Sandbox) -> None:
         ({"sender_id": "Kitoko"}, "1103", "sender_id"),
         ({"sender_id": "KITOKOKITOKO"}, "1103", "sender_id"),
         ({"sending_type": "instant"}, "1105", "sending_type"),
-        ({"sending_type": "scheduled"}, "1105", "sending_type"),
+        ({"sending_type": "scheduled"}, "1106", "scheduled_dates"),
         ({"scheduled_dates": [{"date": "2030-01-01", "time": "10:00"}]}, "1110", "scheduled_dates"),
         ({"callback_url": "ftp://example.org/"}, "1108", "callback_url"),
         ({"callback_url": "nowhere"}, "1108", "callback_url"),

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 LISOLOO_PATH = "/lisoloo/api/v1/lisoloo/sms-api"
 LINESERVE_PATH = "/lineserve/v1"
+_FAR = 10 * 366 * 86_400  # seconds
 
 
 def create_app(settings: settings.Settings, cut: Callable[[tuple[str, int]], None]) -> Starlette:
@@ -83,7 +84,7 @@ class _Control:
         self._stand_ins = (lisoloo_, lineserve)
 
     def routes(self) -> list[Route]:
-        """Ledger, settings and faults."""
+        """Ledger, settings, faults and the clock."""
         return [
             Route("/_sandbox/ledger", self.ledger, methods=["GET"]),
             Route("/_sandbox/ledger", self.clear, methods=["DELETE"]),
@@ -93,6 +94,7 @@ class _Control:
             Route("/_sandbox/faults", self.faults, methods=["GET"]),
             Route("/_sandbox/faults", self.arm, methods=["POST"]),
             Route("/_sandbox/faults", self.disarm, methods=["DELETE"]),
+            Route("/_sandbox/clock", self.advance, methods=["POST"]),
         ]
 
     async def ledger(self, request: Request) -> Response:
@@ -106,6 +108,17 @@ class _Control:
         for stand_in in self._stand_ins:
             stand_in.clear()
         return Response(status_code=204)
+
+    async def advance(self, request: Request) -> Response:
+        """Put the clock of schedules forward by `advance` seconds; answers what it shows then."""
+        try:
+            seconds = float(json.loads(await request.body())["advance"])
+        except (ValueError, TypeError, KeyError):
+            return JSONResponse({"error": 'expected {"advance": seconds}'}, 400)
+        if not 0 <= seconds < _FAR:
+            return JSONResponse({"error": "advance: a number of seconds from 0 to ten years"}, 400)
+        self._world.clock.advance(seconds)
+        return JSONResponse({"now": self._world.clock.now()})
 
     async def config(self, _request: Request) -> Response:
         """The settings of this moment."""

@@ -178,12 +178,15 @@ class Operation:
         return self.fault_name or self.name
 
 
-def accept(provider: Provider, call: Call, batch: Batch) -> None:
-    """Write an accepted send down and begin its life."""
+def accept(provider: Provider, call: Call, batch: Batch, *, run: bool = True) -> None:
+    """Write an accepted send down and begin its life; without `run` only tell that it was taken."""
     batch.manner = call.manner
     call.batch = batch
     call.world.ledger.accepted(Entry(provider.name, call.arrived_at, batch))
-    provider.life.start(batch, call.world.settings, time.time())
+    if run:
+        provider.life.start(batch, call.world.settings, time.time())
+    else:
+        provider.life.announce(batch, call.world.settings)
 
 
 def json_object(body: object) -> dict[str, object] | None:

@@ -105,6 +105,8 @@ class Batch:
     reference: str = ""
     cost: float = 0
     unit_cost: float = 0
+    dispatches: int = 1
+    scheduled_at: float | None = None
     manner: Manner = NORMAL
     updated_at: float = 0
     counts: Counter[str] = field(default_factory=Counter)
@@ -166,12 +168,27 @@ class Life:
 
     def start(self, batch: Batch, settings: Settings, now: float) -> None:
         """Begin the life of an accepted call."""
+        groups = _groups(batch.recipients)
+        self._announce(batch, settings, groups[0])
+        self._run(batch, settings, now, groups)
+
+    def announce(self, batch: Batch, settings: Settings) -> None:
+        """Only tell that the call as a whole was taken: it is for later."""
+        self._announce(batch, settings, _groups(batch.recipients)[0])
+
+    def run(self, batch: Batch, settings: Settings, now: float) -> None:
+        """Let the recipients of a call that was announced before take their steps."""
+        self._run(batch, settings, now, _groups(batch.recipients))
+
+    def _announce(self, batch: Batch, settings: Settings, group: _Group) -> None:
+        batch.open += 1
+        queued = 0.0 if batch.manner.receipts == "before_answer" else settings.steps.queued
+        self._later(queued, self._queued, batch, group)
+
+    def _run(self, batch: Batch, settings: Settings, now: float, groups: list[_Group]) -> None:
         batch.updated_at = now
         batch.counts.update(recipient.status for recipient in batch.recipients)
-        groups = _groups(batch.recipients)
-        batch.open += len(groups) + 1
-        queued = 0.0 if batch.manner.receipts == "before_answer" else settings.steps.queued
-        self._later(queued, self._queued, batch, groups[0])
+        batch.open += len(groups)
         for group in groups:
             self._next(batch, group, settings.steps, 0)
 

@@ -1,4 +1,4 @@
-"""Lisoloo's stand-in: POST /send, GET /status/{id}, GET /balance, GET /health, its error bodies and its webhooks."""
+"""Lisoloo's stand-in: its endpoints, its error bodies and its webhooks. Sends for later are in lisoloo_schedules."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from starlette.responses import JSONResponse, Response
 from tuma_worker.sandbox import segments
 from tuma_worker.sandbox.calls import Call, Operation, Refused, accept, json_object
 from tuma_worker.sandbox.life import ENDS, Batch, Life, Recipient
+from tuma_worker.sandbox.lisoloo_calendar import moments
 from tuma_worker.sandbox.lisoloo_errors import Problem, detail, problem_response
 from tuma_worker.sandbox.lisoloo_rules import check_send
+from tuma_worker.sandbox.lisoloo_schedules import Schedules
 from tuma_worker.sandbox.webhooks import Policy, Target, Webhook
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ class LisolooStandIn:
         self._world = world
         self.life = Life(self, world.office)
         self._batches: dict[str, Batch] = {}
+        self._schedules = Schedules(world, self.life)
         self._early_retries: dict[str, int] = {}
         self._suspended_until: dict[str, float] = {}
 
@@ -60,12 +63,16 @@ class LisolooStandIn:
             ("POST", "/send", Operation(self, "POST /send", "send", self.send, "send", has_body=True)),
             ("GET", "/status/{message_id}", Operation(self, "GET /status", "status", self.status, "status")),
             ("GET", "/balance", Operation(self, "GET /balance", "balance", self.balance, "balance")),
+            ("DELETE", "/cancel/{message_id}", Operation(self, "DELETE /cancel", "cancel", self.cancel, "cancel")),
+            ("POST", "/pause/{message_id}", Operation(self, "POST /pause", "pause", self.pause, "pause")),
+            ("POST", "/resume/{message_id}", Operation(self, "POST /resume", "resume", self.resume, "resume")),
         ]
 
     def clear(self) -> None:
         """Forget every message and suspension."""
         self.life.clear()
         self._batches.clear()
+        self._schedules.clear()
         self._early_retries.clear()
         self._suspended_until.clear()
 
@@ -123,29 +130,45 @@ class LisolooStandIn:
     # The endpoints.
 
     def send(self, call: Call) -> Response:
-        """Accept an immediate send."""
-        body = json_object(call.body) or {}
-        problem = check_send(body, self._world.settings)
+        """Accept a send, for now or for later; all of its dispatches are paid for at once."""
+        body, now = json_object(call.body) or {}, self._world.clock.now()
+        problem = check_send(body, self._world.settings, now)
         if problem is not None:
             raise Refused(self._respond(problem))
-        batch = self._batch(call, body)
+        when = moments(body, self.settings, now)
+        batch = self._batch(call, body, when)
         self._pay(call, Decimal(str(batch.cost)))
         self._batches[batch.id] = batch
-        accept(self, call, batch)
-        return JSONResponse(
-            {"status_code": self.settings.send_status, "success": True, "data": self._receipt(batch)}, self.settings.send_status
-        )
+        accept(self, call, batch, run=not when)
+        if when:
+            self._schedules.accept(batch, when)
+        data = self._receipt(batch, str(body.get("sending_type") or "immediate"))
+        return JSONResponse({"status_code": self.settings.send_status, "success": True, "data": data}, self.settings.send_status)
+
+    def cancel(self, call: Call) -> Response:
+        """Withdraw what is still to come of a send for later."""
+        return self._schedules.steer(call, "cancel")
+
+    def pause(self, call: Call) -> Response:
+        """Let its moments pass until it is resumed."""
+        return self._schedules.steer(call, "pause")
+
+    def resume(self, call: Call) -> Response:
+        """Go on with the next moment."""
+        return self._schedules.steer(call, "resume")
 
     def status(self, call: Call) -> Response:
         """The aggregate and the counts of one send."""
         batch = self._batches.get(call.request.path_params["message_id"])
         if batch is None or batch.key != call.label:
             return detail(404, "Message not found")
+        batch, word = self._as_it_stands(batch)
         total, delivered = len(batch.recipients), batch.counts["delivered"]
-        pending = sum(batch.counts[word] for word in _PROGRESS)
+        pending = total if word else sum(batch.counts[word] for word in _PROGRESS)
+        delivered = 0 if word else delivered
         data = {
             "message_id": batch.id,
-            "status": _aggregate(batch),
+            "status": word or _aggregate(batch),
             "total_recipients": total,
             "delivered": delivered,
             "failed": total - delivered - pending,
@@ -154,6 +177,15 @@ class LisolooStandIn:
             "updated_at": iso(batch.updated_at),
         }
         return JSONResponse({"status_code": 200, "success": True, "data": data})
+
+    def _as_it_stands(self, batch: Batch) -> tuple[Batch, str | None]:
+        """The dispatch that speaks for a send, and the word for a send for later of which more is to come, or was."""
+        scheduled = self._schedules.get(batch.id)
+        if scheduled is None:
+            return batch, None
+        word = scheduled.word
+        shown = word if word is None or self.settings.status_tells_control else "scheduled"
+        return (scheduled.sent[-1] if scheduled.sent else batch), shown or (None if scheduled.sent else "scheduled")
 
     def balance(self, call: Call) -> Response:
         """Both wallets; prepaid money is spent first."""
@@ -182,10 +214,10 @@ class LisolooStandIn:
         """One `sms.queued` for the call."""
         data = {
             "total_recipients": len(batch.recipients),
-            "total_messages": len(batch.recipients) * batch.segments,
+            "total_messages": len(batch.recipients) * batch.segments * batch.dispatches,
             "total_cost": batch.cost,
             "currency": self.settings.currency,
-            "scheduled_at": None,
+            "scheduled_at": None if batch.scheduled_at is None else iso(batch.scheduled_at),
         }
         target = self._target(batch)
         return [_event(target, "sms.queued", batch, data, batch.recipients[0].number, time.time())] if target else []
@@ -205,7 +237,7 @@ class LisolooStandIn:
 
     # Steps of the above.
 
-    def _batch(self, call: Call, body: dict[str, Any]) -> Batch:
+    def _batch(self, call: Call, body: dict[str, Any], when: Sequence[float]) -> Batch:
         world = self._world
         message_id = os.urandom(12).hex()
         parts = segments.count(body["message"], self.settings.segment_rule)
@@ -219,19 +251,21 @@ class LisolooStandIn:
             recipients=[Recipient(number, message_id, world.dice.fate(number, world.settings)) for number in body["to"]],
             created_at=call.arrived_at,
             callback_url=body.get("callback_url") or "",
-            cost=float(unit * len(body["to"])),
+            cost=float(unit * len(body["to"]) * max(1, len(when))),
             unit_cost=float(unit),
+            dispatches=max(1, len(when)),
+            scheduled_at=when[0] if when else None,
         )
 
-    def _receipt(self, batch: Batch) -> dict[str, object]:
+    def _receipt(self, batch: Batch, sending_type: str) -> dict[str, object]:
         return {
             "message_id": batch.id,
             "total_recipients": len(batch.recipients),
-            "total_messages": len(batch.recipients) * batch.segments,
+            "total_messages": len(batch.recipients) * batch.segments * batch.dispatches,
             "total_cost": batch.cost,
             "currency": self.settings.currency,
-            "status": "pending",
-            "sending_type": "immediate",
+            "status": "pending" if batch.scheduled_at is None else "scheduled",
+            "sending_type": sending_type,
         }
 
     def _wallets(self, call: Call) -> tuple[Decimal | None, Decimal | None]:

@@ -36,6 +36,8 @@ CATALOGUE = {
     "1103": _Row(400, "Invalid sender id"),
     "1104": _Row(400, "Invalid phone number"),
     "1105": _Row(400, "Invalid sending type"),
+    "1106": _Row(400, "Invalid scheduled date"),
+    "1107": _Row(400, "Invalid recurring schedule"),
     "1108": _Row(400, "Invalid callback URL"),
     "1109": _Row(400, "Missing required field"),
     "1110": _Row(400, "Invalid field format"),

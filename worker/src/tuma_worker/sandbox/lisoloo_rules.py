@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 from tuma_worker.sandbox.life import MAGIC
+from tuma_worker.sandbox.lisoloo_calendar import check_dates, check_recurrence
 from tuma_worker.sandbox.lisoloo_errors import Problem
 
 if TYPE_CHECKING:
@@ -19,11 +20,13 @@ if TYPE_CHECKING:
 _NUMBER = re.compile(r"\+?\d{1,15}", re.ASCII)
 _MAX_RECIPIENTS = 1000
 _MAX_CHARACTERS = 1600
+_FIELD_OF = {"scheduled": "scheduled_dates", "recurring": "recurring_schedule"}
 
 
-def check_send(body: dict[str, object], settings: Settings) -> Problem | None:
-    """The first rule that the body breaks."""
-    return next((problem for rule in _RULES if (problem := rule(body, settings)) is not None), None)
+def check_send(body: dict[str, object], settings: Settings, now: float) -> Problem | None:
+    """The first rule that the body breaks; `now` is the time by which dates are past."""
+    broken = next((problem for rule in _RULES if (problem := rule(body, settings)) is not None), None)
+    return broken or _dates(body, settings, now)
 
 
 def _required(body: dict[str, object], _settings: Settings) -> Problem | None:
@@ -66,17 +69,29 @@ def _sender(body: dict[str, object], settings: Settings) -> Problem | None:
 
 
 def _sending_type(body: dict[str, object], settings: Settings) -> Problem | None:
-    known = {None, "immediate", "instant"} if settings.lisoloo.instant_alias else {None, "immediate"}
+    later = {"scheduled", "recurring"} if settings.lisoloo.sends_for_later else set()
+    known = {"immediate"} | later | ({"instant"} if settings.lisoloo.instant_alias else set())
     kind = body.get("sending_type")
     if kind is None or (isinstance(kind, str) and kind in known):
         return None
     return Problem("1105", (("sending_type", "Unknown sending type", "INVALID_SENDING_TYPE"),))
 
 
-def _no_schedule(body: dict[str, object], _settings: Settings) -> Problem | None:
-    extra = [name for name in ("scheduled_dates", "recurring_schedule") if body.get(name) is not None]
-    named = tuple((name, "Not allowed with an immediate send", "INVALID_FIELD_FORMAT") for name in extra)
+def _no_other_schedule(body: dict[str, object], _settings: Settings) -> Problem | None:
+    own = _FIELD_OF.get(str(body.get("sending_type")))
+    extra = [name for name in _FIELD_OF.values() if name != own and body.get(name) is not None]
+    named = tuple((name, "Not allowed with this sending type", "INVALID_FIELD_FORMAT") for name in extra)
     return Problem("1110", named) if named else None
+
+
+def _dates(body: dict[str, object], settings: Settings, now: float) -> Problem | None:
+    match body.get("sending_type"):
+        case "scheduled":
+            return check_dates(body, settings.lisoloo, now)
+        case "recurring":
+            return check_recurrence(body, settings.lisoloo, now)
+        case _:
+            return None
 
 
 def _callback(body: dict[str, object], settings: Settings) -> Problem | None:
@@ -97,4 +112,4 @@ def is_url(url: object, *, http: bool) -> bool:
     return bool(parts.hostname) and parts.scheme in ({"https", "http"} if http else {"https"})
 
 
-_RULES: tuple[Rule, ...] = (_required, _recipients, _message, _numbers, _sender, _sending_type, _no_schedule, _callback)
+_RULES: tuple[Rule, ...] = (_required, _recipients, _message, _numbers, _sender, _sending_type, _no_other_schedule, _callback)

@@ -61,12 +61,21 @@ class Webhook:
 
 @dataclass(frozen=True, slots=True)
 class Lisoloo:
-    """Lisoloo's stand-in. `suspicious_after` early retries in a row suspend the key (1302) for `suspension`; 0: never."""
+    """Lisoloo's stand-in. `suspicious_after` early retries in a row suspend the key (1302) for `suspension`; 0: never.
+
+    What follows `timezone` is about sends for later. `horizon` and `lead` say how far ahead a date may and must be (0: no such
+    rule). `control` says whether cancel, pause and resume are there, or how their absence is answered.
+    """
 
     environment: Literal["sandbox", "production"] = "sandbox"
     keys: dict[str, Key] = field(default_factory=lambda: {LISOLOO_TEST_KEY: Key()})
     limits: dict[str, tuple[Limit, ...]] = field(
-        default_factory=lambda: {"send": (Limit(60, 60),), "status": (Limit(120, 60),), "balance": (Limit(30, 60),)},
+        default_factory=lambda: {
+            "send": (Limit(60, 60),),
+            "status": (Limit(120, 60),),
+            "balance": (Limit(30, 60),),
+            **dict.fromkeys(("cancel", "pause", "resume"), (Limit(60, 60),)),
+        },
     )
     window: Literal["sliding", "fixed"] = "sliding"
     count_refused: bool = True
@@ -88,6 +97,20 @@ class Lisoloo:
     basic_auth_on_callbacks: bool = True
     retry_delays: tuple[float, ...] = (30, 120, 600)
     webhook_timeout: float = 10
+    timezone: str = "Africa/Kinshasa"
+    sends_for_later: bool = True
+    most_dates: int = 20
+    too_many_dates: Literal["1106", "1110"] = "1106"
+    most_dispatches: int | None = None
+    horizon: float = 366 * 86_400
+    lead: float = 0
+    end_inclusive: bool = True
+    control: Literal["there", "404", "405"] = "there"
+    control_status: int = 200
+    wrong_state_status: int = 409
+    repeat_succeeds: bool = False
+    status_tells_control: bool = True
+    refund: bool = False
 
 
 @dataclass(frozen=True, slots=True)

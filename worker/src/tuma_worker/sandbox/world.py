@@ -1,4 +1,4 @@
-"""What both stand-ins share while the sandbox runs: settings, ledger, armed faults, dice, purses, windows, post office."""
+"""What both stand-ins share while the sandbox runs: settings, ledger, clock, armed faults, dice, purses, windows, post office."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections import defaultdict
 from decimal import Decimal
 
 from tuma_worker.sandbox import settings as settings_
+from tuma_worker.sandbox.clock import Clock
 from tuma_worker.sandbox.faults import Faults
 from tuma_worker.sandbox.ledger import Ledger
 from tuma_worker.sandbox.life import Dice
@@ -27,6 +28,10 @@ class Purses:
         """Take the cost of an accepted call."""
         self._spent[key] += cost
 
+    def refund(self, key: str, amount: float) -> None:
+        """Give back what was taken for dispatches that never went out."""
+        self._spent[key] -= Decimal(str(amount))
+
     def clear(self) -> None:
         """Every purse is full again."""
         self._spent.clear()
@@ -40,6 +45,7 @@ class World:
         self.settings = settings
         self.ledger = Ledger()
         self.faults = Faults()
+        self.clock = Clock()
         self.dice = Dice(settings.seed)
         self.office = PostOffice(settings.webhook_threads)
         self.windows = {"lisoloo": Windows(), "lineserve": Windows()}
@@ -66,6 +72,7 @@ class World:
         self.ledger = Ledger()
         self.dice = Dice(self.settings.seed)
         self.office.clear()
+        self.clock.clear()
         for provider in self.windows:
             self.windows[provider].clear()
             self.purses[provider].clear()
