@@ -170,6 +170,7 @@ class InventedAccount:
     api_key: SecretStr = field(default=SecretStr(KEY))
     environment: str = "sandbox"
     sender_id: str | None = None
+    timezone: str | None = None
     timeout: float = 5.0
     webhook_username: str | None = "tuma"
     webhook_password: SecretStr | None = field(default=SecretStr(PASSWORD))

@@ -295,6 +295,7 @@ def test_the_invented_account_has_what_a_provider_may_ask_for() -> None:
         "api_key",
         "environment",
         "sender_id",
+        "timezone",
         "timeout",
         "webhook_username",
         "webhook_password",

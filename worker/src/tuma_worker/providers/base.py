@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from tuma_producer.intents import Verb
+    from tuma_producer.schedules import Schedule
     from tuma_worker.core.answers import Fault, Health, Reply, Trace
+    from tuma_worker.core.custody import Standing, Steered
     from tuma_worker.core.limits import Limit
     from tuma_worker.core.receipts import Receipt
 
@@ -46,6 +49,22 @@ class Client(Protocol):
         ...
 
 
+class Custodian(Protocol):
+    """One account's way to a provider that keeps dates itself. Thread-safe; never raises, as `Client`."""
+
+    def hand_over(self, call: Call, schedule: Schedule) -> Reply:
+        """Hand a send over with its dates, which keep this provider's `Terms`. Exactly one HTTP request."""
+        ...
+
+    def steer(self, verb: Verb, provider_id: str) -> Steered:
+        """Ask for this verb about a call that was handed over. Exactly one HTTP request."""
+        ...
+
+    def standing(self, provider_id: str) -> Standing:
+        """Ask how such a call stands. Exactly one HTTP request."""
+        ...
+
+
 class BadReceipt(ValueError):
     """A webhook body that is not what this provider sends. The message names the field, never its content."""
 
@@ -67,12 +86,28 @@ class Receipts(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Keeping:
+    """What a provider that keeps dates itself documents of it, used where an account sets nothing else.
+
+    `timezone` is the one that dates are in; `dates` the most of an `At`, `dispatches` of an `Every`; `control` and `status` the
+    limits of the calls that steer and that look.
+    """
+
+    timezone: str
+    dates: int
+    dispatches: int
+    control: tuple[Limit, ...]
+    status: tuple[Limit, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Defaults:
     """What the provider documents about its limits, used where an account sets nothing else.
 
     `limits` are those of the send operation; `batch_max` the most recipients one call may carry; `count_segments` whether a
     long text counts once per segment against a limit in messages; `keeps_books` whether a call can be traced afterwards;
-    `tells` of which faults `Client.probe` sees the end, and `probe_counts` whether it counts against the limits.
+    `tells` of which faults `Client.probe` sees the end, and `probe_counts` whether it counts against the limits. `keeping` is None
+    where it keeps no dates.
     """
 
     limits: tuple[Limit, ...]
@@ -81,3 +116,4 @@ class Defaults:
     keeps_books: bool = False
     tells: frozenset[Fault] = frozenset()
     probe_counts: bool = False
+    keeping: Keeping | None = None

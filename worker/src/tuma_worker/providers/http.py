@@ -148,6 +148,19 @@ def get(
     return _exchange(http, "GET", url, headers=headers, params=params, timeout=timeout, clock=clock)
 
 
+def ask(
+    http: httpx.Client,
+    method: str,
+    url: str,
+    *,
+    headers: Mapping[str, str],
+    timeout: float,
+    clock: Callable[[], float] = time.monotonic,
+) -> Arrived | Answer:
+    """Make exactly one request without a body and return what arrived, or how far it came. `timeout` is in seconds."""
+    return _exchange(http, method, url, headers=headers, timeout=timeout, clock=clock)
+
+
 def _exchange(
     http: httpx.Client,
     method: str,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import httpx
     from pydantic import SecretStr
 
-    from tuma_worker.providers.base import Client, Defaults, Receipts
+    from tuma_worker.providers.base import Client, Custodian, Defaults, Receipts
 
 
 class Account(Protocol):
@@ -38,6 +38,11 @@ class Account(Protocol):
     @property
     def sender_id(self) -> str | None:
         """The sender shown where a call names none."""
+        ...
+
+    @property
+    def timezone(self) -> str | None:
+        """The zone in which the provider reads dates without one; None for the documented one."""
         ...
 
     @property
@@ -65,7 +70,8 @@ class Account(Protocol):
 class Provider:
     """One provider: what it documents about its limits, and how its parts are made for an account.
 
-    `check`, `client` and `receipts` raise `ValueError` with one line, free of secrets, where the account cannot work here.
+    `check`, `client`, `custodian` and `receipts` raise `ValueError` with one line, free of secrets, where the account cannot work
+    here. `custodian` is None where the provider keeps no dates.
     """
 
     name: str
@@ -73,3 +79,4 @@ class Provider:
     client: Callable[[Account, httpx.Client], Client]
     receipts: Callable[[Account], Receipts]
     check: Callable[[Account], None]
+    custodian: Callable[[Account, httpx.Client], Custodian] | None = None

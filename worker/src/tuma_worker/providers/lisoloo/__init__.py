@@ -4,16 +4,28 @@ from __future__ import annotations
 
 from tuma_worker.core.answers import Fault
 from tuma_worker.core.limits import Limit
-from tuma_worker.providers.base import Defaults
+from tuma_worker.providers.base import Defaults, Keeping
 from tuma_worker.providers.lisoloo.client import LisolooClient
 from tuma_worker.providers.lisoloo.receipts import LisolooReceipts
-from tuma_worker.providers.lisoloo.settings import LisolooSettings
+from tuma_worker.providers.lisoloo.settings import TIMEZONE, LisolooSettings
 from tuma_worker.providers.provider import Provider
 
 PROVIDER = Provider(
     name="lisoloo",
-    defaults=Defaults(limits=(Limit.parse("60 calls/min"),), batch_max=1000, tells=frozenset(Fault)),
+    defaults=Defaults(
+        limits=(Limit.parse("60 calls/min"),),
+        batch_max=1000,
+        tells=frozenset(Fault),
+        keeping=Keeping(
+            timezone=TIMEZONE,
+            dates=20,
+            dispatches=1000,
+            control=(Limit.parse("30 calls/min"),),
+            status=(Limit.parse("120 calls/min"),),
+        ),
+    ),
     client=lambda account, http: LisolooClient(LisolooSettings.of(account), http),
     receipts=lambda account: LisolooReceipts(LisolooSettings.of(account)),
     check=lambda account: LisolooSettings.of(account).check(),
+    custodian=lambda account, http: LisolooClient(LisolooSettings.of(account), http),
 )

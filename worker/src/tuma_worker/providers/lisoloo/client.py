@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from tuma_worker.core.answers import Accepted, Fault, Health, Reply, Unknown, Untold
-from tuma_worker.providers.http import Arrived, get, post
+from tuma_worker.providers.http import Arrived, ask, get, post
+from tuma_worker.providers.lisoloo import schedules
 from tuma_worker.providers.lisoloo.statuses import health, refused, request_id
 from tuma_worker.providers.reading import code, identifier, money, section
 from tuma_worker.providers.verdicts import unwell
@@ -13,7 +15,10 @@ from tuma_worker.providers.verdicts import unwell
 if TYPE_CHECKING:
     import httpx
 
+    from tuma_producer.intents import Verb
+    from tuma_producer.schedules import Schedule
     from tuma_worker.core.answers import Answer, Trace
+    from tuma_worker.core.custody import Standing, Steered
     from tuma_worker.providers.base import Call
     from tuma_worker.providers.lisoloo.settings import LisolooSettings
 
@@ -34,11 +39,31 @@ class LisolooClient:
 
     def send(self, call: Call) -> Reply:
         """Make one `POST /send` for all numbers of `call`."""
+        return self._send(call, self._body(call))
+
+    def hand_over(self, call: Call, schedule: Schedule) -> Reply:
+        """Make one `POST /send` for all numbers of `call`, at all dates of `schedule`."""
+        return self._send(call, self._body(call) | schedules.fields(schedule, self._settings.timezone))
+
+    def steer(self, verb: Verb, provider_id: str) -> Steered:
+        """Make one `DELETE /cancel`, `POST /pause` or `POST /resume`."""
+        method, path = schedules.VERBS[verb]
+        return schedules.steered(self._ask(method, path, provider_id))
+
+    def standing(self, provider_id: str) -> Standing:
+        """Make one `GET /status`."""
+        return schedules.standing(self._ask("GET", "/status", provider_id))
+
+    def _ask(self, method: str, path: str, provider_id: str) -> Arrived | Answer:
+        url = f"{self._settings.api_url()}{path}/{quote(provider_id, safe='')}"
+        return ask(self._http, method, url, headers=self._headers(), timeout=self._settings.timeout)
+
+    def _send(self, call: Call, body: dict[str, object]) -> Reply:
         arrived = post(
             self._http,
             self._send_url,
             headers=self._headers(),
-            body=self._body(call),
+            body=body,
             timeout=self._settings.timeout,
             start_within=call.start_within,
         )

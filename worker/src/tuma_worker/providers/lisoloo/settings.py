@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from tuma_worker.providers.provider import Account
 
+TIMEZONE = "Africa/Kinshasa"  # of a merchant who set no other; no endpoint tells it
 API_PATH = "/api/v1/lisoloo/sms-api"
 
 # A key of the one environment is answered with 401 by the other's base URL.
@@ -26,6 +27,7 @@ class LisolooSettings:
     api_key: SecretStr
     environment: str
     timeout: float
+    timezone: str
     sender_id: str | None = None
     webhook_username: str | None = None
     webhook_password: SecretStr | None = None
@@ -38,6 +40,7 @@ class LisolooSettings:
             api_key=account.api_key,
             environment=account.environment,
             timeout=account.timeout,
+            timezone=account.timezone or TIMEZONE,
             sender_id=account.sender_id,
             webhook_username=account.webhook_username,
             webhook_password=account.webhook_password,

@@ -16,7 +16,7 @@ from tuma_worker.providers.verdicts import Findings, Rule, Verdict, decide, stat
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from tuma_worker.core.answers import Health
+    from tuma_worker.core.answers import Answer, Health
     from tuma_worker.providers.base import Call
     from tuma_worker.providers.http import Arrived
 
@@ -94,6 +94,14 @@ def health(arrived: Arrived) -> Health:
     """What a response other than 2xx to a probe says."""
     rule, name = _rule(arrived)
     return unwell(decide(rule, name, Findings(numbers=(), retryable=arrived.body.get("retryable"))))
+
+
+def meaning(arrived: Arrived) -> tuple[Answer, str]:
+    """What a response other than 2xx says that is about no recipient, and its code."""
+    rule, name = _rule(arrived)
+    delays = (seconds(arrived.body.get("retry_after")), retry_after(arrived.headers))
+    after = max((delay for delay in delays if delay is not None), default=None)
+    return decide(rule, name, Findings(numbers=(), after=after, retryable=arrived.body.get("retryable"))), name
 
 
 def request_id(arrived: Arrived) -> str | None:
