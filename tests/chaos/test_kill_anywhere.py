@@ -84,7 +84,8 @@ TOO_LATE = Road("lisoloo", send={"expires_in": 0.05}, end="expired", copies=0)
 PROBED = Road("lisoloo", {"kind": "insufficient_balance"}, account={"probe_every": 0.2})
 PROBED_IN_LINE = Road("lineserve", {"kind": "suspended_key"}, account={"probe_every": 0.2})
 TRIED_BY_ONE_SEND = Road("lineserve", {"kind": "insufficient_balance"}, account={"cool_down": 0.2})
-CARRIED = Road("lisoloo", {"kind": "insufficient_balance"}, account={"probe_every": 600}, spare=True)
+# The worker that dies may have a call of the spare account under way: books tell what became of that.
+CARRIED = Road("lineserve", {"kind": "insufficient_balance"}, account={"cool_down": 600}, spare=True)
 HANDED_BACK = Road("lisoloo", {"kind": "insufficient_balance", "count": 2}, account={"probe_every": 5}, spare=True)
 SWEPT_UP = Road("lineserve", jobs_lost=True)
 
