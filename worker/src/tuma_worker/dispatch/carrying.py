@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 
+_CALM = 5  # thousands of accounts are looked at by every worker
 _AT_ONCE = 500  # plans that one look makes: whom it tells of must not wait for all that leave
 
 
@@ -36,12 +37,13 @@ class Moved:
     """What one look at an account came to, and whether it was `stopped`.
 
     `carried` recipients left it by `plans` plans, counted by the account that carries them; `handed_back` ones, which it carried
-    itself, left it for their home; `told` is how many moved at home by news from elsewhere. `looked` is false where another process
-    looks after the account just now.
+    itself, left it for their home; `told` is how many moved at home by news from elsewhere. `calm` is true where there is
+    nothing to look after, `looked` false where another process does it just now.
     """
 
     account: str
-    looked: bool
+    looked: bool = True
+    calm: bool = False
     stopped: bool = False
     carried: Counter[str] = field(default_factory=Counter)
     handed_back: int = 0
@@ -56,7 +58,7 @@ class Moved:
 
 @dataclass(frozen=True, slots=True)
 class Mover:
-    """Looks after the failover of some accounts in the name of `worker`, every `every` seconds.
+    """Looks after the failover of some accounts in the name of `worker`, every `every` seconds; in calm, much less often.
 
     Where there is something to do for an account, one of all workers does it. A look at a stopped account that moved nobody, since
     nobody can carry those that wait, is followed by a rest of nine times its length: it must not keep the server busy.
@@ -77,7 +79,9 @@ class Mover:
             except FAILURES as error:
                 _log.warning(Event.MOVE_FAILED, error=type(error).__name__)
                 continue
-            if any(one.stopped for one in moved) and not any(one.busy for one in moved):
+            if all(one.calm for one in moved):
+                rest = _CALM * self.every
+            elif any(one.stopped for one in moved) and not any(one.busy for one in moved):
                 rest = max(self.every, 9 * (self.clock() - began))
             for one in moved:
                 _say(one)
@@ -90,11 +94,11 @@ class Mover:
         account = carried.queue.account
         stopped, plans = carried.look()
         if not stopped and not plans:
-            return Moved(account, looked=True)  # nearly always: it must cost next to nothing
+            return Moved(account, calm=True)  # nearly always: it must cost next to nothing
         # The lead outlasts a look that takes its time. Two that look at once do no harm, only work.
         if not carried.lead(self.worker, self.every * 3 + 3):
             return Moved(account, looked=False)
-        moved = Moved(account, looked=True, stopped=stopped)
+        moved = Moved(account, stopped=stopped)
         if stopped:
             _clear(carried, moved)
         for plan in plans:

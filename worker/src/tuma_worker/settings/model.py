@@ -153,7 +153,9 @@ class Settings(BaseSettings):
     metrics_host: Text = "127.0.0.1"
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0  # where `tuma worker` shows its counters; 0: nowhere
     sweep_every: Seconds = 120.0  # seconds between two looks for recipients that nobody owns
-    failover_every: Seconds = 1.0  # seconds between two looks whether a halted account's sends can go by another
+    failover_every: Seconds = (
+        1.0  # seconds between two looks whether a halted account's sends can go by another; 5 times that in calm
+    )
     log_format: Literal["auto", "json", "console"] = "auto"
     log_level: Level = "info"
 
