@@ -92,4 +92,5 @@ def test_lisoloos_suspension_for_suspicious_activity_is_not_asked_about_again(
     sandbox.config(lisoloo={"suspicious_after": 1, "limits": {"send": [{"count": 1, "seconds": 60}]}})
     for _ in range(2):
         sandbox.lisoloo("POST", "/send", {"to": ["+243990000001"], "message": "hello", "sender_id": "KITOKO"})
-    assert client_of("lisoloo").probe(Fault.SUSPENDED) == Health(works=False, code="1302", operator=True)
+    found = client_of("lisoloo").probe(Fault.MONEY)
+    assert found == Health(works=False, code="1302", operator=True, fault=Fault.SUSPENDED)

@@ -73,23 +73,27 @@ def said(driver: Driver, clock: VirtualClock) -> str:
     return " ".join(holds(state, lane=1, source="billing", now_ms=clock.ms))
 
 
-@dataclass
-class Mended:
-    """A provider that says that the fault is over, after something else has happened."""
+_WORKS = Health(works=True)
 
-    meanwhile: Callable[[], None]
+
+@dataclass
+class Asked:
+    """A provider that tells of its health after something else has happened."""
+
+    health: Health
+    meanwhile: Callable[[], object]
 
     def probe(self, fault: Fault) -> Health:
         del fault
         self.meanwhile()
-        return Health(works=True)
+        return self.health
 
 
-def probe(driver: Driver, policy: Policy, meanwhile: Callable[[], None] = lambda: None) -> None:
-    """Do the probe that is due, at a provider that finds nothing wrong any more."""
+def probe(driver: Driver, policy: Policy, meanwhile: Callable[[], object] = lambda: None, health: Health = _WORKS) -> None:
+    """Do the probe that is due, at a provider that finds nothing wrong any more unless told otherwise."""
     batch = driver.taken()
     assert batch.actor == "probe"
-    client: Any = Mended(meanwhile)
+    client: Any = Asked(health, meanwhile)
     lane = Lane(client, driver.attempts, policy, BREAKER, callbacks=None, sender_id=None, keeps_books=False)
     Prober(driver.redis, {driver.queue.account: lane}).probe(Held(driver.queue, batch, until=1.0, clock=lambda: 0.0))
 
@@ -184,6 +188,26 @@ def test_what_a_probe_finds_is_about_the_halt_that_it_asked_about_and_no_other(r
     probe(driver, ASKS, graver)
     assert (standing(driver).code, standing(driver).operator) == ("1302", True)
     assert account_events(driver) == [("halted", "1202"), ("halted", "1302")]
+
+
+def test_a_probe_that_finds_a_suspension_says_so_and_since_when_the_account_has_stood(driver: Driver, clock: VirtualClock) -> None:
+    driver.enqueue()
+    driver.settle(begun(driver), NO_MONEY, policy=ASKS)
+    since = clock.ms
+    clock.forward(60)
+    probe(driver, ASKS, health=Health(works=False, code="1302", operator=True, fault=Fault.SUSPENDED))
+    found = accounts.standing(driver.redis, driver.queue.account)
+    assert (found.halted, found.halted_at, found.operator) == ("suspended (1302)", since, True)
+
+
+def test_a_probe_that_finds_a_suspension_does_not_overrule_who_has_resumed_meanwhile(
+    driver: Driver, clock: VirtualClock, steering: Steering
+) -> None:
+    driver.enqueue()
+    driver.settle(begun(driver), NO_MONEY, policy=ASKS)
+    clock.forward(60)
+    probe(driver, ASKS, steering.lift_halt, Health(works=False, code="1302", operator=True, fault=Fault.SUSPENDED))
+    assert accounts.halted(driver.redis, driver.queue.account) is None
 
 
 def test_a_probe_of_a_halt_that_was_lifted_and_came_back_lifts_nothing(

@@ -101,6 +101,39 @@ def test_who_was_withdrawn_meanwhile_is_not_called(driver: Driver) -> None:
     assert [target.number for target in found.targets] == [number(1)]
 
 
+def test_a_second_job_of_somebody_who_is_in_a_call_or_paused_ends_nobody(driver: Driver) -> None:
+    sent = driver.enqueue(number(0))
+    begun(driver)
+    paused = driver.enqueue(number(1))
+    Producer(driver.redis).pause(f"{driver.queue.account}.{paused}")
+    targets = [target_of(f"{sent}:{number(0)}"), target_of(f"{paused}:{number(1)}")]
+    assert driver.attempts.end(targets, RecipientState.REJECTED, reason="over-limit") == 0
+    assert driver.state_of(sent, number(0)) == "sending"
+    assert driver.state_of(paused, number(1)) == "accepted"
+
+
+def test_a_resolver_that_is_behind_does_not_end_who_was_paused_after_a_refusal(driver: Driver) -> None:
+    intent = driver.enqueue(number(0))
+    batch = begun(driver)
+    Producer(driver.redis).pause(f"{driver.queue.account}.{intent}")
+    driver.settle(batch, TryLater("503"))
+    target = target_of(f"{intent}:{number(0)}")
+    assert driver.attempts.apply(batch.batch_id, [target], RecipientState.UNKNOWN, Evidence.ASSUMED, reason="no-evidence") == 0
+    assert driver.state_of(intent, number(0)) == "accepted"
+
+
+def test_a_record_that_a_correction_opens_again_is_kept_until_it_ends_anew(driver: Driver) -> None:
+    intent = driver.enqueue(number(0))
+    batch = begun(driver)
+    target, record = target_of(f"{intent}:{number(0)}"), driver.account.intent(intent)
+    driver.attempts.apply(batch.batch_id, [target], RecipientState.UNKNOWN, Evidence.ASSUMED, reason="no-evidence")
+    assert driver.redis.ttl(record) > 0
+    driver.attempts.apply(batch.batch_id, [target], RecipientState.SENT, Evidence.OPERATOR)
+    assert driver.redis.ttl(record) == -1
+    driver.attempts.apply(batch.batch_id, [target], RecipientState.DELIVERED, Evidence.HANDSET)
+    assert driver.redis.ttl(record) > 0
+
+
 # ---------------------------------------------------------------------------------------------------------------------- settle
 
 

@@ -41,7 +41,7 @@ def told(driver: Driver) -> list[tuple[str, str, str]]:
     return [(event["e"], event["w"], event["by"]) for event in driver.events()]
 
 
-PUT: dict[str, Callable[[Steering], None]] = {
+PUT: dict[str, Callable[[Steering], object]] = {
     "resumed": lambda steering: steering.pause(Scope(lane="bulk")),
     "halt lifted": lambda steering: steering.halt(Halt(Fault.MONEY, "1202", operator=False, after=1.0)),
     "limit unset": lambda steering: steering.set_limit(LIMIT),

@@ -128,12 +128,14 @@ Trace = Traced | Untold
 class Health:
     """What a provider says when it is asked whether an account's fault is over.
 
-    `code` says why it is not. `operator` is true where it must not be asked again, because only a person may resume the account.
+    `code` says why it is not, and `fault` what that is, where it is told. `operator` is true where it must not be asked again,
+    because only a person may resume the account.
     """
 
     works: bool
     code: str = ""
     operator: bool = False
+    fault: Fault | None = None
 
 
 @dataclass(frozen=True, slots=True)

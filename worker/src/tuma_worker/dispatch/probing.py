@@ -56,7 +56,7 @@ class Prober:
         if health.works:
             steering.lift_halt(halted)
         elif health.operator:
-            steering.halt(halt(AccountFault(health.code, halted.fault, operator=True), lane.policy))
+            steering.halt(halt(AccountFault(health.code, health.fault or halted.fault, operator=True), lane.policy), halted)
         over = health.works or health.operator
         how = Release.CALLED if over else Release.AGAIN
         held.settled = release(self.redis, held.queue, held.claim.batch_id, how, delay=lane.policy.probe_every)

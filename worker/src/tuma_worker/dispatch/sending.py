@@ -108,11 +108,11 @@ class Sender:
         it: never later than it is. What is too late goes back: its next `begin` ends it, or its next claim puts it off.
         """
         if not held.alive():
-            return Reply(TryLater("lease-over", left=False))
+            return Reply(TryLater("lease-over", left=False, counts=False))
         why, until = min(limits.items(), key=itemgetter(1), default=("", None))
         left = None if until is None else until - held.clock()
         if left is not None and left <= 0:
-            return Reply(TryLater(why, after=0.0, left=False, counts=why != "quiet"))
+            return Reply(TryLater(why, after=0.0, left=False, counts=False))
         batch_id = held.claim.batch_id
         return lane.client.send(
             Call(

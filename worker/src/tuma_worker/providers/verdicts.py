@@ -142,7 +142,9 @@ def decide(rule: Rule, code: str, findings: Findings) -> Answer:
 def unwell(answer: Answer) -> Health:
     """The health that an answer tells which is no success."""
     code = "" if isinstance(answer, Accepted) else answer.code
-    return Health(works=False, code=code, operator=isinstance(answer, AccountFault) and answer.operator)
+    if isinstance(answer, AccountFault):
+        return Health(works=False, code=code, operator=answer.operator, fault=answer.fault)
+    return Health(works=False, code=code)
 
 
 def _rejected(verdict: Verdict, code: str, findings: Findings, *, lasting: bool) -> Rejected:

@@ -309,8 +309,12 @@ class Attempts:
         return ended
 
     def end(self, targets: Sequence[Target], state: RecipientState, *, reason: str) -> int:
-        """End recipients that are in no attempt, by our own decision. Returns how many ended."""
-        request = apply_request(self._account, "", targets, state, Evidence.INFERRED, reason=reason, unfenced=True)
+        """End recipients that wait in the line, by our own decision. Returns how many ended.
+
+        A job may be a second one of its recipient, who is in a call by now, or paused: whom nobody waits for is left.
+        """
+        waiting = frozenset({RecipientState.QUEUED})
+        request = apply_request(self._account, "", targets, state, Evidence.INFERRED, reason=reason, unfenced=True, among=waiting)
         moved, _left = request.run(self.redis)
         return int(moved)
 
@@ -355,15 +359,19 @@ def apply_request(
     unfenced: bool = False,
     by_receipt: bool = False,
     stood: int | None = None,
+    among: frozenset[RecipientState] | None = None,
 ) -> Call:
-    """The call of the apply script that moves these recipients of this attempt. `by_receipt` notes that one told of the call."""
+    """The call of the apply script that moves these recipients of this attempt. `by_receipt` notes that one told of the call.
+
+    `among` are the states that they may be moved from, if not all that the table allows.
+    """
     targets = sorted(targets)
     keys = [account.batch(batch_id), account.events, account.dead]
     intents = _Intents(account, targets, before=len(keys))
     header = {
         **COMMON,
         "target": target,
-        "allowed": states_of(origins(target)),
+        "allowed": states_of(_movable(target) if among is None else among),
         "evidence": evidence,
         "reason": reason,
         "provider_id": provider_id,
@@ -379,6 +387,15 @@ def apply_request(
         header["unfenced"] = True
     args: list[Argument] = [batch_id, json.dumps(header), *intents.named(targets)]
     return Call(_APPLY, [*keys, *intents.keys], args)
+
+
+def _movable(target: RecipientState) -> frozenset[RecipientState]:
+    """From where news of a call moves a recipient.
+
+    Who is `accepted` has no call that nobody knows the end of: it was withdrawn after one that came to nothing, or another account
+    carries it.
+    """
+    return origins(target) - ({RecipientState.ACCEPTED} if target is RecipientState.UNKNOWN else set())
 
 
 def _probe_job(halt: Halt) -> dict[str, Any]:

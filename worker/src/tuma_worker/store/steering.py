@@ -64,9 +64,9 @@ class Steering:
         written, since = only.written
         return self._steer("resumed", "halt", "", "halt", written, "halted_at", since, "half_open", "")
 
-    def halt(self, halt: Halt) -> None:
-        """Halt the account, or say anew why it is halted."""
-        self._steer("halted", halt.code, packed(halt), "halt")
+    def halt(self, halt: Halt, only: Halted | None = None) -> bool:
+        """Halt the account, or say anew why it is halted. False with `only`, where another halt stands by then, or none."""
+        return self._steer("halted", halt.code, packed(halt), "halt", *([only.written[0]] if only else []))
 
     def half_open(self, halted: Halted) -> bool:
         """Let one send try whether an account that is halted so may go on. False where another halt stands by then, or none."""

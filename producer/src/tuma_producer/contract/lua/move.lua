@@ -103,6 +103,8 @@ local function move_intent(c, items, from, to, results)
     seq = seq + 1
     redis.call('XADD', c.events, 'MAXLEN', '~', c.maxlen, '*', 'e', 'done', 'i', id, 's', source, 'q', seq)
     redis.call('PEXPIRE', key, c.retention)
+  elseif open > 0 and open_before == 0 then
+    redis.call('PERSIST', key)  -- a correction has opened it again: it is kept until it ends anew
   end
   redis.call('HSET', key, 'seq', seq, 'open', open, unpack(writes))
   if #died > 0 then

@@ -2,9 +2,9 @@
 --
 -- KEYS  1 state  2 bell  3 events
 -- ARGV  1 event  2 what it says  3 who  4 length of the event stream  5 new value, signed with time and name; empty to take away
---       6 field of the state, for whose value it is; and to take away: 7 the value that was seen there, 8, 9... further fields that go
---       with it, each with the value that was seen there, or empty where that does not matter
--- Returns 1 where it stands so now; 0 where something else was to be taken away than what stands there: then nothing is changed.
+--       6 field of the state, for whose value it is  7 the value that was seen there, if only that one is to be changed; and to take away:
+--       8, 9... further fields that go with it, each with the value that was seen there, or empty where that does not matter
+-- Returns 1 where it stands so now; 0 where something else was seen than what stands there: then nothing is changed.
 --
 -- Atomic, so that no change goes untold, and so that nothing goes that nobody has seen: a graver halt, another's pause. Repeatable: a
 -- repeat finds the same signature, or nothing left to take away, and is no second event.
@@ -15,6 +15,9 @@ end
 if ARGV[5] ~= '' then
   if stands(ARGV[6]) == ARGV[5] then
     return 1
+  end
+  if ARGV[7] and stands(ARGV[6]) ~= ARGV[7] then
+    return 0
   end
   redis.call('HSET', KEYS[1], ARGV[6], ARGV[5])
 else
