@@ -25,7 +25,17 @@ LIST = ("send", "--account", "lisoloo-main", "--message", TEXT)
 MISTAKES = {
     "unknown account": ((*ONE, "--account", "nobody"), UNKNOWN + " (known: lisoloo-main)"),
     "unknown account for a list": (("send", "--account", "nobody", "--stdin", "--message", TEXT), UNKNOWN),
-    "no account": (("send", "--to", NUMBER, "--message", TEXT), "--account is missing"),
+    "no account": (("send", "--to", NUMBER, "--message", TEXT), "--account is missing, or --route"),
+    "account and route": ((*ONE, "--route", "everybody"), "--account cannot go with --route"),
+    "failover and route": (
+        ("send", "--route", "r", "--failover", "a", "--to", NUMBER, "--message", TEXT), "--failover cannot go with --route",
+    ),
+    "unknown route": (
+        ("send", "--route", "nowhere", "--to", NUMBER, "--message", TEXT), "route: 'nowhere' is not configured (known: none yet",
+    ),
+    "unknown route for a list": (
+        ("send", "--route", "nowhere", "--stdin", "--message", TEXT), "route: 'nowhere' is not configured",
+    ),
     "no message": (("send", "--account", "lisoloo-main", "--to", NUMBER), "--message is missing"),
     "no recipient": (LIST, "give the recipients in one way"),
     "recipients in two ways": ((*ONE, "--stdin"), "give the recipients in one way"),

@@ -9,8 +9,10 @@ import sys
 from typing import TYPE_CHECKING
 
 from tests.support import servers
+from tests.support.producers import configure
 
 from tuma_producer import Producer
+from tuma_producer.contract.keys import AccountKeys
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -169,3 +171,62 @@ def test_who_would_be_late_is_refused_when_asked_for_and_told_when_it_is_expecte
     assert ran.err.count("\n") == 1
     ran = tuma(*send[:-3], "--refuse-if-late")
     assert (ran.status, ran.err) == (2, "error: refuse_if_late: needs a deadline; give expires_in or expires_at\n")
+
+
+ROUTES = {"everybody": {"+243": ["lisoloo-main", "spare"], "+254": ["lineserve-main"]}}
+
+
+def by_route(tuma: Tuma, redis: Redis) -> tuple[str, ...]:
+    """The beginning of a command that sends by a route which this machine is configured with, to accounts that workers have."""
+    tuma.environment["TUMA_ROUTES"] = json.dumps(ROUTES)
+    configure(redis, "lineserve-main")
+    return ("send", "--route", "everybody", "--message", "hello")
+
+
+def test_by_a_route_each_account_has_its_intent_and_its_line(tuma: Tuma, redis: Redis) -> None:
+    send = (*by_route(tuma, redis), "--to", "+254700000001", "--to", "+243990000001", "--to", "+243990000002")
+    ran = tuma(*send)
+    assert (ran.status, [line.partition(": ")[2] for line in ran.out.splitlines()]) == (
+        0, ["1 recipient, 1 segment each", "2 recipients, 1 segment each"],
+    )  # fmt: skip
+    as_json = tuma(*send, "--json")
+    assert [line["id"].rpartition(".")[0] for line in as_json.jsons] == ["lineserve-main", "lisoloo-main"]
+    assert Producer(redis).get(as_json.jsons[1]["id"]).failover == ("spare",)
+
+
+def test_what_one_account_of_a_route_refuses_is_told_beside_what_the_others_took(tuma: Tuma, redis: Redis) -> None:
+    send = (*by_route(tuma, redis), "--expires-in", "60", "--refuse-if-late")
+    tuma("queue", "pause", "lineserve-main")
+    ran = tuma(*send, "--to", "+254700000001", "--to", "+243990000001")
+    assert (ran.status, ran.out.count("\n"), ran.out.startswith("lisoloo-main.")) == (2, 1, True)
+    assert ran.err.startswith("error: lineserve-main: refuse_if_late: nobody can tell when it would go (the queue is paused)")
+    ran = tuma(*send, "--to", "+33612345678")
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err.startswith("error: to: entry 0: +336…78 begins with no prefix of route 'everybody' (+243, +254)")
+
+
+def test_rows_go_by_the_route_but_for_those_that_name_an_account(tuma: Tuma, redis: Redis) -> None:
+    listing = "to,account\n+243990000001,\n+254700000001,\n+33612345678,\n+33612345678,lineserve-main\n,\n"
+    ran = tuma(*by_route(tuma, redis), "--csv", "-", "--json", stdin=listing)
+    assert (ran.status, ran.err) == (2, "accepted 3, refused 2\n")
+    accounts = [line["id"].rpartition(".")[0] if "id" in line else line["error"] for line in ran.jsons]
+    assert accounts[:2] == ["lisoloo-main", "lineserve-main"]
+    assert accounts[2].startswith("to: entry 0: +336…78 begins with no prefix of route 'everybody'")
+    assert accounts[3:] == ["lineserve-main", "to: must be a phone number or a list with at least one"]
+
+
+def test_the_routes_are_among_the_settings(tuma: Tuma, redis: Redis) -> None:
+    by_route(tuma, redis)
+    assert "routes.everybody.+243 = lisoloo-main, spare\nroutes.everybody.+254 = lineserve-main\n" in tuma("config").out
+
+
+def test_who_waits_for_a_route_gives_up_only_where_no_other_account_may_carry(tuma: Tuma, redis: Redis) -> None:
+    send = (*by_route(tuma, redis), "--wait", "--timeout", "0.1")
+    for name in ("lisoloo-main", "lineserve-main"):
+        redis.hset(AccountKeys(name).queue("send").state, "halt", json.dumps({"fault": "money", "code": "1302"}))
+    carried = tuma(*send, "--to", "+243990000001")
+    assert (carried.status, carried.err.startswith("not ended after 0.1 seconds; it goes on")) == (1, True)
+    stuck = tuma(*send, "--to", "+243990000001", "--to", "+254700000001")
+    assert (stuck.status, stuck.err.splitlines()[0].partition(":")[2]) == (
+        2, " account lineserve-main is halted: money (1302); put it right, then: tuma accounts resume lineserve-main",
+    )  # fmt: skip

@@ -21,6 +21,7 @@ ACCOUNT = "lisoloo-main"
 # The keys that may stand without an expiry, and why each may. {..}: an account; a queue's name follows it.
 PERMANENT = {
     r"tuma:accounts": "one name per account",
+    r"tuma:routes": "one field per route",
     r"tuma:\{[^}]+\}:profile": "one per account",
     r"tuma:\{[^}]+\}:events": "a stream, trimmed at every entry",
     r"tuma:\{[^}]+\}:intent:[\w~-]+": "an intent that has not ended; at its end it gets an expiry, which is checked below",

@@ -26,6 +26,7 @@ from tuma_producer.contract.reading import TURN, turns
 from tuma_producer.contract.scripts import load
 from tuma_worker.queue.broker import TumaBroker
 from tuma_worker.store import accounts as store_accounts
+from tuma_worker.store import routes as store_routes
 from tuma_worker.store.steering import Steering
 
 if TYPE_CHECKING:
@@ -95,6 +96,13 @@ def test_what_is_unknown_on_a_cluster_is_refused_in_the_same_words(producer: Any
         producer.enqueue(Send(account="nobody", to="+243990000001", message="hello"))
     with pytest.raises(UnknownIntent):
         producer.get(f"{spread[1]}.{'0' * 26}")
+
+
+def test_a_route_leads_to_accounts_on_all_nodes(producer: AnyProducer, store: Redis, spread: list[str]) -> None:
+    store_routes.register(store, {"spread": {f"+24{n}": [name] for n, name in enumerate(spread)}})
+    to = [f"+24{n}990000001" for n in NODES]
+    receipts = producer.enqueue_many(producer.route("spread", to=to, message="hello"))
+    assert [receipt.id.rpartition(".")[0] for receipt in receipts] == spread
 
 
 def test_the_events_of_accounts_on_all_nodes_come_once_each(producer: AnyProducer, spread: list[str]) -> None:

@@ -38,6 +38,9 @@ class Awaited:
     def accounts(self) -> tuple[str, ...]:
         return self._loop.run(self._producer.accounts())
 
+    def route(self, name: str, **fields: Any) -> list[Send]:  # noqa: ANN401 - as the real one's
+        return self._loop.run(self._producer.route(name, **fields))
+
     def get(self, intent_id: str) -> Intent:
         return self._loop.run(self._producer.get(intent_id))
 

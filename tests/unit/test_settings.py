@@ -228,6 +228,7 @@ def test_a_problem_names_the_place_where_the_value_was_given(given: Callable[...
             "TUMA_ACCOUNTS_LISOLOO_MAIN_API_KEY",
             f"TUMA_ACCOUNTS_LISOLOO_MAIN_API_KEY: is not a setting; write {FORM}, with two underscores each time",
         ),
+        ("TUMA_ROUTES__MAIN", "TUMA_ROUTES__MAIN: is not a setting; write all routes into TUMA_ROUTES, a JSON object"),
         ("TUMA_ACCOUNTS__MAIN", f"TUMA_ACCOUNTS__MAIN: names no account and field; write {FORM}"),
         ("TUMA_ACCOUNTS____API_KEY", f"TUMA_ACCOUNTS____API_KEY: names no account and field; write {FORM}"),
     ],
@@ -271,6 +272,73 @@ def test_a_mistake_in_quiet_hours_is_told_with_its_place(config: Callable[[str],
     ]
 
 
+def test_routes_are_tables_in_the_file_and_a_json_object_in_a_variable_prefix_by_prefix(
+    given: Callable[..., None], config: Callable[[str], str]
+) -> None:
+    config('[routes.everybody]\n"+243" = ["lisoloo-main", "lisoloo-spare"]\n"*" = "world"\n')
+    given(TUMA_ROUTES=json.dumps({"everybody": {"*": ["rest"]}, "kenya": {"+254": ["lineserve-main"]}}))
+    settings = load_settings()
+    assert settings.routes == {
+        "everybody": {"+243": ("lisoloo-main", "lisoloo-spare"), "*": ("rest",)},
+        "kenya": {"+254": ("lineserve-main",)},
+    }
+    assert settings.accounts == {}  # a worker need not have all accounts of its routes
+    assert masked(settings)["routes"]["everybody"] == {"*": ["rest"], "+243": ["lisoloo-main", "lisoloo-spare"]}
+
+
+ONCE = "must name 1 to 9 accounts, each once; correct the list"
+
+
+@pytest.mark.parametrize(
+    ("route", "place", "rule"),
+    [
+        ({}, "r", "must have accounts for at least one prefix, or for '*', all other numbers; add them"),
+        ({"243": ["a"]}, "r", "has '243', which is neither a prefix such as +243 nor '*' for all other numbers; correct it"),
+        ({"+24324324": ["a"]}, "r", "has '+24324324', which is neither a prefix such as +243 nor '*' for all other numbers"),
+        ({"+243\n": ["a"]}, "r", "has '+243\\n', which is neither a prefix"),
+        ({"+243": []}, "r.+243", ONCE),
+        ({"+243": ["a", "b", "a"]}, "r.+243", ONCE),
+        ({"+243": [f"a{n}" for n in range(10)]}, "r.+243", ONCE),
+        ({"+243": ["a", "No Name"]}, "r.+243", "String should match pattern"),
+        (
+            {"+243": ["a", "b"], "+254": ["c"], "*": ["a"]},
+            "r",
+            "has two lists that begin with 'a', for '+243' and '*'; make them the same",
+        ),
+    ],
+)
+def test_a_route_that_breaks_a_rule_is_refused(
+    given: Callable[..., None], route: dict[str, list[str]], place: str, rule: str
+) -> None:
+    given(TUMA_ROUTES=json.dumps({"r": route}))
+    (line,) = problems()
+    assert line.startswith(f"TUMA_ROUTES ({place})")
+    assert rule in line
+
+
+def test_a_mistake_in_a_route_of_the_file_is_told_with_its_place(config: Callable[[str], str]) -> None:
+    path = config('[routes.everybody]\n"+243" = []\n')
+    assert problems() == [f"{path} (routes.everybody.+243): {ONCE}"]
+
+
+def test_nine_accounts_are_a_route(given: Callable[..., None]) -> None:
+    given(TUMA_ROUTES=json.dumps({"r": {"*": [f"a{n}" for n in range(9)]}}))
+    assert len(load_settings().routes["r"]["*"]) == 9
+
+
+def test_a_route_name_is_made_as_an_accounts(given: Callable[..., None]) -> None:
+    given(TUMA_ROUTES=json.dumps({"Every Body": {"*": ["a"]}}))
+    (line,) = problems()
+    assert line.startswith("TUMA_ROUTES (Every Body): is not a name that can stand here; accounts, routes: a-z, 0-9 and '-'")
+
+
+def test_routes_that_are_no_tables_are_refused(given: Callable[..., None], config: Callable[[str], str]) -> None:
+    path = config("routes = ['everybody']\n")
+    assert problems() == [f"{path} (routes): must be tables, one [routes.NAME] for each route; correct it"]
+    given(TUMA_ROUTES="[]")
+    assert problems() == ["TUMA_ROUTES: must be a JSON object, from route names to routes; correct it"]
+
+
 def test_floors_given_whole_and_in_parts_are_refused(given: Callable[..., None]) -> None:
     given(**{MAIN + "FLOORS": '{"otp": 0.1}', MAIN + "FLOORS__BULK": "0.1"})
     assert problems() == [f"{MAIN}FLOORS: is given whole and in parts ({MAIN}FLOORS__BULK); remove one of the two"]
@@ -290,7 +358,7 @@ def test_accounts_that_are_not_a_json_object_are_refused(given: Callable[..., No
 def test_an_account_name_that_breaks_the_rule_is_refused(given: Callable[..., None], name: str) -> None:
     given(TUMA_ACCOUNTS=json.dumps({name: {"provider": "lisoloo", "api_key": KEY}}))
     (line,) = problems()
-    assert line.startswith(f"TUMA_ACCOUNTS ({name}): is not a name that can stand here; accounts: a-z, 0-9 and '-'")
+    assert line.startswith(f"TUMA_ACCOUNTS ({name}): is not a name that can stand here; accounts, routes: a-z, 0-9 and '-'")
 
 
 def test_a_config_file_that_is_missing_is_refused(given: Callable[..., None], tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from tuma_producer.errors import (
     UnknownAccount,
     UnknownCampaign,
     UnknownIntent,
+    UnknownRoute,
     WouldBeLate,
 )
 from tuma_producer.intents import Attempt, CampaignResult, ControlResult, EditResult, Intent, Look, Receipt, Recipient, Send
@@ -53,5 +54,6 @@ __all__ = [
     "UnknownAccount",
     "UnknownCampaign",
     "UnknownIntent",
+    "UnknownRoute",
     "WouldBeLate",
 ]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, overload
 
 from redis.exceptions import NoScriptError, ResponseError
 
-from tuma_producer.contract import backlog, scheduling
+from tuma_producer.contract import backlog, routing, scheduling
 from tuma_producer.contract.campaigns import control_campaign
 from tuma_producer.contract.connection import (
     connect_async,
@@ -22,7 +22,7 @@ from tuma_producer.contract.connection import (
 )
 from tuma_producer.contract.control import control
 from tuma_producer.contract.editing import edit
-from tuma_producer.contract.keys import ACCOUNTS, account_keys
+from tuma_producer.contract.keys import ACCOUNTS, ROUTES, account_keys
 from tuma_producer.contract.reading import (
     CHUNK,
     READ_AT_ONCE,
@@ -150,6 +150,12 @@ class AsyncProducer:
         with translated(self._where):
             names = cast("set[bytes]", await self._redis.smembers(ACCOUNTS))
         return tuple(sorted(name.decode() for name in names))
+
+    async def route(self, name: str, /, *, to: str | list[str], **fields: Any) -> list[Send]:  # noqa: ANN401 - fields of `Send`
+        """The sends that reach these recipients by a route; see `Producer.route`."""
+        with translated(self._where):
+            routes = cast("dict[bytes, bytes]", await self._redis.hgetall(ROUTES))
+        return routing.named(name, routes).sends(to, fields)
 
     async def get(self, intent_id: str) -> Intent:
         """Where an intent stands; see `Producer.get`."""

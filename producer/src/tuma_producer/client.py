@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, overload
 
 from redis.exceptions import NoScriptError, ResponseError
 
-from tuma_producer.contract import backlog, scheduling
+from tuma_producer.contract import backlog, routing, scheduling
 from tuma_producer.contract.campaigns import control_campaign
 from tuma_producer.contract.connection import connect, is_cluster, server_of, translated, undecoded, url_from_environment
 from tuma_producer.contract.control import control
 from tuma_producer.contract.editing import edit
-from tuma_producer.contract.keys import ACCOUNTS, account_keys
+from tuma_producer.contract.keys import ACCOUNTS, ROUTES, account_keys
 from tuma_producer.contract.reading import (
     CHUNK,
     READ_AT_ONCE,
@@ -174,6 +174,17 @@ class Producer:
         with translated(self._where):
             names = cast("set[bytes]", self._redis.smembers(ACCOUNTS))
         return tuple(sorted(name.decode() for name in names))
+
+    def route(self, name: str, /, *, to: str | list[str], **fields: Any) -> list[Send]:  # noqa: ANN401 - fields of `Send`
+        """The sends that reach these recipients by a route, as ops named it: each of them goes by the accounts of its prefix.
+
+        One `Send` for each list of accounts, `account` the first and `failover` the rest, with these `fields` otherwise. Nothing is
+        enqueued: hand the list to `enqueue_many`, and where that is repeated, hand over the same list: a route may have changed.
+        Raises `UnknownRoute`, and `InvalidSend` where a number begins with no prefix of the route or `Send` raises it.
+        """
+        with translated(self._where):
+            routes = cast("dict[bytes, bytes]", self._redis.hgetall(ROUTES))
+        return routing.named(name, routes).sends(to, fields)
 
     def get(self, intent_id: str) -> Intent:
         """Where an intent stands, recipient by recipient, and what holds it. Raises `UnknownIntent`."""

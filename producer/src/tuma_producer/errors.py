@@ -47,9 +47,20 @@ class UnknownAccount(TumaError, LookupError):
     """No worker or gateway has ever been configured with this account."""
 
     def __init__(self, account: str, known: tuple[str, ...] = ()) -> None:
-        names = ", ".join(known) if known else "none yet; start a worker that is configured with it"
-        super().__init__(f"account: {account!r} is not configured (known: {names})")
+        super().__init__(f"account: {account!r} is not configured (known: {_names(known)})")
         self.account = account
+
+
+class UnknownRoute(TumaError, LookupError):
+    """No worker or gateway has ever been configured with this route."""
+
+    def __init__(self, route: str, known: tuple[str, ...] = ()) -> None:
+        super().__init__(f"route: {route!r} is not configured (known: {_names(known)})")
+        self.route = route
+
+
+def _names(known: tuple[str, ...]) -> str:
+    return ", ".join(known) if known else "none yet; start a worker that is configured with it"
 
 
 class IdempotencyConflict(TumaError):

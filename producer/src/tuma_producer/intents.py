@@ -57,7 +57,8 @@ def checked_source(source: str) -> str:
     return source
 
 
-def _numbers(value: object) -> list[str]:
+def normalise_numbers(value: object) -> list[str]:
+    """One phone number or a list as E.164. Raises `ValueError` that says which entry breaks a rule, without repeating it."""
     entries = [value] if isinstance(value, str) else list(value) if isinstance(value, (list, tuple)) else None
     if not entries:
         message = "must be a phone number or a list with at least one"
@@ -103,7 +104,7 @@ class Send(BaseModel):
     failover: Annotated[tuple[_Account, ...], Field(max_length=MAX_FAILOVER), BeforeValidator(_several)] = ()
     """Other accounts, in order of preference: where `account` is halted or its breaker open, the first of them that works and may
     send this carries what still waits, never after a call whose outcome is unknown. One name or a list."""
-    to: Annotated[list[str], BeforeValidator(_numbers)]
+    to: Annotated[list[str], BeforeValidator(normalise_numbers)]
     """One number or a list. Spaces, dashes and a leading 00 are understood; duplicates are dropped and counted in the receipt."""
     message: Annotated[str, Field(max_length=MAX_CHARACTERS), AfterValidator(_not_blank)]
     """The text, at most 1,600 characters."""

@@ -30,7 +30,7 @@ from tuma_worker.providers.http import make_http
 from tuma_worker.queue.broker import TumaBroker
 from tuma_worker.queue.config import QueueConfig
 from tuma_worker.receipts.intake import Door, Intake
-from tuma_worker.store import accounts
+from tuma_worker.store import accounts, routes
 from tuma_worker.store.attempts import Attempts
 from tuma_worker.store.carried import Carried
 from tuma_worker.store.schedules import Schedules
@@ -62,7 +62,7 @@ def check_accounts(settings: Settings) -> None:
 
 
 def register_accounts(redis: Redis, settings: Settings) -> None:
-    """Make all configured accounts known to producers."""
+    """Make all configured accounts, and routes, known to producers."""
     for name, account in settings.accounts.items():
         accounts.register(
             redis,
@@ -72,6 +72,7 @@ def register_accounts(redis: Redis, settings: Settings) -> None:
             queue=queue_config(name, account).for_claim,
             terms=Terms(account.countries, account.senders, account.sender_id, account.own_sender, tuple(account.carries)),
         )
+    routes.register(redis, settings.routes)
 
 
 def keep_registered(redis: Redis, settings: Settings, *, stop: Event) -> None:

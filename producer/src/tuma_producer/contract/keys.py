@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 ACCOUNTS = "tuma:accounts"  # set of account names, for listing only; it shares no slot with any account
+ROUTES = "tuma:routes"  # hash: a route's name to its accounts by prefix, as JSON; it shares no slot with any account either
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,7 @@ class Followed:
         self._reach = reach
         self._open = list(ids)
         self._counts: dict[str, dict[str, int]] = {intent_id: {} for intent_id in self._open}
+        self._bound: set[str] = set()  # those looked at that no other account may carry
 
     def rounds(self, *, within: float | None) -> Iterator[Together]:
         """Where they stand, round by round, until all have ended or `within` seconds have passed."""
@@ -71,8 +72,8 @@ class Followed:
             time.sleep(_LOOK_EVERY)
 
     def halted(self) -> tuple[str, str] | None:
-        """The first account that is halted while it has followed intents open, and why."""
-        for account in sorted({intent_id.rpartition(".")[0] for intent_id in self._open}):
+        """The first account that is halted while it has followed intents open that no other may carry, and why."""
+        for account in sorted({intent_id.rpartition(".")[0] for intent_id in self._bound.intersection(self._open)}):
             if why := accounts.standing(self._reach.redis, account).halted:
                 return account, why
         return None
@@ -81,6 +82,7 @@ class Followed:
         looked, rest = self._open[:_LOOKS], self._open[_LOOKS:]
         found = [self._reach.producer.get(intent_id) for intent_id in looked]
         self._counts |= {intent.id: intent.counts for intent in found}
+        self._bound |= {intent.id for intent in found if not intent.failover}
         still = [intent for intent in found if intent.state != "done"]
         self._open = rest + [intent.id for intent in still]
         return self._together(still)

@@ -10,11 +10,14 @@ from tuma_producer import Producer, UnknownAccount
 from tuma_producer.contract.connection import connect, server_of, translated
 from tuma_worker import bootstrap
 from tuma_worker.settings import Settings, load_settings
+from tuma_worker.store import routes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from redis import Redis
+
+    from tuma_producer.contract.routing import Route
 
 SOURCE = "cli"  # on whose behalf a command acts where it is not told
 
@@ -28,7 +31,7 @@ class Reach:
     producer: Producer
 
     def register(self) -> None:
-        """Make the accounts of this environment known, so that they can be sent to before a worker has ever run."""
+        """Make the accounts and routes of this environment known, so that they can be used before a worker has ever run."""
         bootstrap.check_accounts(self.settings)
         bootstrap.register_accounts(self.redis, self.settings)
 
@@ -38,6 +41,10 @@ class Reach:
         for account in accounts:
             if account not in known:
                 raise UnknownAccount(account, known)
+
+    def route(self, name: str) -> Route:
+        """The route of this name as it stands now. Raises `UnknownRoute`."""
+        return routes.named(self.redis, name)
 
 
 @contextmanager

@@ -20,6 +20,8 @@ from tuma_worker.cli.reach import SOURCE, Reach, reach
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from tuma_producer.contract.routing import Route
+
 Result = tuple[int, Receipt | TumaError]
 
 
@@ -30,6 +32,7 @@ class _Task:
     fields: dict[str, Any]
     as_json: bool
     wait: bool
+    route: Route | None = None
     accepted: int = 0
     refused: int = 0
     ids: list[str] = field(default_factory=list)  # only where somebody waits for them: a list may be long
@@ -38,6 +41,9 @@ class _Task:
 def send(
     *,
     account: Annotated[str | None, typer.Option(help="The account to send through.", show_default=False)] = None,
+    route: Annotated[
+        str | None, typer.Option(help="The route to send by: it names the accounts, by the numbers' prefixes.", show_default=False)
+    ] = None,
     failover: Annotated[
         list[str] | None, typer.Option(help="Another account that carries it while the first is halted (repeatable, in order).")
     ] = None,
@@ -89,6 +95,8 @@ def send(
 
     Example: tuma send --account lisoloo-main --csv customers.csv --priority bulk
 
+    Example: tuma send --route everybody --to +243990000001 --to +254700000001 --message "Good day."
+
     Example: tuma send --account lisoloo-main --to +243990000001 --message "Good day." --at 2026-12-24T18:00 --tz Africa/Kinshasa
     """
     given: dict[str, Any] = {
@@ -103,10 +111,12 @@ def send(
         given["schedule"] = schedule.chosen_schedule(at, every, described, both)
     task = _Task({name: value for name, value in given.items() if value is not None}, json, wait)
     _check_options(to=bool(to), stdin=stdin, csv=csv is not None)
+    _check_way(task, by_route=route is not None)
     with reach(source) as store:
         store.register()
+        task.route = None if route is None else store.route(route)
         if to:
-            _send_one(store, task, to)
+            _send_to(store, task, to)
         else:
             with rows.sheet(csv) if csv is not None else nullcontext(rows.numbers()) as listing:
                 _send_list(store, task, listing)
@@ -122,6 +132,13 @@ def _check_options(*, to: bool, stdin: bool, csv: bool) -> None:
         raise TumaError(message)
 
 
+def _check_way(task: _Task, *, by_route: bool) -> None:
+    for name in ("account", "failover"):
+        if by_route and name in task.fields:
+            message = f"--{name} cannot go with --route, which names the accounts; give one of the two"
+            raise TumaError(message)
+
+
 def _check_wait(*, wait: bool) -> None:
     if wait:
         message = "--wait cannot go with a schedule, which may go on for years; see: tuma get ID"
@@ -129,23 +146,37 @@ def _check_wait(*, wait: bool) -> None:
 
 
 def _need(task: _Task, given: frozenset[str]) -> None:
-    for name in ("account", "message"):
-        if name not in task.fields and name not in given:
-            message = f"--{name} is missing"
-            raise TumaError(message)
+    if task.route is None and "account" not in task.fields.keys() | given:
+        message = "--account is missing, or --route"
+        raise TumaError(message)
+    if "message" not in task.fields.keys() | given:
+        message = "--message is missing"
+        raise TumaError(message)
 
 
-# ------------------------------------------------------------------------------------------------------------- one send
+def _sends(task: _Task, to: str | list[str], fields: dict[str, Any]) -> list[Send]:
+    """One send, or by a route one for each list of its accounts."""
+    if task.route is None or "account" in fields:
+        return [Send(to=to, **fields)]
+    return task.route.sends(to, fields)
 
 
-def _send_one(store: Reach, task: _Task, to: list[str]) -> None:
+# ---------------------------------------------------------------------------------------------------------- one message
+
+
+def _send_to(store: Reach, task: _Task, to: list[str]) -> None:
     _need(task, frozenset())
-    receipt = store.producer.enqueue(Send(to=to, **task.fields))
-    _accept(task, receipt)
-    if task.as_json:
-        say_json(asdict(receipt))
-    else:
-        say(_in_words(receipt))
+    sends = _sends(task, to, task.fields)
+    for send, result in zip(sends, store.producer.enqueue_many(sends, return_errors=True), strict=True):
+        if isinstance(result, TumaError):
+            task.refused += 1
+            complain(result if len(sends) == 1 else f"{send.account}: {result}")
+            continue
+        _accept(task, result)
+        if task.as_json:
+            say_json(asdict(result))
+        else:
+            say(_in_words(result))
 
 
 def _in_words(receipt: Receipt) -> str:
@@ -202,10 +233,12 @@ def _offer(task: _Task, row: rows.Row) -> Send | TumaError:
     fields = dict(task.fields)
     if "idempotency_key" in fields:
         fields["idempotency_key"] += f"/{row.line}"
+    fields |= row.cells
     try:
-        return Send(**(fields | row.cells))
+        (send,) = _sends(task, fields.pop("to", []), fields)  # a row is one number, which goes one way
     except TumaError as error:
         return error
+    return send
 
 
 def _tell(task: _Task, line: int, result: Receipt | TumaError) -> None:
@@ -247,7 +280,7 @@ def _follow(store: Reach, task: _Task, timeout: float) -> None:
     with changes(as_json=task.as_json, about=about) as show:
         for together in followed.rounds(within=timeout):
             show(together)
-            if "failover" not in task.fields and (halted := followed.halted()):
+            if halted := followed.halted():
                 account, why = halted
                 message = f"account {account} is halted: {why}; put it right, then: tuma accounts resume {account}"
                 raise TumaError(message)

@@ -3,7 +3,8 @@
 `TUMA_CONFIG_FILE` names the TOML file; its keys are the field names of `Settings`. Accounts come from its `[accounts.NAME]` tables,
 from `TUMA_ACCOUNTS` (a JSON object: name to account), and from `TUMA_ACCOUNTS__<NAME>__<FIELD>`, field by field, each over the one
 before. In a variable the name is in upper case with `_` for `-`: `TUMA_ACCOUNTS__LISOLOO_MAIN__API_KEY` sets `api_key` of
-`lisoloo-main`. Wherever a secret may stand, its name with `_file` (`_FILE`) names a file that holds it instead.
+`lisoloo-main`. Routes come from `[routes.NAME]` tables and from `TUMA_ROUTES` (a JSON object: name to lists of accounts by prefix),
+prefix by prefix. Wherever a secret may stand, its name with `_file` (`_FILE`) names a file that holds it instead.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,7 +13,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringCo
 
 from tuma_producer import quiet
 from tuma_producer.contract import address
+from tuma_producer.contract.routing import OTHERS
 from tuma_producer.countries import COUNTRIES
+from tuma_producer.intents import MAX_FAILOVER
 from tuma_worker.core.limits import Limit
 
 
@@ -123,6 +126,38 @@ def _known_countries(countries: dict[str, str]) -> dict[str, str]:
     return countries
 
 
+_PREFIX = r"\+[1-9][0-9]{0,6}"
+
+
+def _each_once(accounts: tuple[str, ...]) -> tuple[str, ...]:
+    if not 1 <= len(accounts) <= MAX_FAILOVER + 1 or len(set(accounts)) < len(accounts):
+        message = f"must name 1 to {MAX_FAILOVER + 1} accounts, each once; correct the list"
+        raise ValueError(message)
+    return accounts
+
+
+def _prefixes_or_others(route: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    if not route:
+        message = f"must have accounts for at least one prefix, or for {OTHERS!r}, all other numbers; add them"
+        raise ValueError(message)
+    for prefix in route:
+        if prefix != OTHERS and not re.fullmatch(_PREFIX, prefix):
+            message = f"has {prefix!r}, which is neither a prefix such as +243 nor {OTHERS!r} for all other numbers; correct it"
+            raise ValueError(message)
+    return route
+
+
+def _one_list_for_each_first(route: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """The recipients of a send that go by the same account first are one send, which has one list."""
+    seen: dict[str, str] = {}
+    for prefix, (first, *_) in route.items():
+        other = seen.setdefault(first, prefix)
+        if route[prefix] != route[other]:
+            message = f"has two lists that begin with {first!r}, for {other!r} and {prefix!r}; make them the same"
+            raise ValueError(message)
+    return route
+
+
 Lane = Literal["otp", "transactional", "bulk"]
 AccountName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
 Secret = Annotated[SecretStr, BeforeValidator(_secret_text)]
@@ -135,8 +170,10 @@ Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Limits = Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(_distinct_limits)]
 Floors = Annotated[dict[Lane, Share], BeforeValidator(json_text), AfterValidator(_share_left)]
 Lanes = Annotated[tuple[Lane, ...], BeforeValidator(_listed)]
-Prefix = Annotated[str, StringConstraints(pattern=r"^\+[1-9][0-9]{0,6}$")]
+Prefix = Annotated[str, StringConstraints(pattern=f"^{_PREFIX}$")]
 Prefixes = Annotated[tuple[Prefix, ...], BeforeValidator(_listed)]
+RouteAccounts = Annotated[tuple[AccountName, ...], BeforeValidator(_listed), AfterValidator(_each_once)]
+Route = Annotated[dict[str, RouteAccounts], AfterValidator(_prefixes_or_others), AfterValidator(_one_list_for_each_first)]
 Texts = Annotated[tuple[Text, ...], BeforeValidator(_listed)]
 Hours = Annotated[str, AfterValidator(_hours)]
 CountryHours = Annotated[dict[str, Hours], BeforeValidator(json_text), AfterValidator(_known_countries)]

@@ -22,6 +22,7 @@ from tuma_worker.settings.fields import (
     Limits,
     Prefixes,
     RedisAddress,
+    Route,
     Seconds,
     Secret,
     Share,
@@ -147,6 +148,7 @@ class Settings(BaseSettings):
     )
     config_file: Path | None = None
     accounts: Annotated[dict[AccountName, Account], NoDecode] = Field(default_factory=dict)
+    routes: Annotated[dict[AccountName, Route], NoDecode] = Field(default_factory=dict)
     public_url: WebAddress | None = None  # where providers reach the gateway from outside, for callbacks
     gateway_host: Text = "127.0.0.1"
     gateway_port: Annotated[int, Field(ge=0, le=65535)] = 8080

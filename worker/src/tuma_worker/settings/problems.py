@@ -9,8 +9,10 @@ from tuma_worker.settings.model import Account, QuietHours, Settings
 from tuma_worker.settings.sources import (
     ACCOUNTS,
     CONFIG_FILE,
+    OBJECTS,
     PREFIX,
     REDIS_URL_FILE,
+    ROUTES,
     from_file,
     from_special_variables,
 )
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 _ACCOUNT_VARIABLE = "TUMA_ACCOUNTS__<NAME>__<FIELD>"
 _NOT_A_NAME = (
-    "is not a name that can stand here; accounts: a-z, 0-9 and '-', at most 32; lanes: otp, transactional, bulk; rename it"
+    "is not a name that can stand here; accounts, routes: a-z, 0-9 and '-', at most 32; lanes: otp, transactional, bulk; rename it"
 )
 
 
@@ -35,6 +37,8 @@ def misnamed(environ: Mapping[str, str]) -> Iterator[str]:
             yield from _misnamed_account_variable(variable, path, environ)
         elif variable not in known and variable.startswith("TUMA_ACCOUNT"):
             yield f"{variable}: is not a setting; write {_ACCOUNT_VARIABLE}, with two underscores each time"
+        elif prefix == ROUTES and path:
+            yield f"{variable}: is not a setting; write all routes into {ROUTES}, a JSON object"
         elif variable not in known and (near := difflib.get_close_matches(variable, known, n=1, cutoff=0.9)):
             yield f"{variable}: is not a setting; did you mean {near[0]}?"
 
@@ -87,8 +91,8 @@ def _place(path: list[str], environ: Mapping[str, str]) -> str:
     for given in (variable, f"{variable}_FILE"):
         if given in environ:
             return given
-    if path[0] == "accounts" and _holds(from_special_variables(environ), path):
-        return f"{ACCOUNTS} ({'.'.join(path[1:])})"
+    if path[0] in OBJECTS and _holds(from_special_variables(environ), path):
+        return f"{OBJECTS[path[0]]} ({'.'.join(path[1:])})"
     if _holds(from_file(environ), path):
         return f"{environ[CONFIG_FILE]} ({'.'.join(path)})"
     return variable

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 PREFIX = "TUMA_"
 ACCOUNTS = "TUMA_ACCOUNTS"
+ROUTES = "TUMA_ROUTES"
+OBJECTS = {"accounts": ACCOUNTS, "routes": ROUTES}  # settings that are tables of tables, and the variables that hold them as JSON
 CONFIG_FILE = "TUMA_CONFIG_FILE"
 REDIS_URL_FILE = "TUMA_REDIS_URL_FILE"
 _ACCOUNT_SECRETS = ("api_key", "webhook_password", "webhook_secret")
@@ -64,26 +66,28 @@ def from_account_variables(environ: Mapping[str, str]) -> dict[str, Any]:
 
 
 def from_special_variables(environ: Mapping[str, str]) -> dict[str, Any]:
-    """Return what pydantic-settings does not read as we want it: the JSON object of accounts, and the file of the Redis address."""
-    values: dict[str, Any] = {}
-    if ACCOUNTS in environ:
-        values["accounts"] = _accounts_object(environ[ACCOUNTS])
+    """Return what pydantic-settings does not read as we want it: the JSON objects, and the file of the Redis address."""
+    values: dict[str, Any] = {name: _object(name, environ[variable]) for name, variable in OBJECTS.items() if variable in environ}
     if REDIS_URL_FILE in environ:
         values["redis_url_file"] = environ[REDIS_URL_FILE]
     return values
 
 
-def _accounts_object(text: str) -> dict[str, Any]:
+def _object(name: str, text: str) -> dict[str, Any]:
     try:
-        accounts = json_text(text)
+        found = json_text(text)
     except ValueError as error:
-        message = f"{ACCOUNTS}: {error}"
+        message = f"{OBJECTS[name]}: {error}"
         raise SettingsError(message) from None
-    # Checked here, for what is no object would vanish when another place's accounts are laid over it.
-    if not isinstance(accounts, dict):
-        message = f"{ACCOUNTS}: must be a JSON object, from account names to accounts; correct it"
+    # Checked here, for what is no object would vanish when another place's is laid over it.
+    if not isinstance(found, dict):
+        message = f"{OBJECTS[name]}: must be a JSON object, from {_one_of(name)} names to {name}; correct it"
         raise SettingsError(message)
-    return accounts
+    return found
+
+
+def _one_of(name: str) -> str:
+    return name.removesuffix("s")
 
 
 def from_file(environ: Mapping[str, str]) -> dict[str, Any]:
@@ -100,9 +104,10 @@ def from_file(environ: Mapping[str, str]) -> dict[str, Any]:
     except ValueError:
         message = f"{path}: is not UTF-8 text; save it as such"
     else:
-        if isinstance(values.get("accounts", {}), dict):
+        wrong = next((name for name in OBJECTS if not isinstance(values.get(name, {}), dict)), None)
+        if wrong is None:
             return values
-        message = f"{path} (accounts): must be tables, one [accounts.NAME] for each account; correct it"
+        message = f"{path} ({wrong}): must be tables, one [{wrong}.NAME] for each {_one_of(wrong)}; correct it"
     raise SettingsError(message)
 
 
