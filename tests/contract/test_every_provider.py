@@ -15,12 +15,11 @@ from tests.contract.canned import KEY, NUMBERS, PASSWORD, SECRET, TEXT, Invented
 
 from tuma_worker.core.answers import Accepted, AccountFault, Fault, Rejected, TryLater, Unknown
 from tuma_worker.providers import PROVIDERS, named
-from tuma_worker.providers.http import make_http
+from tuma_worker.providers.http import Http
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import httpx
     from tests.contract.canned import CannedServer
 
     from tuma_worker.core.answers import Reply
@@ -41,8 +40,8 @@ def server() -> Iterator[CannedServer]:
 
 
 @pytest.fixture(scope="module")
-def http() -> Iterator[httpx.Client]:
-    with make_http(5.0, 10) as client:
+def http() -> Iterator[Http]:
+    with Http(10) as client:
         yield client
 
 
@@ -52,7 +51,7 @@ def provider(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def client(provider: str, server: CannedServer, http: httpx.Client) -> Client:
+def client(provider: str, server: CannedServer, http: Http) -> Client:
     return named(provider).client(InventedAccount(server.url), http)
 
 
@@ -101,7 +100,7 @@ def test_the_request_carries_the_text_the_sender_the_callback_and_every_number(
     assert list(NUMBERS) in asked.body.values()
 
 
-def test_the_accounts_sender_is_used_where_the_call_names_none(provider: str, server: CannedServer, http: httpx.Client) -> None:
+def test_the_accounts_sender_is_used_where_the_call_names_none(provider: str, server: CannedServer, http: Http) -> None:
     server.serve(recorded(provider, "accepted-many").tin)
     named(provider).client(InventedAccount(server.url, sender_id="MBOKA"), http).send(call(sender_id=None))
     assert "MBOKA" in server.asked[0].body.values()
@@ -252,7 +251,7 @@ def test_no_part_shows_a_secret(provider: str, server: CannedServer, client: Cli
     ],
 )
 def test_an_account_that_cannot_work_is_refused_in_one_line_that_names_the_setting(
-    provider: str, server: CannedServer, http: httpx.Client, changes: dict[str, Any], about: str
+    provider: str, server: CannedServer, http: Http, changes: dict[str, Any], about: str
 ) -> None:
     account = InventedAccount(**({"base_url": server.url} | changes))
     for use in (named(provider).check, named(provider).receipts, lambda account: named(provider).client(account, http)):

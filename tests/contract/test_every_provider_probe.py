@@ -10,7 +10,7 @@ from tests.contract.conftest import LINESERVE_KEY, LISOLOO_KEY
 
 from tuma_worker.core.answers import Fault, Health
 from tuma_worker.providers import PROVIDERS
-from tuma_worker.providers.http import make_http
+from tuma_worker.providers.http import Http
 from tuma_worker.settings import Account
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ UNTOLD = [(name, fault) for name, provider in sorted(PROVIDERS.items()) for faul
 
 @pytest.fixture
 def client_of(sandbox: Sandbox) -> Iterator[Callable[..., Client]]:
-    with make_http(timeout=5, max_connections=2) as http:
+    with Http(2) as http:
 
         def make(name: str, **more: Any) -> Client:  # noqa: ANN401 - fields of what is made
             path, key = PLACES[name]

@@ -13,7 +13,7 @@ from tests.contract.canned import Ending, InventedAccount, Tin, call, canned
 
 from tuma_worker.core.answers import TryLater, Unknown
 from tuma_worker.providers import PROVIDERS, named
-from tuma_worker.providers.http import FAILURES, KEEPALIVE_EXPIRY, MAX_BODY, failure, make_http, timeouts
+from tuma_worker.providers.http import FAILURES, KEEPALIVE_EXPIRY, MAX_BODY, Http, failure, timeouts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,8 +32,8 @@ def server() -> Iterator[CannedServer]:
 
 
 @pytest.fixture(scope="module")
-def http() -> Iterator[httpx.Client]:
-    with make_http(SHORT, 10) as client:
+def http() -> Iterator[Http]:
+    with Http(10) as client:
         yield client
 
 
@@ -42,7 +42,7 @@ def provider(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def send(provider: str, url: str, http: httpx.Client, timeout: float = SHORT, message: str = "Karibu") -> Reply:
+def send(provider: str, url: str, http: Http, timeout: float = SHORT, message: str = "Karibu") -> Reply:
     return named(provider).client(InventedAccount(url, timeout=timeout), http).send(call(message=message))
 
 
@@ -58,7 +58,7 @@ def send(provider: str, url: str, http: httpx.Client, timeout: float = SHORT, me
     ],
 )
 def test_a_request_that_may_have_arrived_is_unknown_and_not_repeated(
-    provider: str, server: CannedServer, http: httpx.Client, ending: Ending, code: str
+    provider: str, server: CannedServer, http: Http, ending: Ending, code: str
 ) -> None:
     server.serve(Tin(200, b'{"message_id": "1"', ending=ending))
     reply = send(provider, server.url, http)
@@ -67,28 +67,28 @@ def test_a_request_that_may_have_arrived_is_unknown_and_not_repeated(
     assert len(server.asked) == 1
 
 
-def test_a_lost_keep_alive_connection_is_not_silently_used_twice(provider: str, server: CannedServer, http: httpx.Client) -> None:
+def test_a_lost_keep_alive_connection_is_not_silently_used_twice(provider: str, server: CannedServer, http: Http) -> None:
     server.serve(Tin(500, b""), Tin(ending=Ending.CLOSE), Tin(500, b""))
     answers = [send(provider, server.url, http).answer for _ in range(3)]
     assert answers == [Unknown("http-500"), Unknown("remote-protocol-error"), Unknown("http-500")]
     assert len(server.asked) == 3
 
 
-def test_a_refused_connection_never_left(provider: str, http: httpx.Client) -> None:
+def test_a_refused_connection_never_left(provider: str, http: Http) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         reply = send(provider, f"http://127.0.0.1:{unused.getsockname()[1]}", http)
     assert reply.answer == TryLater("connect-error", left=False, unreachable=True)
 
 
-def test_a_name_that_does_not_resolve_never_left(provider: str, http: httpx.Client) -> None:
+def test_a_name_that_does_not_resolve_never_left(provider: str, http: Http) -> None:
     assert send(provider, "https://provider.invalid", http).answer in (
         TryLater("connect-error", left=False, unreachable=True),
         TryLater("connect-timeout", left=False, unreachable=True),
     )
 
 
-def test_a_server_that_does_not_speak_tls_never_got_the_request(provider: str, server: CannedServer, http: httpx.Client) -> None:
+def test_a_server_that_does_not_speak_tls_never_got_the_request(provider: str, server: CannedServer, http: Http) -> None:
     server.serve(Tin())
     reply = send(provider, server.url.replace("http:", "https:"), http)
     assert isinstance(reply.answer, TryLater)
@@ -96,7 +96,7 @@ def test_a_server_that_does_not_speak_tls_never_got_the_request(provider: str, s
     assert not server.asked
 
 
-def test_a_connection_that_is_never_taken_never_left(provider: str, http: httpx.Client) -> None:
+def test_a_connection_that_is_never_taken_never_left(provider: str, http: Http) -> None:
     with ExitStack() as stack:
         listener = stack.enter_context(socket.socket())
         listener.bind(("127.0.0.1", 0))
@@ -112,7 +112,7 @@ def test_a_connection_that_is_never_taken_never_left(provider: str, http: httpx.
 
 def test_a_call_that_got_no_connection_from_the_pool_never_left(provider: str, server: CannedServer) -> None:
     server.serve(Tin(ending=Ending.HANG))
-    with make_http(5.0, 1) as narrow, ThreadPoolExecutor(1) as pool:
+    with Http(1) as narrow, ThreadPoolExecutor(1) as pool:
         first = pool.submit(send, provider, server.url, narrow, 1.0)
         assert server.arrived.wait(5)
         assert send(provider, server.url, narrow, SHORT).answer == TryLater("pool-timeout", left=False)
@@ -120,23 +120,23 @@ def test_a_call_that_got_no_connection_from_the_pool_never_left(provider: str, s
     assert len(server.asked) == 1
 
 
-def test_a_body_that_nobody_reads_is_unknown(provider: str, http: httpx.Client) -> None:
+def test_a_body_that_nobody_reads_is_unknown(provider: str, http: Http) -> None:
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         reply = send(provider, f"http://127.0.0.1:{deaf.getsockname()[1]}", http, message="x" * 20_000_000)
     assert reply.answer == Unknown("write-timeout")
 
 
-def test_a_response_without_end_is_not_read_to_its_end(provider: str, server: CannedServer, http: httpx.Client) -> None:
+def test_a_response_without_end_is_not_read_to_its_end(provider: str, server: CannedServer, http: Http) -> None:
     server.serve(Tin(200, b" " * (MAX_BODY + 1)))
     assert send(provider, server.url, http, timeout=10).answer == Unknown("unreadable-body")
 
 
-def test_a_compressed_body_that_is_broken_is_unknown(provider: str, server: CannedServer, http: httpx.Client) -> None:
+def test_a_compressed_body_that_is_broken_is_unknown(provider: str, server: CannedServer, http: Http) -> None:
     server.serve(Tin(200, b"not gzip", {"Content-Encoding": "gzip"}))
     assert send(provider, server.url, http).answer == Unknown("unreadable-body")
 
 
-def test_a_cookie_of_one_account_is_not_shown_to_another(provider: str, server: CannedServer, http: httpx.Client) -> None:
+def test_a_cookie_of_one_account_is_not_shown_to_another(provider: str, server: CannedServer, http: Http) -> None:
     server.serve(Tin(500, b"", {"Set-Cookie": "session=one; Path=/"}))
     send(provider, server.url, http)
     send(provider, server.url, http)
@@ -164,10 +164,25 @@ def test_an_exception_that_a_later_httpx_adds_is_unknown() -> None:
     assert failure(Novelty("news")) == Unknown("network-error")
 
 
-def test_the_shared_client_waits_as_told_and_forgets_idle_connections_soon() -> None:
+def test_a_call_waits_as_told_and_idle_connections_are_forgotten_soon() -> None:
     assert timeouts(30).as_dict() == {"connect": 5.0, "read": 30, "write": 10.0, "pool": 5.0}
-    with make_http(30, 7) as http:
-        assert http.timeout == timeouts(30)
-        assert not http.follow_redirects
-        assert http.trust_env
     assert 0 < KEEPALIVE_EXPIRY <= 5
+
+
+def test_a_proxy_of_the_environment_is_used(server: CannedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.serve(Tin(201, {}))
+    monkeypatch.setenv("http_proxy", server.url)
+    with Http(2) as http:
+        assert send("lisoloo", "http://provider.test", http).status == 201
+    assert server.asked[0].path.startswith("http://provider.test/")
+
+
+def test_a_place_that_the_environment_excepts_is_called_without_its_proxy(
+    server: CannedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.serve(Tin(201, {}))
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{deaf.getsockname()[1]}")
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        with Http(2) as http:
+            assert send("lisoloo", server.url, http).status == 201

@@ -10,13 +10,12 @@ from tests.contract.canned import KEY, NUMBERS, TEXT, InventedAccount, Tin, call
 
 from tuma_worker.core.answers import Accepted, AccountFault, Fault, Quota, RecipientAnswer, Rejected, TryLater, Unknown
 from tuma_worker.providers import named
-from tuma_worker.providers.http import make_http
+from tuma_worker.providers.http import Http
 from tuma_worker.providers.lineserve.statuses import CODES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import httpx
     from tests.contract.canned import CannedServer
 
     from tuma_worker.core.answers import Answer
@@ -34,13 +33,13 @@ def server() -> Iterator[CannedServer]:
 
 
 @pytest.fixture(scope="module")
-def http() -> Iterator[httpx.Client]:
-    with make_http(5.0, 10) as shared:
+def http() -> Iterator[Http]:
+    with Http(10) as shared:
         yield shared
 
 
 @pytest.fixture(scope="module")
-def client(server: CannedServer, http: httpx.Client) -> Client:
+def client(server: CannedServer, http: Http) -> Client:
     return named("lineserve").client(InventedAccount(server.url), http)
 
 
@@ -227,9 +226,7 @@ def test_several_numbers_are_a_campaign_under_our_reference(client: Client, serv
 
 
 @pytest.mark.parametrize(("environment", "header"), [("sandbox", "true"), ("production", None)])
-def test_only_a_sandbox_account_asks_for_test_mode(
-    server: CannedServer, http: httpx.Client, environment: str, header: str | None
-) -> None:
+def test_only_a_sandbox_account_asks_for_test_mode(server: CannedServer, http: Http, environment: str, header: str | None) -> None:
     account = InventedAccount(server.url, SecretStr("invented"), environment)
     server.serve(recorded("lineserve", "accepted-many").tin)
     named("lineserve").client(account, http).send(call())
@@ -281,7 +278,7 @@ def test_a_rate_limit_waits_for_the_hours_reset_only_if_the_hour_is_used_up(
 def test_the_base_url_is_the_documented_one_unless_set() -> None:
     account = InventedAccount(None, SecretStr("invented"), "production")
     named("lineserve").check(account)
-    with make_http(5.0, 1) as http:
+    with Http(1) as http:
         assert vars(named("lineserve").client(account, http))["_api_url"] == "https://api.lineserve.com/v1"
 
 

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from tuma_worker.core.answers import Traced, Unknown, Untold
 from tuma_worker.providers import PROVIDERS
 from tuma_worker.providers.base import Call
-from tuma_worker.providers.http import make_http
+from tuma_worker.providers.http import Http
 from tuma_worker.settings import Account
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ NUMBERS = ("+254790000001", "+254790000002")
 @pytest.fixture
 def client(sandbox: Sandbox) -> Iterator[Client]:
     account = Account(provider="lineserve", base_url=f"{sandbox.url}/lineserve/v1", api_key=SecretStr(KEY), timeout=5)
-    with make_http(timeout=5, max_connections=2) as http:
+    with Http(2) as http:
         yield PROVIDERS["lineserve"].client(account, http)
 
 

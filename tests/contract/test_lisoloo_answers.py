@@ -10,7 +10,7 @@ from tests.contract.canned import KEY, NUMBERS, TEXT, InventedAccount, Tin, call
 
 from tuma_worker.core.answers import Accepted, AccountFault, Fault, Rejected, TryLater, Unknown
 from tuma_worker.providers import named
-from tuma_worker.providers.http import make_http
+from tuma_worker.providers.http import Http
 from tuma_worker.providers.lisoloo.statuses import CODES
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def server() -> Iterator[CannedServer]:
 
 @pytest.fixture(scope="module")
 def client(server: CannedServer) -> Iterator[Client]:
-    with make_http(5.0, 10) as http:
+    with Http(10) as http:
         yield named("lisoloo").client(InventedAccount(server.url), http)
 
 

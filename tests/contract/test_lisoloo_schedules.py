@@ -16,13 +16,12 @@ from tuma_worker.core.answers import Accepted, Rejected
 from tuma_worker.core.custody import Shown, Standing, Steered, Told
 from tuma_worker.providers import lisoloo
 from tuma_worker.providers.base import Call
-from tuma_worker.providers.http import make_http
+from tuma_worker.providers.http import Http
 from tuma_worker.providers.lisoloo.schedules import STATUSES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    import httpx
     from tests.contract.conftest import Sandbox
 
     from tuma_producer.intents import Verb
@@ -34,18 +33,18 @@ ZONE = "Africa/Kinshasa"
 
 
 @pytest.fixture(scope="module")
-def http() -> Iterator[httpx.Client]:
-    with make_http(5.0, 10) as made:
+def http() -> Iterator[Http]:
+    with Http(10) as made:
         yield made
 
 
-def custodian(url: str, http: httpx.Client, **more: Any) -> Custodian:  # noqa: ANN401 - settings of the account
+def custodian(url: str, http: Http, **more: Any) -> Custodian:  # noqa: ANN401 - settings of the account
     assert lisoloo.PROVIDER.custodian is not None
     return lisoloo.PROVIDER.custodian(InventedAccount(url, SecretStr(LISOLOO_KEY), **more), http)
 
 
 @pytest.fixture
-def client(sandbox: Sandbox, http: httpx.Client) -> Custodian:
+def client(sandbox: Sandbox, http: Http) -> Custodian:
     return custodian(f"{sandbox.url}/lisoloo", http)
 
 
@@ -101,7 +100,7 @@ def test_where_it_can_be_the_last_day_is_right_however_the_provider_reads_its_en
     assert dispatched(sandbox, 900) == [firing.at for firing in schedule.firings()]
 
 
-def test_dates_are_written_in_the_zone_of_the_account(sandbox: Sandbox, http: httpx.Client) -> None:
+def test_dates_are_written_in_the_zone_of_the_account(sandbox: Sandbox, http: Http) -> None:
     sandbox.config(lisoloo={"timezone": "Africa/Nairobi"})
     at = datetime.combine(tomorrow(), time(23, 30), UTC)
     handed_over(custodian(f"{sandbox.url}/lisoloo", http, timezone="Africa/Nairobi"), At(times=[at]))
@@ -164,7 +163,7 @@ def test_a_limit_says_when_to_ask_again(sandbox: Sandbox, client: Custodian) -> 
         assert cast("Any", ask)().after == 7
 
 
-def test_nobody_there_is_asked_again_later(http: httpx.Client) -> None:
+def test_nobody_there_is_asked_again_later(http: Http) -> None:
     away = custodian("http://127.0.0.1:9/lisoloo", http)
     assert (away.steer("pause", "x").told, away.standing("x").shown) == (Told.LATER, Shown.LATER)
 
@@ -172,7 +171,7 @@ def test_nobody_there_is_asked_again_later(http: httpx.Client) -> None:
 @pytest.mark.parametrize(
     ("word", "shown"), [*STATUSES.items(), ("unknown", Shown.UNTOLD), ("none", Shown.UNTOLD), (None, Shown.UNTOLD)]
 )
-def test_each_status_is_read_by_the_table(http: httpx.Client, word: str | None, shown: Shown) -> None:
+def test_each_status_is_read_by_the_table(http: Http, word: str | None, shown: Shown) -> None:
     with canned() as server:
         server.serve(Tin(200, {"status_code": 200, "data": {"status": word}}))
         assert custodian(server.url, http).standing("x").shown is shown

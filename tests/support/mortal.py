@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from importlib.resources.abc import Traversable
 
-    import httpx
-
+    from tuma_worker.providers.http import Http
     from tuma_worker.providers.provider import Account, Provider
 
 _ROOTS = ("tuma_producer", "tuma_worker")
@@ -141,8 +140,8 @@ def _watch_providers(fate: Fate) -> None:
     providers.PROVIDERS = MappingProxyType(watched)
 
 
-def _mortal_client(fate: Fate, provider: Provider) -> Callable[[Account, httpx.Client], Client]:
-    def client(account: Account, http: httpx.Client) -> Client:
+def _mortal_client(fate: Fate, provider: Provider) -> Callable[[Account, Http], Client]:
+    def client(account: Account, http: Http) -> Client:
         made = provider.client(account, http)
         for call in provider_calls():
             _watch_call(fate, made, call)

@@ -15,7 +15,7 @@ from redis import Redis
 
 from tuma_worker.core.answers import Accepted
 from tuma_worker.providers.base import Call
-from tuma_worker.providers.http import make_http
+from tuma_worker.providers.http import Http
 from tuma_worker.providers.lisoloo.client import LisolooClient
 from tuma_worker.providers.lisoloo.settings import LisolooSettings
 
@@ -27,7 +27,7 @@ QUEUE = "bare"
 
 def _caller(provider_url: str) -> Callable[[str], None]:
     settings = LisolooSettings(provider_url, SecretStr("sk_test_bench"), "sandbox", 30.0, "BENCH")
-    client = LisolooClient(settings, make_http(timeout=30.0, max_connections=64))
+    client = LisolooClient(settings, Http(max_connections=64))
 
     def call(key: str) -> None:
         reply = client.send(Call(numbers=["+243990000001"], message=key, sender_id="BENCH", reference=key, callback_url=None))

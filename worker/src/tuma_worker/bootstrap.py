@@ -26,7 +26,7 @@ from tuma_worker.dispatch.probing import Prober
 from tuma_worker.dispatch.resolving import Resolver
 from tuma_worker.dispatch.sending import Lane, Sender
 from tuma_worker.dispatch.sweeping import Sweeper
-from tuma_worker.providers.http import make_http
+from tuma_worker.providers.http import Http
 from tuma_worker.queue.broker import TumaBroker
 from tuma_worker.queue.config import QueueConfig
 from tuma_worker.receipts.intake import Door, Intake
@@ -192,7 +192,7 @@ def _proves_itself(account: Account) -> bool:
 
 
 def _lanes(redis: Redis, settings: Settings, queues: Iterable[QueueConfig]) -> dict[str, Lane]:
-    http = make_http(timeout=max((account.timeout for account in settings.accounts.values()), default=30.0), max_connections=64)
+    http = Http(max_connections=64)
     lanes = {}
     for queue in queues:
         account = settings.accounts[queue.account]

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import httpx
     from pydantic import SecretStr
 
     from tuma_worker.providers.base import Client, Custodian, Defaults, Receipts
+    from tuma_worker.providers.http import Http
 
 
 class Account(Protocol):
@@ -76,7 +76,7 @@ class Provider:
 
     name: str
     defaults: Defaults
-    client: Callable[[Account, httpx.Client], Client]
+    client: Callable[[Account, Http], Client]
     receipts: Callable[[Account], Receipts]
     check: Callable[[Account], None]
-    custodian: Callable[[Account, httpx.Client], Custodian] | None = None
+    custodian: Callable[[Account, Http], Custodian] | None = None

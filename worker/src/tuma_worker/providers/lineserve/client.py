@@ -14,10 +14,9 @@ from tuma_worker.providers.verdicts import unwell
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import httpx
-
     from tuma_worker.core.answers import Answer, Trace
     from tuma_worker.providers.base import Call
+    from tuma_worker.providers.http import Http
     from tuma_worker.providers.lineserve.settings import LineserveSettings
 
 # The message states that end a message at once; any other one, also one unknown to us, says that it was taken.
@@ -31,7 +30,7 @@ TELLS = frozenset({Fault.KEY, Fault.SUSPENDED, Fault.CONFIGURATION})
 class LineserveClient:
     """Sends for one Lineserve key."""
 
-    def __init__(self, settings: LineserveSettings, http: httpx.Client) -> None:
+    def __init__(self, settings: LineserveSettings, http: Http) -> None:
         self._settings = settings
         self._http = http
         self._api_url = settings.api_url()

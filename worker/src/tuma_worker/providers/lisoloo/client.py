@@ -13,13 +13,12 @@ from tuma_worker.providers.reading import code, identifier, money, section
 from tuma_worker.providers.verdicts import unwell
 
 if TYPE_CHECKING:
-    import httpx
-
     from tuma_producer.intents import Verb
     from tuma_producer.schedules import Schedule
     from tuma_worker.core.answers import Answer, Trace
     from tuma_worker.core.custody import Standing, Steered
     from tuma_worker.providers.base import Call
+    from tuma_worker.providers.http import Http
     from tuma_worker.providers.lisoloo.settings import LisolooSettings
 
 
@@ -31,7 +30,7 @@ class LisolooClient:
         del call, since
         return Untold("no-books")
 
-    def __init__(self, settings: LisolooSettings, http: httpx.Client) -> None:
+    def __init__(self, settings: LisolooSettings, http: Http) -> None:
         self._settings = settings
         self._http = http
         self._send_url = settings.api_url() + "/send"
