@@ -23,6 +23,7 @@ from tests.support.houses import open_house
 from tests.support.producers import configure
 
 from tuma_producer import At, Send
+from tuma_producer.contract.custody import Terms
 from tuma_producer.contract.keys import AccountKeys
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
 NO_SCENARIO = {
     "contract.schedule": "a producer's, as is enqueue",
+    "contract.hand_over": "a producer's, as is enqueue",
+    "contract.ask": "as withdraw",
+    "store.tally": "the gateway's: a provider that got no answer tells again, and it counts once; tested with custody",
     "contract.reschedule": "as withdraw",
     "contract.withdraw": "a step of a cancel or a pause; who got no answer asks again, and a mover looks again: tested with both",
     "contract.edit": "as withdraw",
@@ -50,6 +54,8 @@ SIDES = ("before", "after")
 PER_INTENT = 100  # recipients of an intent: a batch of a thousand carries ten of them
 AT_ONCE = 6  # workers that die at the same time
 
+TERMS = Terms(tz="Africa/Kinshasa", lead=120_000, dates=20, dispatches=1000, recipients=1000)
+
 # Leases and patience are short, but a worker on a busy machine must not lose its lease by being slow.
 HASTY: Settings = {"lease": 3, "resolve_after": 1, "timeout": 10}
 
@@ -59,7 +65,8 @@ class Road:
     """What happens to the first call at the provider, if anything, and where its recipients end when no worker dies.
 
     `account` is what the account is set to beside haste. With `jobs_lost` the line forgets what was put into it. With `spare` there
-    is a second account to fail over to.
+    is a second account to fail over to. With `kept` the provider keeps the date, which is cancelled when all is over, or
+    `cancelled` while the worker that is to die lives.
     """
 
     provider: str
@@ -71,6 +78,8 @@ class Road:
     copies: int = 1
     scheduled: bool = False
     spare: bool = False
+    kept: bool = False
+    cancelled: bool = False
 
 
 OPEN = Road("lisoloo")
@@ -87,6 +96,8 @@ TRIED_BY_ONE_SEND = Road("lineserve", {"kind": "insufficient_balance"}, account=
 # The worker that dies may have a call of the spare account under way: books tell what became of that.
 CARRIED = Road("lineserve", {"kind": "insufficient_balance"}, account={"cool_down": 600}, spare=True)
 HANDED_BACK = Road("lisoloo", {"kind": "insufficient_balance", "count": 2}, account={"probe_every": 5}, spare=True)
+HANDED_OVER = Road("lisoloo", kept=True, end="cancelled")
+STEERED = Road("lisoloo", kept=True, cancelled=True, end="cancelled")
 SWEPT_UP = Road("lineserve", jobs_lost=True)
 
 
@@ -122,6 +133,17 @@ SCENARIOS = [
     Scenario("queue.release", PROBED_IN_LINE, sizes=(1,)),  # the probe is done
     Scenario("store.half_open", TRIED_BY_ONE_SEND, sizes=(1,)),
     Scenario("store.settle", TRIED_BY_ONE_SEND, skip=1, sizes=(1,)),  # the send that tries was accepted
+    *(
+        Scenario(step, HANDED_OVER, sizes=(1, PER_INTENT))
+        for step in ("queue.claim", "store.begin", "store.note", "provider.hand_over")
+    ),
+    Scenario("store.settle", HANDED_OVER, sizes=(1, PER_INTENT)),
+    *(Scenario(step, STEERED, sizes=(1,)) for step in ("store.take_up", "provider.steer", "provider.standing")),
+    Scenario("store.heard", STEERED, sizes=(1,)),  # the answer to the verb
+    Scenario("store.heard", STEERED, skip=1, sizes=(1,)),  # what the provider shows
+    Scenario("store.conclude", STEERED, sizes=(1, PER_INTENT)),
+    Scenario("queue.release", STEERED, sizes=(1,)),  # the verb was asked for
+    Scenario("queue.release", STEERED, skip=1, sizes=(1,)),  # the look is done
     Scenario("store.unowned", SWEPT_UP, sizes=(1,)),
     Scenario("store.restore", SWEPT_UP, sizes=(1000,)),
     Scenario("store.carry", CARRIED),
@@ -170,12 +192,21 @@ class Case:
             | {"failover": self.spares}
             | ({"schedule": At(times=datetime.now(UTC) + timedelta(seconds=1))} if road.scheduled else {})
         )
+        if road.kept:
+            tomorrow = (datetime.now(UTC) + timedelta(days=1)).replace(second=0, microsecond=0)
+            more = {"schedule": At(times=tomorrow), "custody": "provider"}
         for to in _batched(self.to, PER_INTENT):
             yield Send(account=self.account, to=list(to), message=f"text {self.number}", on_unknown="hold", **more)
 
     @property
     def _written_down_but_never_called(self) -> bool:
-        return (self.scenario.step, self.side) in {("store.begin", "after"), ("provider.send", "before")}
+        if self.scenario.step == "store.note" and self.scenario.road.kept:
+            return True
+        return (self.scenario.step, self.side) in {
+            ("store.begin", "after"),
+            ("provider.send", "before"),
+            ("provider.hand_over", "before"),
+        }
 
     @property
     def end(self) -> str:
@@ -236,7 +267,7 @@ def house(server: servers.Server) -> Iterator[House]:
 @pytest.fixture(scope="module")
 def aftermath(house: House) -> dict[str, Aftermath]:
     """Let a worker of every case die, then let a healthy one finish all roads."""
-    configure(house.redis, *(account for case in CASES for account in case.accounts))
+    configure(house.redis, *(account for case in CASES for account in case.accounts), keeps=TERMS.published)
     with ThreadPoolExecutor(AT_ONCE) as pool:
         deaths = list(pool.map(lambda case: dies(house, case), CASES))
     # A receipt that is still on its way when nobody waits for it any longer corrects an end. That is another story.
@@ -244,6 +275,8 @@ def aftermath(house: House) -> dict[str, Aftermath]:
     house.worker(TUMA_SWEEP_EVERY="1")
     found = {}
     for case, (intent_ids, exit_status) in zip(CASES, deaths, strict=True):
+        if case.scenario.road.kept:
+            cancel(house, intent_ids)
         events = told(house, case, intent_ids)
         occurrences = [event.data["occurrence"] for event in events if event.type == "tuma.intent.fired"]
         intents = [house.producer.get(intent_id) for intent_id in occurrences or intent_ids]
@@ -268,11 +301,24 @@ def dies(house: House, case: Case) -> tuple[list[str], int | None]:
     arguments = ("tests.support.mortal:setup", "--skip-logging", "--processes", "1")
     victim = house.tuma.start_module("dramatiq", *arguments, **own, **fate)
     try:
+        if case.scenario.road.cancelled:
+            cancel(house, intent_ids)
         return intent_ids, victim.ended()
     except subprocess.TimeoutExpired:
         return intent_ids, None
     finally:
         victim.kill()
+
+
+def cancel(house: House, intent_ids: Sequence[str]) -> None:
+    """Ask for a cancel of these, once the provider has them, or nobody can tell whether it has."""
+    for intent_id in intent_ids:
+        events = (event for event in house.account_events(intent_id.rpartition(".")[0]) if event.intent == intent_id)
+        assert next((event for event in events if event.type in KNOWN), None), house.last_words()
+        house.producer.cancel(intent_id)
+
+
+KNOWN = {"tuma.intent.custody-handed-over", "tuma.intent.custody-unknown-at-provider"}
 
 
 def told(house: House, case: Case, intent_ids: Sequence[str]) -> list[Event]:
@@ -297,7 +343,8 @@ def test_a_worker_that_is_killed_at_a_step_loses_nothing_and_sends_nothing_twice
     assert len(after.intents) == len(list(case.sends))
     assert after.exit_status == -signal.SIGKILL, "it never came to the step"
     assert set(after.copies.values()) == {case.copies}
-    assert [intent.state for intent in after.intents] == ["done"] * len(after.intents)
+    state = "cancelled" if case.end == "cancelled" else "done"
+    assert [intent.state for intent in after.intents] == [state] * len(after.intents)
     ends: dict[str, str] = {one.number: one.state for intent in after.intents for one in intent.recipients}
     assert ends == dict.fromkeys(case.to, case.end)
     for intent in after.intents:

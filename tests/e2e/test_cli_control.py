@@ -33,7 +33,7 @@ def test_what_is_cancelled_refuses_to_be_resumed_with_status_1(tuma: Tuma) -> No
 def test_programs_get_every_recipient_with_numbers_masked_unless_they_are_asked_for(tuma: Tuma) -> None:
     intent_id = tuma.send("--account", "lisoloo-main")
     found = tuma("cancel", intent_id, "--json").json
-    told = {"stopped": [MASKED], "with_provider": [], "ended": [], "next_firing": None}
+    told = {"stopped": [MASKED], "with_provider": [], "ended": [], "next_firing": None, "custody": None, "advice": None}
     assert found == {"id": intent_id, "verb": "cancel", "outcome": "done", **told}
     assert tuma("cancel", intent_id, "--json", "--show-numbers").json["stopped"] == [NUMBER]
 
@@ -55,7 +55,7 @@ def test_a_campaign_is_paused_resumed_and_cancelled_as_a_whole(tuma: Tuma) -> No
         assert ran.status == 0
     assert tuma("pause", *CAMPAIGN, "spring").out == "spring: pause done: 2 intents, 2 paused\n"
     assert tuma("resume", *CAMPAIGN, "spring").out == "spring: resume done: 2 intents, 2 in the line\n"
-    told = {"intents": 2, "stopped": 2, "with_provider": 0, "ended": 0}
+    told = {"intents": 2, "stopped": 2, "with_provider": 0, "ended": 0, "requested": 0}
     whole = {"account": "lisoloo-main", "campaign": "spring", "verb": "cancel", "outcome": "done", **told}
     assert tuma("cancel", *CAMPAIGN, "spring", "--json").json == whole
     ran = tuma("pause", *CAMPAIGN, "spring")

@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 from tests.redis.driver import Driver
 
 from tuma_producer import At, Producer
+from tuma_producer.contract.custody import Terms
 from tuma_worker.core.answers import Fault, Rejected
+from tuma_worker.core.custody import Conclusion, Custody, Result, Told
 from tuma_worker.core.failover import SOON
 from tuma_worker.core.next_step import Halt
+from tuma_worker.core.receipts import Receipt
 from tuma_worker.core.states import Evidence, RecipientState
 from tuma_worker.dispatch.carrying import Mover
 from tuma_worker.dispatch.redriving import Redriven, Redriver
@@ -22,6 +25,7 @@ from tuma_worker.queue.scripts import push, renew
 from tuma_worker.store import accounts
 from tuma_worker.store.campaigns import Campaigns
 from tuma_worker.store.carried import Carried
+from tuma_worker.store.custody import Custodies, tally_request
 from tuma_worker.store.dead import Choice, DeadLetters
 from tuma_worker.store.steering import Scope, Steering
 from tuma_worker.store.unowned import Unowned
@@ -138,6 +142,30 @@ def _campaign(driver: Driver) -> None:
     assert Campaigns(driver.redis, account).forget() == 1
 
 
+def _custody(driver: Driver) -> None:
+    """A send that the provider keeps: handed over, told of, and cancelled by it."""
+    queue, redis = driver.queue, driver.redis
+    terms = Terms(tz="Africa/Kinshasa", lead=0, dates=20, dispatches=1000, recipients=1000)
+    accounts.register(
+        redis, queue.account, provider="lisoloo", environment="sandbox", queue=queue.for_claim, keeps=terms.published
+    )  # fmt: skip
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).replace(second=0, microsecond=0)
+    short_id = driver.enqueue(schedule=At(times=[tomorrow, tomorrow + timedelta(days=1)]), custody="provider")
+    batch = driver.send()
+    custodies, producer, intent = Custodies(redis, queue.account), Producer(redis), f"{queue.account}.{short_id}"
+    custodies.keep(batch.batch_id, round(tomorrow.timestamp() * 1000))
+    (one,) = producer.get(intent).recipients
+    receipt = Receipt("sms", "provider-1", one.number, RecipientState.DELIVERED, Evidence.HANDSET, event_id="one")
+    assert tally_request(driver.account, batch.batch_id, short_id, receipt).run(redis) == 1
+    assert producer.cancel(intent).outcome == "requested"
+    kept = custodies.load(short_id)
+    assert kept is not None
+    assert custodies.take_up(kept)
+    custodies.told(kept, batch.batch_id, Told.DONE, last=True)
+    assert custodies.conclude(kept, Conclusion(Custody.CANCELLED, Result.DONE), of=1, skipped=0, shows_pauses=False)
+    assert producer.get(intent).counts == {"delivered": 1}
+
+
 def _half_open(driver: Driver) -> None:
     steering = Steering(driver.redis, driver.queue.account, driver.queue.operation, "test")
     steering.halt(Halt(Fault.MONEY, "1202", operator=False, after=1.0))
@@ -184,5 +212,6 @@ ACTS: dict[str, Callable[[Driver], None]] = {
     "carry": _fail_over, "handback": _fail_over, "relay": _fail_over,
     "schedule": _schedule, "fire": _schedule, "reschedule": _schedule, "edit": _schedule,
     "hold_campaign": _campaign, "page_campaign": _campaign, "forget_campaign": _campaign,
+    **dict.fromkeys(("hand_over", "ask", "heard", "take_up", "conclude", "tally"), _custody),
     "half_open": _half_open, "withdraw": _withdraw, "resume": _withdraw,
 }  # fmt: skip

@@ -96,6 +96,15 @@ class House:
                     return found
         raise AssertionError(([event.type for event in found], self.last_words()))
 
+    def until_events(self, intent_id: str, kind: str, count: int) -> None:
+        """Wait until so many of the intent's events are `tuma.<kind>`."""
+        found = 0
+        for event in self.account_events(intent_id.rpartition(".")[0]):
+            found += event.intent == intent_id and event.type == f"tuma.{kind}"
+            if found == count:
+                return
+        raise AssertionError((kind, found, self.last_words()))
+
     def account_events(self, account: str) -> Iterator[Event]:
         """Every event of an account from its first, for as long as more come."""
         return self.producer.outcomes(secrets.token_hex(4), accounts=[account], all_sources=True, wait=PATIENCE)

@@ -19,11 +19,11 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tuma_producer.contract.scripts import Script, load
 from tuma_worker import actors, cli, providers
-from tuma_worker.providers.base import Client
+from tuma_worker.providers.base import Client, Custodian
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     from tuma_worker.providers.http import Http
     from tuma_worker.providers.provider import Account, Provider
+
+T = TypeVar("T")
 
 _ROOTS = ("tuma_producer", "tuma_worker")
 
@@ -70,14 +72,14 @@ def _declares_keys(file: Traversable) -> bool:
     return False
 
 
-def provider_calls() -> tuple[str, ...]:
-    """Every call that a worker may make to a provider, as `provider.name`: the methods of the protocol that all clients keep."""
-    return tuple(f"provider.{name}" for name, _ in inspect.getmembers(Client, inspect.isfunction) if not name.startswith("_"))
+def provider_calls(kind: type = Client) -> tuple[str, ...]:
+    """Every call that a worker may make to a provider, as `provider.name`: the methods of the protocol that such clients keep."""
+    return tuple(f"provider.{name}" for name, _ in inspect.getmembers(kind, inspect.isfunction) if not name.startswith("_"))
 
 
 def steps() -> frozenset[str]:
     """Every durable step there is."""
-    return frozenset({*transitions(), *provider_calls()})
+    return frozenset({*transitions(), *provider_calls(), *provider_calls(Custodian)})
 
 
 @dataclass
@@ -136,21 +138,26 @@ def _watch_scripts(fate: Fate) -> None:
 
 
 def _watch_providers(fate: Fate) -> None:
-    watched = {name: replace(provider, client=_mortal_client(fate, provider)) for name, provider in providers.PROVIDERS.items()}
+    watched = {name: _mortal_provider(fate, provider) for name, provider in providers.PROVIDERS.items()}
     providers.PROVIDERS = MappingProxyType(watched)
 
 
-def _mortal_client(fate: Fate, provider: Provider) -> Callable[[Account, Http], Client]:
-    def client(account: Account, http: Http) -> Client:
-        made = provider.client(account, http)
-        for call in provider_calls():
+def _mortal_provider(fate: Fate, provider: Provider) -> Provider:
+    custodian = provider.custodian and _mortal(fate, provider.custodian, provider_calls(Custodian))
+    return replace(provider, client=_mortal(fate, provider.client, provider_calls()), custodian=custodian)
+
+
+def _mortal(fate: Fate, make: Callable[[Account, Http], T], calls: tuple[str, ...]) -> Callable[[Account, Http], T]:
+    def mortal(account: Account, http: Http) -> T:
+        made = make(account, http)
+        for call in calls:
             _watch_call(fate, made, call)
         return made
 
-    return client
+    return mortal
 
 
-def _watch_call(fate: Fate, client: Client, call: str) -> None:
+def _watch_call(fate: Fate, client: object, call: str) -> None:
     name = call.removeprefix("provider.")
     method = getattr(client, name)
     setattr(client, name, lambda *arguments, **more: fate.around(call, lambda: method(*arguments, **more)))

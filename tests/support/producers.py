@@ -81,10 +81,10 @@ async def _awaited(what: Awaitable[Item]) -> Item:
 AnyProducer = Producer | Awaited
 
 
-def configure(redis: Redis, *accounts: str) -> None:
-    """Make accounts known, as a worker does at its start."""
+def configure(redis: Redis, *accounts: str, keeps: str = "") -> None:
+    """Make accounts known, as a worker does at its start; `keeps` are the terms by which their provider keeps dates, if it does."""
     for account in accounts:
-        redis.hset(AccountKeys(account).profile, mapping={"provider": "invented", "environment": "test"})
+        redis.hset(AccountKeys(account).profile, mapping={"provider": "invented", "environment": "test", "keeps": keeps})
         redis.sadd(ACCOUNTS, account)
 
 

@@ -21,6 +21,7 @@ class Sandbox:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self.ahead = 0.0  # seconds by which its clock of sends for later is before ours
         self._http = httpx.Client(base_url=url, timeout=PATIENCE)
 
     def close(self) -> None:
@@ -67,6 +68,19 @@ class Sandbox:
         """Change settings while it runs."""
         answer = self._http.post("/_sandbox/config", json=patch)
         assert answer.status_code == httpx.codes.OK, answer.text
+
+    def advance(self, seconds: float) -> None:
+        """Put the clock of sends for later forward."""
+        self._http.post("/_sandbox/clock", json={"advance": seconds}).raise_for_status()
+        self.ahead += seconds
+
+    def dispatches(self, account: str) -> list[dict[str, Any]]:
+        """What went out so far of this account's sends for later."""
+        return [one for one in self.books()["dispatches"] if one["key"] == account]
+
+    def steered(self, provider_id: str) -> list[str]:
+        """Which verbs took effect on this send for later, in their order."""
+        return [one["verb"] for one in self.books()["steered"] if one["provider_id"] == provider_id]
 
     @contextmanager
     def configured(self, **patch: object) -> Iterator[None]:

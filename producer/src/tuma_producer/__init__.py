@@ -24,7 +24,18 @@ from tuma_producer.errors import (
     UnknownRoute,
     WouldBeLate,
 )
-from tuma_producer.intents import Attempt, CampaignResult, ControlResult, EditResult, Intent, Look, Receipt, Recipient, Send
+from tuma_producer.intents import (
+    Attempt,
+    CampaignResult,
+    ControlResult,
+    Custody,
+    EditResult,
+    Intent,
+    Look,
+    Receipt,
+    Recipient,
+    Send,
+)
 from tuma_producer.outcomes import Event
 from tuma_producer.recurrence import Firing
 from tuma_producer.schedules import At, Every
@@ -35,6 +46,7 @@ __all__ = [
     "Attempt",
     "CampaignResult",
     "ControlResult",
+    "Custody",
     "EditResult",
     "Event",
     "Every",

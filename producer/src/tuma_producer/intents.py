@@ -131,6 +131,8 @@ class Send(BaseModel):
     """Whether the receipt shall tell when it is expected to go. To look costs two round trips."""
     ignore_quiet: bool = False
     """Whether it goes in the account's quiet hours as well. It is kept, and told by `get`."""
+    custody: Literal["worker", "provider"] = "worker"
+    """Who keeps a schedule: Tuma's workers, or the provider, to whom it is then handed over whole and paid for at once."""
     on_unknown: Literal["hold", "resend"] = "hold"
     """What to do with a call whose outcome stays unknown: end `unknown`, or send again at the risk of a second copy."""
     coalesce: bool = True
@@ -179,6 +181,24 @@ class Send(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _within_custody(self) -> Self:
+        if self.custody != "provider":
+            return self
+        refusals = {
+            "custody": (self.schedule is None, "provider is for a send with a schedule"),
+            "expires_in": (
+                self.expires_in is not None,
+                "cannot go with custody provider, who sends at each date whatever the time",
+            ),
+            "on_unknown": (self.on_unknown == "resend", "cannot be resend with custody provider: all dates would go out twice"),
+            "failover": (bool(self.failover), "cannot go with custody provider: no other account can carry what it is to keep"),
+        }
+        for name, (broken, rule) in refusals.items():
+            if broken:
+                raise InvalidSend(name, rule)
+        return self
+
+    @model_validator(mode="after")
     def _one_deadline(self) -> Self:
         if self.expires_in is not None and self.expires_at is not None:
             field, rule = "expires_at", "give either expires_in or expires_at, not both"
@@ -206,6 +226,7 @@ class Receipt:
 
 
 Verb = Literal["cancel", "pause", "resume"]
+CampaignOutcome = Literal["done", "partly", "too-late", "requested", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,15 +240,40 @@ class ControlResult:
 
     Of a schedule these are the recipients of those of its last hundred occurrences that were still open, and `next_firing` is when
     it fires next. `outcome` is `partly` where something of them had gone, and `too-late` where the schedule was over and all had.
+
+    Where the provider keeps the dates, `custody` is how it stands with it (see `Custody`), and `outcome` may also be `requested`
+    while the provider is being asked (ask again), `unsupported` where it has no such call, with `advice` on what to do, and
+    `unknown` where nobody could tell what became of the request; asking again then tries again. A cancel is `partly` where a date
+    had passed.
     """
 
     id: str
     verb: Verb
-    outcome: Literal["done", "partly", "too-late", "refused"]
+    outcome: Literal["done", "partly", "too-late", "refused", "requested", "unsupported", "unknown"]
     stopped: tuple[str, ...]
     with_provider: tuple[str, ...]
     ended: tuple[str, ...]
     next_firing: datetime | None = None
+    custody: str | None = None
+    advice: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Custody:
+    """How an intent stands whose dates the provider keeps.
+
+    `state` is `handing-over`, `handed-over`, `pausing`, `paused`, `resuming`, `cancelling`, `cancelled`, `unknown-at-provider`,
+    `not-handed-over` or `over`. `dispatches` is how many the provider owes, or owed, each recipient, between `first` and `last`;
+    what fell into a pause or came after a cancel is not counted. `asked` is the last verb that somebody asked for, and `outcome`
+    what became of it: `requested` as long as it is under way.
+    """
+
+    state: str
+    dispatches: int
+    first: datetime
+    last: datetime
+    asked: Verb | None = None
+    outcome: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,16 +282,21 @@ class CampaignResult:
 
     `stopped`, `with_provider` and `ended` are as in `ControlResult`, added up over so many `intents`. `outcome` is `done` where the
     verb holds for all of them whole, `too-late` where it holds for none, and `partly` in between.
+
+    `requested` of the intents are schedules whose providers are being asked (see `ControlResult`); `outcome` is `requested` where
+    the verb holds for all others whole. It is `unknown` where it is known to hold for none, but may for some. Ask again in both
+    cases.
     """
 
     account: str
     campaign: str
     verb: Verb
-    outcome: Literal["done", "partly", "too-late"]
+    outcome: CampaignOutcome
     intents: int
     stopped: int
     with_provider: int
     ended: int
+    requested: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +319,8 @@ class Recipient:
     """Where one recipient of an intent stands: its state, since when, who says so, and why where there is a reason.
 
     `attempt` names the last call that carried it, `provider_id` what the provider calls it. `redriven_as` is the intent by which an
-    operator sent it again, `carried_as` the one by which another account carries it, or has.
+    operator sent it again, `carried_as` the one by which another account carries it, or has. Where the provider keeps the dates,
+    `deliveries` and `failures` count the dispatches of which a receipt told so; which date each was, the provider does not say.
     """
 
     number: str
@@ -280,6 +332,8 @@ class Recipient:
     provider_id: str | None = None
     redriven_as: str | None = None
     carried_as: str | None = None
+    deliveries: int = 0
+    failures: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,8 +377,9 @@ class Intent:
 
     `holds` says, in words, what its waiting recipients are waiting for.
 
-    With a `schedule` it has no recipients of its own: it `fired` so many times, each time as another intent, and fires next at
-    `next_firing`. `occurrences` are the ids of the last hundred of these, oldest first; each names the schedule's as its `parent`.
+    With a `schedule` that the provider keeps, `custody` says how it stands there. With any other it has no recipients of its own:
+    it `fired` so many times, each time as another intent, and fires next at `next_firing`. `occurrences` are the ids of the last
+    hundred of these, oldest first; each names the schedule's as its `parent`.
 
     `failover` are the accounts that may carry it. An intent by which one of them does names the one that it is a part of as its
     `home`.
@@ -350,3 +405,4 @@ class Intent:
     failover: tuple[str, ...] = ()
     home: str | None = None
     ignore_quiet: bool = False
+    custody: Custody | None = None

@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 class Event:
     """One change of state. `as_cloudevent` gives the CloudEvents 1.0 JSON form.
 
-    `type` is `tuma.recipient.<state>`, `tuma.recipient.redriven` or `.dropped`, `tuma.intent.<what>`: accepted, scheduled, fired,
-    edited, carried, paused, resumed, cancelled, done; or `tuma.account.<what>`: halted, resumed, breaker-opened, breaker-closed,
-    paused, limit-set, limit-unset. `sequence` counts an intent's events from 1 without gaps.
+    `type` is `tuma.recipient.<state>`, `tuma.recipient.redriven`, `.dropped` or `.counted`, `tuma.intent.<what>`: accepted,
+    scheduled, fired, edited, carried, paused, resumed, cancelled, done, or `custody-<state>`; or `tuma.account.<what>`: halted,
+    resumed, breaker-opened, breaker-closed, paused, limit-set, limit-unset. `sequence` counts an intent's events from 1 without
+    gaps.
+
     `correction` is true where better evidence changed an end.
     """
 
@@ -77,7 +79,7 @@ def decode_event(account: str, entry_id: str, fields: Mapping[str, str]) -> Even
 
 
 def _data(account: str, fields: Mapping[str, str]) -> dict[str, Any]:
-    """What only some kinds of events carry: how many recipients an intent has, who acted, which intent follows.
+    """What only some kinds of events carry: how many recipients an intent has, who acted, which intent follows, what was counted.
 
     And of a schedule: which intent an occurrence is and when it was to fire, or when the next one is. Of a failover: from which
     account to which, and as which intent.
@@ -87,10 +89,12 @@ def _data(account: str, fields: Mapping[str, str]) -> dict[str, Any]:
     firing = {"firing": _iso(fields["t"])} if fields.get("t") else {}
     if "carrier" in fields:
         return recipients | {"from": account, "to": fields["carrier"].rpartition(".")[0], "carried_as": fields["carrier"]}
+    counted = {told: int(fields[name]) for name, told in (("nd", "delivered"), ("nf", "failed"), ("of", "of")) if name in fields}
     return (
         recipients
         | fired
         | firing
+        | counted
         | {told: fields[name] for name, told in (("by", "by"), ("as", "redriven_as")) if fields.get(name)}
     )
 

@@ -37,7 +37,7 @@ Frequency = Literal["daily", "weekly", "monthly", "yearly", "seconds"]
 Misfire = Literal["skip", "once", "all"]
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
-_WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _MAX_SECONDS = 10 * 366 * 86_400  # of an interval or a grace; more than anybody means, and small enough to add to a time
 _REACH = timedelta(days=2)  # how far a local day lies from that of its instant in UTC: an offset, and a gap (Samoa's was a day)
 _NO_OFFSET = "has no offset; write one (2026-12-24T08:00+01:00), or give tz"
@@ -98,8 +98,8 @@ def _time(value: object) -> time:
 
 def _weekday(value: object) -> object:
     found = value.lower() if isinstance(value, str) else value
-    if found not in _WEEKDAYS:
-        message = f"must be one of {', '.join(_WEEKDAYS)}"
+    if found not in WEEKDAYS:
+        message = f"must be one of {', '.join(WEEKDAYS)}"
         raise ValueError(message)
     return found
 
@@ -137,7 +137,7 @@ def _ascending(times: tuple[time, ...]) -> tuple[time, ...]:
 
 
 def _in_week_order(days: tuple[Weekday, ...]) -> tuple[Weekday, ...]:
-    return tuple(sorted(set(days), key=_WEEKDAYS.index))
+    return tuple(sorted(set(days), key=WEEKDAYS.index))
 
 
 Zone = Annotated[str, AfterValidator(_zone)]
@@ -326,7 +326,7 @@ class Every(_Schedule):
             case "daily":
                 return recurrence.days(anchor, step, since)
             case "weekly":
-                wanted = [_WEEKDAYS.index(day) for day in self.weekdays] if self.weekdays else [anchor.weekday()]
+                wanted = [WEEKDAYS.index(day) for day in self.weekdays] if self.weekdays else [anchor.weekday()]
                 return recurrence.weekdays(anchor, step, wanted, since)
             case "monthly":
                 return recurrence.months(anchor, step, since)

@@ -34,6 +34,8 @@ def declare(service: bootstrap.Service) -> None:
         "probe": service.prober.probe,
         "expire": service.sender.expire,
         "fire": service.firer.fire,
+        "steer": service.steerer.steer,
+        "look": service.steerer.look,
         "quiet": service.sender.hush,
         "park": service.sender.park,
         "overweight": service.sender.refuse,

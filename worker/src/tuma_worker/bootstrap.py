@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from tuma_producer.contract import custody
 from tuma_producer.contract.connection import FAILURES, connect_for_threads, connect_to_wait
 from tuma_producer.errors import TumaError
 from tuma_producer.quiet import Hours, Quiet
@@ -21,6 +22,7 @@ from tuma_worker.core.failover import Terms
 from tuma_worker.core.limits import Limit
 from tuma_worker.core.next_step import Policy
 from tuma_worker.dispatch.carrying import Mover
+from tuma_worker.dispatch.custody import Keeper, Steerer
 from tuma_worker.dispatch.firing import Firer
 from tuma_worker.dispatch.probing import Prober
 from tuma_worker.dispatch.resolving import Resolver
@@ -33,6 +35,7 @@ from tuma_worker.receipts.intake import Door, Intake
 from tuma_worker.store import accounts, routes
 from tuma_worker.store.attempts import Attempts
 from tuma_worker.store.carried import Carried
+from tuma_worker.store.custody import Custodies
 from tuma_worker.store.schedules import Schedules
 from tuma_worker.store.unowned import Unowned
 
@@ -64,6 +67,7 @@ def check_accounts(settings: Settings) -> None:
 def register_accounts(redis: Redis, settings: Settings) -> None:
     """Make all configured accounts, and routes, known to producers."""
     for name, account in settings.accounts.items():
+        keeps = keeping_terms(account)
         accounts.register(
             redis,
             name,
@@ -71,6 +75,7 @@ def register_accounts(redis: Redis, settings: Settings) -> None:
             environment=account.environment,
             queue=queue_config(name, account).for_claim,
             terms=Terms(account.countries, account.senders, account.sender_id, account.own_sender, tuple(account.carries)),
+            keeps=keeps.published if keeps else "",
         )
     routes.register(redis, settings.routes)
 
@@ -82,6 +87,47 @@ def keep_registered(redis: Redis, settings: Settings, *, stop: Event) -> None:
             register_accounts(redis, settings)
         except FAILURES as error:
             _log.warning(logs.Event.ACCOUNTS_NOT_REGISTERED, error=type(error).__name__)
+
+
+def keeping_queues(name: str, account: Account) -> list[QueueConfig]:
+    """The queues of the calls about dates that an account's provider keeps; none where it keeps none."""
+    keeping = providers.named(account.provider).defaults.keeping
+    if keeping is None:
+        return []
+    limits = {
+        custody.CONTROL: (account.control_limits, keeping.control),
+        custody.STATUS: (account.status_limits, keeping.status),
+    }
+    return [
+        QueueConfig(
+            account=name,
+            operation=operation,
+            limits=documented if own is None else tuple(map(Limit.parse, own)),
+            cold_start=account.cold_start,
+            lease=account.lease,
+            grace=max(GRACE, account.timeout),
+        )
+        for operation, (own, documented) in limits.items()
+    ]
+
+
+def all_queues(name: str, account: Account) -> list[QueueConfig]:
+    """Every queue of an account."""
+    return [queue_config(name, account), *keeping_queues(name, account)]
+
+
+def keeping_terms(account: Account) -> custody.Terms | None:
+    """By which terms the account's provider keeps dates; None where it keeps none."""
+    defaults = providers.named(account.provider).defaults
+    if defaults.keeping is None:
+        return None
+    return custody.Terms(
+        tz=account.timezone or defaults.keeping.timezone,
+        lead=round(account.schedule_lead * 1000),
+        dates=defaults.keeping.dates,
+        dispatches=defaults.keeping.dispatches,
+        recipients=account.batch_max or defaults.batch_max,
+    )
 
 
 def queue_config(name: str, account: Account) -> QueueConfig:
@@ -126,6 +172,7 @@ class Service:
     resolver: Resolver
     prober: Prober
     firer: Firer
+    steerer: Steerer
 
 
 def build_service(settings: Settings) -> Service:
@@ -134,11 +181,12 @@ def build_service(settings: Settings) -> Service:
     redis = connect_for_threads(settings.redis_url)
     register_accounts(redis, settings)
     queues = [queue_config(name, account) for name, account in settings.accounts.items()]
+    others = [queue for name, account in settings.accounts.items() for queue in keeping_queues(name, account)]
     lanes = _lanes(redis, settings, queues)
     longest_wait = max((queue.idle for queue in queues), default=0.0)
     broker = TumaBroker(
         redis,
-        queues,
+        [*queues, *others],
         connect=lambda: connect_to_wait(settings.redis_url, longest_wait),
         clock=_clock,
         worker=_name(),
@@ -150,6 +198,7 @@ def build_service(settings: Settings) -> Service:
         resolver=Resolver(redis, lanes),
         prober=Prober(redis, lanes),
         firer=Firer({queue.account: Schedules(redis, queue) for queue in queues}),
+        steerer=Steerer(redis, {name: lane.keeper for name, lane in lanes.items() if lane.keeper is not None}),
     )
 
 
@@ -206,8 +255,16 @@ def _lanes(redis: Redis, settings: Settings, queues: Iterable[QueueConfig]) -> d
             sender_id=account.sender_id,
             keeps_books=provider.defaults.keeps_books,
             quiet=queue.quiet,
+            keeper=_keeper(redis, queue.account, account, http),
         )
     return lanes
+
+
+def _keeper(redis: Redis, name: str, account: Account, http: Http) -> Keeper | None:
+    custodian, keeps = providers.named(account.provider).custodian, keeping_terms(account)
+    if custodian is None or keeps is None:
+        return None
+    return Keeper(custodian(account, http), Custodies(redis, name), keeps)
 
 
 def _policy(account: Account, defaults: Defaults) -> Policy:

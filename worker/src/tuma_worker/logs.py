@@ -37,6 +37,8 @@ class Event(StrEnum):
     DELIVERY_UNHEARD = "delivery.unheard"
     DELIVERY_CARRIED = "delivery.carried"
     DELIVERY_HANDED_BACK = "delivery.handed_back"
+    CUSTODY_ASKED = "custody.asked"
+    CUSTODY_CONCLUDED = "custody.concluded"
     SCHEDULE_FIRED = "schedule.fired"
     RECEIPT_APPLIED = "receipt.applied"
     RECEIPT_UNMATCHED = "receipt.unmatched"

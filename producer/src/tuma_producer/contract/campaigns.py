@@ -6,7 +6,7 @@ import json
 import secrets
 from collections.abc import Generator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from tuma_producer.contract.control import control_many
 from tuma_producer.contract.keys import account_keys
@@ -18,11 +18,20 @@ from tuma_producer.intents import CampaignResult
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tuma_producer.intents import ControlResult, Verb
+    from tuma_producer.intents import CampaignOutcome, ControlResult, Verb
 
 _HOLD = load("tuma_producer.contract", "hold_campaign")
 _PAGE = load("tuma_producer.contract", "page_campaign")
 _AT_ONCE = 100  # intents in one page
+
+# What is said of a campaign where nothing else than these was said of its intents; the first that fits.
+_NOT = {"too-late", "refused", "unsupported"}
+_TOGETHER: dict[CampaignOutcome, set[str]] = {
+    "done": {"done"},
+    "requested": {"done", "requested"},
+    "too-late": _NOT,
+    "unknown": {*_NOT, "unknown"},
+}
 
 CampaignControl = Generator[list[Call], list[Any], CampaignResult]  # as `Control`
 
@@ -67,6 +76,7 @@ class _Total:
     stopped: int = 0
     with_provider: int = 0
     ended: int = 0
+    requested: int = 0
     outcomes: set[str] = field(default_factory=set)
 
     def add(self, results: Sequence[ControlResult]) -> None:
@@ -75,15 +85,16 @@ class _Total:
             self.stopped += len(result.stopped)
             self.with_provider += len(result.with_provider)
             self.ended += len(result.ended)
+            self.requested += result.outcome == "requested"
             self.outcomes.add(result.outcome)
 
     def result(self, account: str, name: str, verb: Verb) -> CampaignResult:
-        outcome: Literal["done", "partly", "too-late"] = "partly"
-        if self.outcomes <= {"done"}:
-            outcome = "done"
-        elif self.outcomes <= {"too-late", "refused"}:
-            outcome = "too-late"
-        return CampaignResult(account, name, verb, outcome, self.intents, self.stopped, self.with_provider, self.ended)
+        numbers = (self.intents, self.stopped, self.with_provider, self.ended, self.requested)
+        return CampaignResult(account, name, verb, self._outcome, *numbers)
+
+    @property
+    def _outcome(self) -> CampaignOutcome:
+        return next((outcome for outcome, those in _TOGETHER.items() if self.outcomes <= those), "partly")
 
 
 class _Calls:

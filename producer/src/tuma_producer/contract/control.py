@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from tuma_producer.contract import custody
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.scheduling import instant, next_firing, schedule_in
 from tuma_producer.contract.scripts import Argument, Call, load
@@ -47,9 +49,16 @@ def control(intent_id: str, verb: Verb, by: str) -> Control:
     """
     intent_id = home_of(intent_id) or intent_id
     (reply,) = yield [_ask(intent_id, verb, by)]
-    if reply[0] == b"schedule":
-        return (yield from _control_schedule(intent_id, verb, by, reply))
-    (answer,) = yield from _followed([_answer(intent_id, verb, reply)], by)
+    return (yield from _control(intent_id, verb, by, reply))
+
+
+def _control(intent_id: str, verb: Verb, by: str, told: Sequence[Any]) -> Control:
+    """What follows from the first answer: only of a send that goes by itself it says all that is here."""
+    if told[0] == b"schedule":
+        return (yield from _control_schedule(intent_id, verb, by, told))
+    if told[0] == b"custody":
+        return (yield from _control_custody(intent_id, verb, by, told))
+    (answer,) = yield from _followed([_answer(intent_id, verb, told)], by)
     return answer.result(intent_id)
 
 
@@ -82,12 +91,19 @@ def control_many(intent_ids: Sequence[str], verb: Verb, by: str) -> Generator[li
     for some in _chunks(list(dict.fromkeys(home_of(intent_id) or intent_id for intent_id in intent_ids))):
         replies = yield [_ask(intent_id, verb, by) for intent_id in some]
         for intent_id, reply in zip(some, replies, strict=True):
-            if reply[0] == b"schedule":
-                results.append((yield from _control_schedule(intent_id, verb, by, reply)))
-            elif reply[0] != b"unknown-intent":
-                (answer,) = yield from _followed([_answer(intent_id, verb, reply)], by)
-                results.append(answer.result(intent_id))
+            with suppress(UnknownIntent):
+                results.append((yield from _control(intent_id, verb, by, reply)))
     return results
+
+
+def _control_custody(intent_id: str, verb: Verb, by: str, told: Sequence[Any]) -> Control:
+    """What waits for the hand-over is steered as any send; what the provider has, or may have, the provider is asked about."""
+    if told[1] == b"handing-over":
+        (told,) = yield [_ask(intent_id, verb, by, handing_over=True)]
+        if told[0] != b"custody" and not (here := _answer(intent_id, verb, told)).with_provider:
+            return here.result(intent_id)
+    (reply,) = yield [custody.asking(intent_id, verb, by)]
+    return custody.answer(intent_id, verb, reply, ENDS)
 
 
 def _control_schedule(intent_id: str, verb: Verb, by: str, told: Sequence[Any]) -> Control:
@@ -200,7 +216,7 @@ def _outcome(stopped: int, of: int) -> Outcome:
     return "done" if stopped and stopped == of else "partly" if stopped else "too-late"
 
 
-def _ask(intent_id: str, verb: Verb, by: str, *, occurrence: bool = False, part: bool = False) -> Call:
+def _ask(intent_id: str, verb: Verb, by: str, *, occurrence: bool = False, part: bool = False, handing_over: bool = False) -> Call:
     """The call about one intent's recipients. Raises `UnknownIntent` for what cannot be an id."""
     account, short_id = _parts(intent_id)
     keys, queue = account_keys(account), account_keys(account).queue("send")
@@ -208,7 +224,7 @@ def _ask(intent_id: str, verb: Verb, by: str, *, occurrence: bool = False, part:
     target, allowed = MOVES[verb]
     header = {
         **_COMMON, "target": target, "allowed": _spaced(allowed), "ends": _spaced(ENDS), "by": by,
-        "occurrence": occurrence, "part": part,
+        "occurrence": occurrence, "part": part, "handing_over": handing_over,
     }  # fmt: skip
     if verb == "resume":
         script, more = _RESUME, [queue.state, queue.bell]

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _EDIT = load("tuma_producer.contract", "edit")
 _WHY = {
     "no-schedule": "it has no schedule; cancel it and send another",
+    "custody": "the provider keeps its dates and cannot change them; cancel it and send another",
     "cancelled": "it is cancelled; send another schedule",
     "done": "it is done, none of its times is still to come; send another schedule",
 }

@@ -139,6 +139,10 @@ class AccountKeys:
         """Hash: one attempt with its evidence, and the intent of each of its recipients."""
         return f"{self._prefix}batch:{batch_id}"
 
+    def receipts(self, batch_id: str) -> str:
+        """Set: digests of the receipts that were counted of an attempt with several dates. Expires with its record."""
+        return f"{self._prefix}receipts:{batch_id}"
+
     def provider_id(self, provider_id: str) -> str:
         """String: the batch that the provider knows under this id."""
         return f"{self._prefix}provider-id:{provider_id}"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from tuma_producer.contract import wire
+from tuma_producer.contract import custody, wire
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.scripts import Argument, load
 from tuma_producer.contract.wire import EVENTS_KEPT, IDEMPOTENCY_MS, Enqueue, digest
@@ -34,6 +34,8 @@ def request(send: Send, source: str) -> Enqueue:
     """What to write for a send of this source, scheduled or not. Pure but for the id and a guess at the time."""
     if send.schedule is None:
         return wire.encode(send, source)
+    if send.custody == "provider":
+        return custody.request(send, source)
     return _planned(wire.encode(send, source), send.schedule)
 
 

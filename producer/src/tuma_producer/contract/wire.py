@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.scripts import Argument, Script, load
 from tuma_producer.errors import IdempotencyConflict, UnknownAccount
-from tuma_producer.intents import Attempt, Intent, Look, Receipt, Recipient, Send
+from tuma_producer.intents import Attempt, Custody, Intent, Look, Receipt, Recipient, Send
 from tuma_producer.schedules import read_schedule
 from tuma_producer.text import segment
 
@@ -168,8 +168,9 @@ def _group(send: Send, short_id: str, segments: int) -> str:
 
     Those that may leave the account have groups of their own, so that whoever moves them finds them without asking for each record.
     """
-    own = short_id if not send.coalesce else send.on_unknown if send.on_unknown != "hold" else None
-    loud = LOUD if send.ignore_quiet else ""
+    handed_over = send.custody == "provider"  # by a call of its own, which disturbs nobody
+    own = short_id if not send.coalesce or handed_over else send.on_unknown if send.on_unknown != "hold" else None
+    loud = LOUD if send.ignore_quiet or handed_over else ""
     movable = MOVABLE if send.failover or home_of(short_id) else ""
     return f"send.{segments}.0.{digest(send.message, send.sender_id, own)}{loud}{movable}"
 
@@ -206,19 +207,26 @@ def _body(send: Send, parent: str | None) -> str:
         fields["parent"] = parent
     elif send.schedule is not None:
         fields["schedule"] = send.schedule.model_dump(mode="json", exclude_none=True)
+        if send.custody == "provider":
+            fields["custody"] = send.custody
     return _JSON.encode(fields)
 
 
 def instant(milliseconds: str) -> datetime | None:
     """Unix milliseconds as an instant; None for an empty text."""
-    return datetime.fromtimestamp(int(milliseconds) / 1000, UTC) if milliseconds else None
+    return moment(int(milliseconds)) if milliseconds else None
+
+
+def moment(milliseconds: int) -> datetime:
+    """Unix milliseconds as an instant."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
 def decode(intent_id: str, record: Mapping[str, str], attempts: Iterable[Attempt] = (), holds: Iterable[str] = ()) -> Intent:
     """A record as its users see it. Counts are counted, not kept: they cannot fail to add up."""
     # Sorted: Redis gives a hash's fields in no order that lasts.
     recipients = tuple(
-        recipient(name, value, record.get(redriven(name), ""), record.get(CARRIED + name))
+        recipient(name, value, record.get(redriven(name), ""), record.get(CARRIED + name), record.get(tally(name), ""))
         for name, value in sorted(record.items())
         if name.startswith("+")
     )
@@ -248,6 +256,8 @@ def _relations(intent_id: str, record: Mapping[str, str], body: Mapping[str, Any
     account = intent_id.rpartition(".")[0]
     if "parent" in body:
         return {"parent": full_id(account, body["parent"])}
+    if "custody" in record:
+        return {"schedule": read_schedule(body["schedule"]), "custody": _custody(record)}
     if not is_schedule(record):
         return {}
     children = record.get("children", "").split()
@@ -257,6 +267,17 @@ def _relations(intent_id: str, record: Mapping[str, str], body: Mapping[str, Any
         "fired": int(record["fired"]),
         "occurrences": tuple(full_id(account, child) for child in children),
     }
+
+
+def _custody(record: Mapping[str, str]) -> Custody:
+    return Custody(
+        state=record["custody"],
+        dispatches=int(record["of"]),
+        first=moment(int(record["first"])),
+        last=moment(int(record["last"])),
+        asked=record.get("wish") or record.get("verb") or record.get("asked"),  # type: ignore[arg-type] # the scripts' words
+        outcome="requested" if "verb" in record else record.get("result"),
+    )
 
 
 def is_schedule(record: Mapping[str, str]) -> bool:
@@ -272,22 +293,32 @@ def _intent_state(record: Mapping[str, str], recipients: Iterable[Recipient]) ->
     """`cancelled` is an intent of which nothing went out; one that was cancelled in the middle ends as any other."""
     if is_schedule(record):
         return _schedule_state(record)
+    if record["open"] != "0" and "custody" in record:
+        paused = record["custody"] == "paused" or (record["custody"] == "handing-over" and record.get("held") == "paused")
+        return "paused" if paused else "cancelled" if record["custody"] == "cancelled" else "scheduled"
     if record["open"] == "0":
         return "cancelled" if all(one.state == "cancelled" for one in recipients) else "done"
     return "paused" if record.get("held") == "paused" else "active"
 
 
-def recipient(number: str, packed: str, again: str = "", carried_as: str | None = None) -> Recipient:
+def recipient(number: str, packed: str, again: str = "", carried_as: str | None = None, told: str = "") -> Recipient:
     """A recipient's field: `state|since|evidence|reason|attempt|provider id`, or the bare state where nothing happened yet.
 
-    `again` is what stands in its field for a redrive, if any, and `carried_as` in that for a failover.
+    `again` is what stands in its field for a redrive, if any, `carried_as` in that for a failover, and `told` in that for the
+    dispatches of which a receipt told the end.
     """
     state, since, evidence, reason, attempt, provider_id = (*packed.split("|"), "", "", "", "", "")[:6]
     redriven_as = None if again.startswith(PLANNED) else again or None
+    delivered, failed = map(int, told.split()[:2]) if told else (0, 0)
     return Recipient(
         number, state, instant(since), evidence or None, reason or None, attempt or None, provider_id or None, redriven_as,
-        carried_as,
+        carried_as, delivered, failed,
     )  # fmt: skip
+
+
+def tally(number: str) -> str:
+    """The field that counts of how many dispatches a receipt told the end: delivered, and failed."""
+    return f"tally:{number}"
 
 
 def is_carried(packed: str) -> bool:
@@ -307,7 +338,9 @@ def again(account: str, short_id: str, record: Mapping[str, str], to: list[str],
     """
     body = json.loads(record["body"])
     kept = {name: value for name, value in body.items() if name in Send.model_fields}
-    deadline = {} if {"expires_in", "expires_at"} & changes.keys() else {"expires_at": instant(record["expires"])}
+    # Where the provider was to keep the dates, the deadline is that of the hand-over, and follows from them.
+    own = {"expires_in", "expires_at"} & changes.keys() or "custody" in body
+    deadline = {} if own else {"expires_at": instant(record["expires"])}
     failover = {"failover": [name for name in body.get("failover", ()) if name != account]}
     about = {"account": account, "to": to, "source": record["source"], "priority": LANES[int(record["lane"])]}
     whole = about | kept | deadline | failover

@@ -102,7 +102,7 @@ def _steer(verb: Verb, chosen: str | tuple[str, str], by: str | None, *, show_nu
         _tell_of_campaign(result, json=json)
     else:
         _tell(result, show_numbers=show_numbers, json=json)
-    if result.outcome != "done":
+    if result.outcome not in {"done", "requested"}:
         raise typer.Exit(NOT_AS_WISHED)
 
 
@@ -111,6 +111,7 @@ def _tell_of_campaign(result: CampaignResult, *, json: bool) -> None:
         say_json(asdict(result))
     else:
         facts = [count(result.intents, "intent"), *_counted(result.verb, result.stopped, result.with_provider, result.ended)]
+        facts += [f"the provider is being asked about {count(result.requested, 'schedule')}"] if result.requested else []
         say(f"{result.campaign}: {result.verb} {result.outcome}: {', '.join(facts)}")
 
 
@@ -118,14 +119,18 @@ def _tell(result: ControlResult, *, show_numbers: bool, json: bool) -> None:
     if json:
         say_json(_as_json(result, show_numbers=show_numbers))
     elif result.outcome == "refused":
-        say(f"{result.id}: {result.verb} refused: it is cancelled")
+        why = "to be cancelled" if result.custody == "cancelling" else "cancelled"
+        say(f"{result.id}: {result.verb} refused: it is {why}")
     else:
         say(f"{result.id}: {result.verb} {result.outcome}: {_in_words(result)}".removesuffix(": "))
+        if result.advice:
+            say(result.advice)
 
 
 def _in_words(result: ControlResult) -> str:
     facts = _counted(result.verb, len(result.stopped), len(result.with_provider), len(result.ended))
     facts += [f"fires next at {result.next_firing.isoformat()}"] if result.next_firing else []
+    facts += [f"{result.custody} at the provider"] if result.custody else []
     return ", ".join(facts)
 
 

@@ -17,7 +17,7 @@ from tuma_worker.settings import load_settings, masked
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tuma_producer import Attempt, Intent
+    from tuma_producer import Attempt, Custody, Intent, Recipient
     from tuma_producer.outcomes import Event
 
 _SHOWN = 100  # recipients in a table for people
@@ -59,17 +59,19 @@ def _number(number: str, *, shown: bool) -> str:
 
 def _draw(intent: Intent, *, show_numbers: bool) -> None:
     console = screen()
-    say(f"{intent.id}: {intent.state}, {in_words(intent.counts) if intent.schedule is None else f'fired {intent.fired} times'}")
+    fires_here = intent.schedule is not None and intent.custody is None
+    say(f"{intent.id}: {intent.state}, {f'fired {intent.fired} times' if fires_here else in_words(intent.counts)}")
     for name, value in _facts(intent):
         say(f"  {name}: {value}")
-    if intent.schedule is not None:
+    if fires_here:
         _draw_occurrences(intent)
         return
     recipients = [
-        (_number(one.number, shown=show_numbers), one.state, one.since, one.evidence, one.reason, one.attempt)
+        (_number(one.number, shown=show_numbers), one.state, one.since, one.evidence, one.reason, one.attempt, *_told(intent, one))
         for one in intent.recipients[:_SHOWN]
     ]
-    console.print(table(["number", "state", "since (UTC)", "evidence", "reason", "attempt"], recipients))
+    counted = ["delivered", "failed"] if intent.custody else []
+    console.print(table(["number", "state", "since (UTC)", "evidence", "reason", "attempt", *counted], recipients))
     if len(intent.recipients) > _SHOWN:
         say(f"and {len(intent.recipients) - _SHOWN} more; --json has them all")
     if intent.attempts:
@@ -78,6 +80,11 @@ def _draw(intent: Intent, *, show_numbers: bool) -> None:
     for attempt in intent.attempts:
         for told in _search(attempt):
             say(told)
+
+
+def _told(intent: Intent, one: Recipient) -> tuple[int, ...]:
+    """Of how many dispatches the end was told, where the provider keeps the dates."""
+    return (one.deliveries, one.failures) if intent.custody else ()
 
 
 _FOUND = {
@@ -126,6 +133,8 @@ def _facts(intent: Intent) -> Iterator[tuple[str, object]]:
         yield "carries recipients of", intent.home
     if intent.parent:
         yield "occurrence of", intent.parent
+    if intent.custody:
+        yield "at the provider", _custody_in_words(intent.custody)
     if intent.next_firing:
         yield "fires next", intent.next_firing.isoformat()
     if intent.campaign_name:
@@ -135,6 +144,13 @@ def _facts(intent: Intent) -> Iterator[tuple[str, object]]:
     yield from sorted(intent.metadata.items())
     for hold in intent.holds:
         yield "waits", hold
+
+
+def _custody_in_words(custody: Custody) -> str:
+    dispatches = f"{custody.dispatches} dispatch{'' if custody.dispatches == 1 else 'es'}"
+    between = f"from {custody.first.isoformat(timespec='minutes')} to {custody.last.isoformat(timespec='minutes')}"
+    asked = f"; {custody.asked} {custody.outcome}" if custody.asked else ""
+    return f"{custody.state}, {dispatches} {between}{asked}"
 
 
 def outcomes(

@@ -47,7 +47,7 @@ def _check(settings: Settings, queues: list[str]) -> None:
         message = "no account is configured; set TUMA_ACCOUNTS__<NAME>__PROVIDER and ..__API_KEY, or TUMA_CONFIG_FILE"
         raise TumaError(message)
     bootstrap.check_accounts(settings)
-    known = sorted(bootstrap.queue_config(name, account).name for name, account in settings.accounts.items())
+    known = sorted(queue.name for name, account in settings.accounts.items() for queue in bootstrap.all_queues(name, account))
     for queue in queues:
         if queue not in known:
             message = f"queue {queue!r} is not among those of the configured accounts ({', '.join(known)})"

@@ -82,6 +82,10 @@ def send(
     tz: schedule.Zone = None,
     gap: schedule.GapRule = None,
     misfire: schedule.Misfire = None,
+    custody: Annotated[
+        str | None,
+        typer.Option(help="Who keeps a schedule: worker (the default) or provider, to whom it is handed over.", show_default=False),
+    ] = None,
     campaign: Annotated[str | None, typer.Option(help="A label to find it by.", show_default=False)] = None,
     wait: Annotated[bool, typer.Option(help="Follow it to its end. Status 1: not all were delivered in time.")] = False,
     timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait at most.")] = 60,
@@ -102,7 +106,7 @@ def send(
     given: dict[str, Any] = {
         "account": account, "message": message, "sender_id": sender_id, "priority": priority, "idempotency_key": idempotency_key,
         "expires_in": expires_in, "on_unknown": on_unknown, "campaign_name": campaign, "failover": tuple(failover or ()) or None,
-        "refuse_if_late": refuse_if_late or None, "ignore_quiet": ignore_quiet or None,
+        "refuse_if_late": refuse_if_late or None, "ignore_quiet": ignore_quiet or None, "custody": custody,
     }  # fmt: skip
     described = schedule.described_by(interval, times, start, end, weekdays, end_exclusive=end_exclusive)
     both = schedule.given(tz=tz, gap=gap, misfire=misfire)

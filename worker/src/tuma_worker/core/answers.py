@@ -55,13 +55,14 @@ class Rejected:
     """Refused for good. `numbers` are those the provider blamed, empty where it blamed the whole call.
 
     `suspect_numbers` is true where one bad number among many may be the cause although the provider did not say which. `lasting` is
-    false where the blamed numbers may pass with another sender.
+    false where the blamed numbers may pass with another sender. `ours` is true where we refused it ourselves and made no call.
     """
 
     code: str
     numbers: frozenset[str] = frozenset()
     suspect_numbers: bool = False
     lasting: bool = True
+    ours: bool = False
 
 
 @dataclass(frozen=True, slots=True)

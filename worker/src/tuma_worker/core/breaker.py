@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tuma_worker.core.answers import TryLater, Unknown
+from tuma_worker.core.answers import Rejected, TryLater, Unknown
 
 if TYPE_CHECKING:
     from tuma_worker.core.answers import Reply
@@ -37,6 +37,8 @@ class Pulse:
 def pulse(reply: Reply, took: float, breaker: Breaker) -> Pulse | None:
     """Judge a call that took so many seconds; None where it says nothing, because none was made."""
     answer = reply.answer
+    if isinstance(answer, Rejected) and answer.ours:
+        return None
     if isinstance(answer, Unknown):
         return Pulse(answer.code)
     if isinstance(answer, TryLater):

@@ -139,6 +139,8 @@ def _accepted(answer: Accepted) -> NextStep:
 
 
 def _rejected(answer: Rejected, numbers: Sequence[str]) -> NextStep:
+    if answer.ours:
+        return NextStep("rejected", answer.code, Permit.VOID, Verdict(RecipientState.REJECTED, Evidence.INFERRED, answer.code))
     refused = Verdict(RecipientState.REJECTED, reason=answer.code)
     blamed = answer.numbers.intersection(numbers)
     if blamed and len(blamed) < len(numbers):

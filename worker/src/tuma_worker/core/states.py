@@ -22,7 +22,7 @@ class RecipientState(StrEnum):
     UNDELIVERED = "undelivered"  # the operator could not reach the handset
     REJECTED = "rejected"  # refused for good before it was sent
     EXPIRED = "expired"  # its deadline passed before it was handed over, or its validity ran out at the operator
-    CANCELLED = "cancelled"  # withdrawn before it was handed over
+    CANCELLED = "cancelled"  # withdrawn before it was handed over, or by the provider before its first date
     SUPPRESSED = "suppressed"  # the recipient opted out
     UNKNOWN = "unknown"  # handed over perhaps, and no evidence came; better evidence may still correct it
 
@@ -99,7 +99,8 @@ _MOVES: dict[RecipientState, frozenset[RecipientState]] = {
             R.UNKNOWN,
         },
     ),
-    R.SUBMITTED: frozenset({R.SENT, R.DELIVERED, R.FAILED, R.UNDELIVERED, R.REJECTED, R.EXPIRED, R.UNKNOWN}),
+    # Withdrawn where the provider keeps the dates and none of them had come.
+    R.SUBMITTED: frozenset({R.CANCELLED, R.SENT, R.DELIVERED, R.FAILED, R.UNDELIVERED, R.REJECTED, R.EXPIRED, R.UNKNOWN}),
     R.SENT: frozenset({R.DELIVERED, R.FAILED, R.UNDELIVERED, R.REJECTED, R.EXPIRED, R.UNKNOWN}),
     # Ends. `unknown` was never evidence, and a handset outranks whoever reported a failure: both may be corrected. So may a
     # withdrawal, where the provider had taken the call although its answer, or the search for it, said otherwise. Only that it was

@@ -14,7 +14,7 @@ from tuma_producer.contract.connection import FAILURES, unavailable
 from tuma_producer.contract.wire import LANES, is_loud
 from tuma_producer.countries import code_of
 from tuma_worker import metrics
-from tuma_worker.core.answers import Reply, TryLater
+from tuma_worker.core.answers import Rejected, Reply, TryLater
 from tuma_worker.core.breaker import Breaker, pulse
 from tuma_worker.core.dead import OVER_LIMIT, WORKER_DIED
 from tuma_worker.core.next_step import Chooser, NextStep, Policy, next_step
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tuma_producer.quiet import Quiet
+    from tuma_worker.dispatch.custody import Keeper
     from tuma_worker.providers.base import Client
     from tuma_worker.queue.leases import Held
     from tuma_worker.store.attempts import Attempts
@@ -44,7 +45,7 @@ class Lane:
     """What an account's sends need.
 
     `callbacks` is the outside address under which the gateway takes this account's receipts; `keeps_books` whether the provider can
-    be asked later what became of a call. In `quiet` hours some are not called.
+    be asked later what became of a call. In `quiet` hours some are not called. `keeper` is None where the provider keeps no dates.
     """
 
     client: Client
@@ -55,6 +56,7 @@ class Lane:
     sender_id: str | None
     keeps_books: bool
     quiet: Quiet | None = None
+    keeper: Keeper | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,16 +116,19 @@ class Sender:
         if left is not None and left <= 0:
             return Reply(TryLater(why, after=0.0, left=False, counts=False))
         batch_id = held.claim.batch_id
-        return lane.client.send(
-            Call(
-                numbers=[target.number for target in begun.targets],
-                message=begun.message,
-                sender_id=begun.sender_id or lane.sender_id,
-                reference=batch_id,
-                callback_url=f"{lane.callbacks}/{batch_id}.{token}" if lane.callbacks else None,
-                start_within=left,
-            ),
+        call = Call(
+            numbers=[target.number for target in begun.targets],
+            message=begun.message,
+            sender_id=begun.sender_id or lane.sender_id,
+            reference=batch_id,
+            callback_url=f"{lane.callbacks}/{batch_id}.{token}" if lane.callbacks else None,
+            start_within=left,
         )
+        if begun.schedule is None:
+            return lane.client.send(call)
+        if lane.keeper is None:  # the account had another provider when this was accepted
+            return Reply(Rejected("custody", ours=True))
+        return lane.keeper.hand_over(batch_id, call, begun.schedule)
 
     def _settle(self, held: Held, lane: Lane, begun: Begun, reply: Reply, *, took: float) -> None:
         numbers = [target.number for target in begun.targets]

@@ -19,6 +19,7 @@ from tuma_worker.core.states import Evidence, RecipientState
 from tuma_worker.logs import Event
 from tuma_worker.providers.base import BadReceipt
 from tuma_worker.store.attempts import Target, apply_request
+from tuma_worker.store.custody import DATES, tally_request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -92,8 +93,10 @@ class Intake:
         return Verdict.TAKEN
 
     async def _attempt(self, account: str, batch_id: str) -> _Attempt | None:
-        token, phase = await cast("Any", self.redis.hmget(AccountKeys(account).batch(batch_id), ["token", "phase"]))
-        return _Attempt(AccountKeys(account), batch_id, token.decode(), phase.decode()) if token and phase else None
+        token, phase, dates = await cast("Any", self.redis.hmget(AccountKeys(account).batch(batch_id), ["token", "phase", DATES]))
+        if not token or not phase:
+            return None
+        return _Attempt(AccountKeys(account), batch_id, token.decode(), phase.decode(), dates=dates is not None)
 
     async def _attempt_of(self, account: str, receipt: Receipt) -> _Attempt | None:
         if receipt.provider_id is None:
@@ -107,13 +110,18 @@ class Intake:
             log.info(Event.RECEIPT_UNMATCHED, reason="an event that nobody here knows")
             return
         if attempt.phase in _UNANSWERED:
-            adopted = await self._adopt(attempt)
+            adopted = await self._adopt(attempt, receipt)
             log.info(Event.DELIVERY_RESOLVED, outcome="adopted", moved=adopted)
         if receipt.number is None:
             return
         intent = await cast("Any", self.redis.hget(attempt.keys.batch(attempt.batch_id), receipt.number))
         if intent is None:
             log.warning(Event.RECEIPT_UNMATCHED, reason="the call had no such recipient")
+            return
+        if attempt.dates:
+            request = tally_request(attempt.keys, attempt.batch_id, intent.decode(), receipt)
+            counted = await request.run_async(self.redis)
+            log.debug(Event.RECEIPT_APPLIED, state=receipt.state, counted=counted)
             return
         target = Target(intent.decode(), receipt.number)
         request = apply_request(
@@ -122,13 +130,17 @@ class Intake:
         moved, _left = await request.run_async(self.redis)
         log.debug(Event.RECEIPT_APPLIED, state=receipt.state, moved=moved)
 
-    async def _adopt(self, attempt: _Attempt) -> int:
-        """Submit all recipients: any receipt proves that the provider took the call, also one whose answer we have not seen."""
+    async def _adopt(self, attempt: _Attempt, receipt: Receipt) -> int:
+        """Submit all recipients: any receipt proves that the provider took the call, also one whose answer we have not seen.
+
+        Where the provider keeps the dates, its id for the call is needed to steer it, and a receipt tells it.
+        """
         record = await cast("Any", self.redis.hgetall(attempt.keys.batch(attempt.batch_id)))
         targets = [Target(intent.decode(), name.decode()) for name, intent in record.items() if name.startswith(b"+")]
         request = apply_request(
-            attempt.keys, attempt.batch_id, targets, RecipientState.SUBMITTED, Evidence.PROVIDER, phase="accepted", by_receipt=True
-        )
+            attempt.keys, attempt.batch_id, targets, RecipientState.SUBMITTED, Evidence.PROVIDER, phase="accepted", by_receipt=True,
+            provider_id=(receipt.provider_id or "") if attempt.dates else "",
+        )  # fmt: skip
         moved, _left = await request.run_async(self.redis)
         return int(moved)
 
@@ -141,6 +153,7 @@ class _Attempt:
     batch_id: str
     token: str
     phase: str
+    dates: bool
 
 
 def _read(account: str, door: Door, body: bytes) -> list[Receipt] | None:

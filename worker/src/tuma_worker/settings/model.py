@@ -69,9 +69,12 @@ class Account(BaseModel):
     What is None is the provider's own default. `floors` are shares of each window that lower lanes may not touch; `guard` is
     the share of calls that goes to each waiting lower lane whatever waits above it; lanes in `paced`
     are spread over the window instead of bursting; `cold_start` says how the first window goes when the limiter's state is new.
-    Seconds: `timeout` of one call, `lease` of a job, `resolve_after` without answer or receipt before an attempt is looked into,
-    `receipts_for` without news of a recipient that the provider took before it ends as unknown (at most the four days that attempts
-    are remembered), `bad_number_ttl` for which a number that the provider blamed is left out of calls (0: never).
+    `control_limits` and `status_limits` are those of the calls by which dates that the provider keeps are steered and looked at.
+
+    Seconds: `schedule_lead` that the first such date must lie ahead when it is handed over, `timeout` of one call, `lease` of a
+    job, `resolve_after` without answer or receipt before an attempt is looked into, `receipts_for` without news of a recipient that
+    the provider took before it ends as unknown (at most the four days that attempts are remembered), `bad_number_ttl` for which a
+    number that the provider blamed is left out of calls (0: never).
 
     While the account is halted the provider is asked every `probe_every` seconds whether it may go on; where it cannot be asked,
     one send tries each `cool_down` seconds. `breaker_after` calls in a row that fail or take longer than `slow_after` seconds open
@@ -92,6 +95,9 @@ class Account(BaseModel):
     timezone: Zone | None = None
     sender_id: Text | None = None
     limits: Limits | None = None
+    control_limits: Limits | None = None
+    status_limits: Limits | None = None
+    schedule_lead: Duration = 120.0
     floors: Floors = Field(default_factory=_otp_floor)
     guard: Share = 0.01
     paced: Lanes = ("bulk",)

@@ -55,13 +55,17 @@ def halted(redis: Redis, account: str) -> Halted | None:
     return Halted(Fault(halt["fault"]), halt["code"], halt["operator"], (written, since))
 
 
-def register(redis: Redis, account: str, *, provider: str, environment: str, queue: str, terms: Terms = _ANY) -> None:
+def register(
+    redis: Redis, account: str, *, provider: str, environment: str, queue: str, terms: Terms = _ANY, keeps: str = ""
+) -> None:
     """Make the account known to producers, and on what `terms` it carries for others.
 
     Every process that is configured with it does so at its start, again and again.
-    `queue` is the configuration of its sends' queue as JSON, for those who look at it from outside.
+    `queue` is the configuration of its sends' queue as JSON, for those who look at it from outside; `keeps` the terms by which its
+    provider keeps dates, empty where it keeps none.
     """
-    profile: Any = {"provider": provider, "environment": environment, "queue": queue, "terms": json.dumps(asdict(terms))}
+    told: dict[Any, Any] = {"provider": provider, "environment": environment, "queue": queue, "keeps": keeps}
+    profile = told | {"terms": json.dumps(asdict(terms))}
     redis.hset(AccountKeys(account).profile, mapping=profile)
     redis.sadd(ACCOUNTS, account)
 

@@ -10,6 +10,7 @@ from tuma_producer.contract import wire
 from tuma_producer.contract.keys import AccountKeys
 from tuma_producer.contract.scripts import Argument, Call, load
 from tuma_producer.contract.wire import BODY_FIELDS, EVENTS_KEPT, LOOK, RETENTION_MS
+from tuma_producer.schedules import read_schedule
 from tuma_worker.core.dead import dead_class
 from tuma_worker.core.evidence import Decision, Found
 from tuma_worker.core.states import ENDS, Evidence, RecipientState, origins
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
+    from tuma_producer.schedules import Schedule
     from tuma_worker.core.breaker import Breaker, Pulse
     from tuma_worker.core.evidence import Finding
     from tuma_worker.core.next_step import Halt, NextStep, Verdict
@@ -51,7 +53,8 @@ class Begun:
 
     `targets` are those still to be sent to, perhaps none. `tried` counts the tries of the most tried of them, with this
     one. `left` is how many seconds remained until the earliest of their deadlines, None where none has one. `now` is when that
-    was, by the server's clock, in Unix seconds.
+    was, by the server's clock, in Unix seconds. `schedule` is what is to be handed over to the provider, None where it is to
+    send at once.
     """
 
     message: str
@@ -60,6 +63,7 @@ class Begun:
     tried: int
     left: float | None
     now: float
+    schedule: Schedule | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +157,9 @@ class Attempts:
         body, tried, left, now, *positions = found
         fields = json.loads(body) if body else {}
         live = tuple(targets[position - 1] for position in positions)
-        return Begun(
-            fields.get("message", ""), fields.get("sender_id"), live, tried, left / 1000 if left >= 0 else None, now / 1000
-        )
+        schedule = read_schedule(fields["schedule"]) if fields.get("custody") == "provider" else None
+        deadline = left / 1000 if left >= 0 else None
+        return Begun(fields.get("message", ""), fields.get("sender_id"), live, tried, deadline, now / 1000, schedule)
 
     def settle(
         self,

@@ -68,7 +68,7 @@ class Unowned:
         """
         found, doubtful, silent = Seen(), Seen(), Seen()
         stood = self._stood()
-        for short_id, following in self._open_intents():
+        for short_id, following, last in self._open_intents():
             if following is not None:
                 found |= self._misplaced(short_id, following)
                 continue
@@ -76,7 +76,9 @@ class Unowned:
                 waiting = [number for number, packed in page if packed.startswith(("queued", "sending"))]
                 doubtful |= self._unnamed(short_id, waiting) if waiting else {}
                 if len(silent) < _SILENT_AT_ONCE:
-                    silent |= self._untold(short_id, [(number, packed) for number, packed in page if _is_silent(packed, stood)])
+                    silent |= self._untold(
+                        short_id, [(number, packed) for number, packed in page if _is_silent(packed, stood, last)]
+                    )
             if len(doubtful) >= _AT_ONCE:
                 found |= self._not_in_queue(doubtful)
                 doubtful = {}
@@ -120,8 +122,8 @@ class Unowned:
     def _account(self) -> AccountKeys:
         return AccountKeys(self.queue.account)
 
-    def _open_intents(self) -> Iterator[tuple[str, str | None]]:
-        """Those that have not ended; schedules with what they wait for."""
+    def _open_intents(self) -> Iterator[tuple[str, str | None, int]]:
+        """Those that have not ended; schedules with what they wait for, and with their last date those that the provider keeps."""
         prefix = self._account.intent("")
         server = server_for(self.redis, prefix)
         cursor: Any = None
@@ -129,10 +131,10 @@ class Unowned:
             cursor, page = cast("Any", server.scan(cursor or 0, match=f"{prefix}*", count=_PAGE))
             pipeline = self.redis.pipeline(transaction=False)
             for key in page:
-                pipeline.hmget(key, ["open", "next", "held"])
-            for key, (still_open, following, held) in zip(page, pipeline.execute(), strict=True):
+                pipeline.hmget(key, ["open", "next", "held", "last"])
+            for key, (still_open, following, held, last) in zip(page, pipeline.execute(), strict=True):
                 if still_open not in {None, b"0"} and not (following and held):
-                    yield key.decode().removeprefix(prefix), following.decode() if following else None
+                    yield key.decode().removeprefix(prefix), following.decode() if following else None, int(last or 0)
 
     def _misplaced(self, short_id: str, following: str) -> Seen:
         """A schedule that does not wait for its firing where it should; a worker may just hold it."""
@@ -235,9 +237,9 @@ def _batch(packed: str) -> str:
     return packed.split("|")[4]
 
 
-def _is_silent(packed: str, stood: int) -> bool:
+def _is_silent(packed: str, stood: int, last: int) -> bool:
     state, since, *_ = packed.split("|") if "|" in packed else (packed, "0")
-    return state in {"submitted", "sent"} and int(since) <= stood
+    return state in {"submitted", "sent"} and max(int(since), last) <= stood
 
 
 def _pages(items: Sequence[Any]) -> Iterator[list[Any]]:

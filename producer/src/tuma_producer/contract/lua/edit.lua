@@ -5,7 +5,7 @@
 --         or {} to look
 --       3 group  4 body  5 numbers, with spaces between
 --       6 where its times change: an instant in Unix ms  7 the firing to wait for, the first after it, or empty where there is none
--- Returns {'unknown-intent'} · {'no-schedule'} · {'cancelled'} or {'done'} where it has ended
+-- Returns {'unknown-intent'} · {'custody'} where the provider keeps it · {'no-schedule'} · {'cancelled'} or {'done'} where it has ended
 --       · to a look, and where somebody else has edited it since:
 --         {'stands', now, edits, next, held or empty, source, lane, group, numbers, body}
 --       · {'again', now} where `now` does not lie between the instant and that firing · {'past'} where nothing would be to come
@@ -20,10 +20,12 @@
 
 local id, header, now = ARGV[1], cjson.decode(ARGV[2]), clock()
 local k, key = {due = KEYS[1], bell = KEYS[2]}, KEYS[4]
-local about = redis.call('HMGET', key, 'open', 'fired', 'held', 'edits', 'next', 'source', 'lane', 'group', 'to')
+local about = redis.call('HMGET', key, 'open', 'fired', 'held', 'edits', 'next', 'source', 'lane', 'group', 'to', 'custody')
 local held, edits, following, numbers = about[3], tonumber(about[4] or 0), tonumber(about[5]), about[9]
 if not about[1] then
   return {'unknown-intent'}
+elseif about[10] then
+  return {'custody'}
 elseif not about[2] then
   return {'no-schedule'}
 elseif about[1] == '0' then

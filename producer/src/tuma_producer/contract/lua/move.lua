@@ -54,6 +54,33 @@ local function move_bury(c, died)
   redis.call('PEXPIRE', c.dead, c.retention)
 end
 
+-- Of an intent whose dates the provider is to keep: whether it does is known once nobody of it waits for the hand-over any more, and
+-- all is over once everybody has ended.
+local function move_custody(c, key, id, source, was)
+  local becomes, kept = nil, redis.call('HMGET', key, 'taken', 'open')
+  if kept[2] == '0' and kept[1] then
+    becomes = was ~= 'cancelled' and 'over' or nil
+  elseif not kept[1] then
+    local unknown, record = false, redis.call('HGETALL', key)
+    for i = 1, #record, 2 do
+      local state = string.sub(record[i], 1, 1) == '+' and string.match(record[i + 1], '^%a+')
+      if state == 'accepted' or state == 'queued' or state == 'sending' then
+        return
+      elseif state == 'submitted' or state == 'sent' then
+        redis.call('HSET', key, 'taken', 1)
+        becomes = 'handed-over'
+      end
+      unknown = unknown or state == 'unknown'
+    end
+    becomes = becomes or unknown and 'unknown-at-provider' or 'not-handed-over'
+  end
+  if becomes and becomes ~= was then
+    redis.call('HSET', key, 'custody', becomes)
+    redis.call('XADD', c.events, 'MAXLEN', '~', c.maxlen, '*', 'e', 'custody-' .. becomes, 'i', id, 's', source,
+      'q', redis.call('HINCRBY', key, 'seq', 1))
+  end
+end
+
 -- items[from..to] all belong to the intent `key`: read once, write once.
 local function move_intent(c, items, from, to, results)
   local key, id = items[from].key, items[from].id
@@ -61,6 +88,7 @@ local function move_intent(c, items, from, to, results)
   for i = from, to do
     names[#names + 1] = items[i].number
   end
+  names[#names + 1] = 'custody'
   local was = redis.call('HMGET', key, unpack(names))
   local seq, open, source, held = tonumber(was[1]), tonumber(was[2]), was[3], was[4]
   local writes, open_before, died, risen = {}, open, {}, {}
@@ -107,6 +135,9 @@ local function move_intent(c, items, from, to, results)
     redis.call('PERSIST', key)  -- a correction has opened it again: it is kept until it ends anew
   end
   redis.call('HSET', key, 'seq', seq, 'open', open, unpack(writes))
+  if was[#names] then
+    move_custody(c, key, id, source, was[#names])
+  end
   if #died > 0 then
     move_bury(c, died)
   end
@@ -138,6 +169,11 @@ local function move_items(step, fill)
     items[#items + 1] = item
   end
   return items
+end
+
+-- For how long an attempt is remembered whose answer is known, in ms: longer where the provider keeps its dates.
+local function move_kept(batch, keep, now)
+  return math.max(keep, tonumber(redis.call('HGET', batch, 'dates') or 0) - now)
 end
 
 -- c, from what every caller's header says.

@@ -1,8 +1,10 @@
 -- Put a paused intent back into the line.
 --
 -- KEYS  1 entries  2 groups  3-5 sources of each lane  6 due  7 spent  8 state  9 bell  10 events  11 intent
--- ARGV  1 short id  2 JSON: {target, allowed, ends, retention, maxlen, by, occurrence: whether a schedule's}
--- Returns {'unknown-intent'} · {'schedule', now, body}: reschedule.lua is for those · {'ended'}: an occurrence that ended
+-- ARGV  1 short id  2 JSON: {target, allowed, ends, retention, maxlen, by, occurrence: whether a schedule's,
+--         handing_over: whether of one that the provider is to keep}
+-- Returns {'unknown-intent'} · {'schedule', now, body}: reschedule.lua is for those · {'custody', how it stands}: ask.lua is for
+--       those · {'ended'}: an occurrence that ended
 --       · {'resumed' or how else the intent stands, number, state, ...}: where each recipient stands, as in withdraw.lua.
 --
 -- Atomic: a recipient that is `queued` without a job would be lost. Repeatable: who has been resumed waits in the line, and is told
@@ -17,11 +19,13 @@ local id, header, now = ARGV[1], cjson.decode(ARGV[2]), clock()
 local k = {entries = KEYS[1], groups = KEYS[2], sources = {KEYS[3], KEYS[4], KEYS[5]}, due = KEYS[6], spent = KEYS[7],
   state = KEYS[8], bell = KEYS[9]}
 local key = KEYS[11]
-local about = redis.call('HMGET', key, 'lane', 'source', 'group', 'held', 'open', 'until', 'fired')
+local about = redis.call('HMGET', key, 'lane', 'source', 'group', 'held', 'open', 'until', 'fired', 'custody')
 if not about[5] then
   return {'unknown-intent'}
 elseif about[7] then
   return {'schedule', now, body_read(key)}
+elseif about[8] and not (header.handing_over and about[8] == 'handing-over') then
+  return {'custody', about[8]}
 elseif header.occurrence and about[5] == '0' then
   return {'ended'}
 end

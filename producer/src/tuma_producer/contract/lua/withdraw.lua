@@ -2,8 +2,10 @@
 --
 -- KEYS  1 entries  2 groups  3-5 sources of each lane  6 due  7 spent  8 events  9 intent
 -- ARGV  1 short id  2 JSON: {held: 'cancelled'|'paused', target, allowed, ends, retention, maxlen, by,
---         occurrence: whether a schedule's, part: whether one that carries another's recipients}
--- Returns {'unknown-intent'} · {'schedule'}: reschedule.lua is for those · {'ended'}: an occurrence that ended by itself
+--         occurrence: whether a schedule's, part: whether one that carries another's recipients,
+--         handing_over: whether of one that the provider is to keep}
+-- Returns {'unknown-intent'} · {'schedule'}: reschedule.lua is for those · {'custody', how it stands}: ask.lua is for those
+--       · {'ended'}: an occurrence that ended by itself
 --       · {'held', number, state, ...}: how the intent is held now, and where each recipient stands: `carried:<id>` for one that
 --       another account carries by the intent of that id, which is to be asked next.
 --
@@ -20,7 +22,7 @@
 local id, header, now = ARGV[1], cjson.decode(ARGV[2]), clock()
 local k = {entries = KEYS[1], groups = KEYS[2], sources = {KEYS[3], KEYS[4], KEYS[5]}, due = KEYS[6], spent = KEYS[7]}
 local key = KEYS[9]
-local about = redis.call('HMGET', key, 'lane', 'source', 'group', 'at', 'held', 'open', 'fired')
+local about = redis.call('HMGET', key, 'lane', 'source', 'group', 'at', 'held', 'open', 'fired', 'custody')
 if not about[6] then
   if header.part then
     redis.call('HSET', key, 'held', 'cancelled')
@@ -29,6 +31,8 @@ if not about[6] then
   return {'unknown-intent'}
 elseif about[7] then
   return {'schedule'}
+elseif about[8] and not (header.handing_over and about[8] == 'handing-over') then
+  return {'custody', about[8]}
 elseif header.occurrence and about[6] == '0' and about[5] ~= 'cancelled' then
   return {'ended'}
 end

@@ -27,7 +27,10 @@ for _, result in ipairs(move_all(c, items)) do
 end
 if header.phase and redis.call('EXISTS', KEYS[1]) == 1 then
   redis.call('HSET', KEYS[1], 'phase', header.phase)
-  redis.call('PEXPIRE', KEYS[1], header.keep)
+  redis.call('PEXPIRE', KEYS[1], move_kept(KEYS[1], header.keep, now))
+  if header.provider_id ~= '' and (redis.call('HGET', KEYS[1], 'provider_id') or '') == '' then
+    redis.call('HSET', KEYS[1], 'provider_id', header.provider_id)
+  end
   if header.look then  -- the first receipt that told of the call; of use only where its answer never comes
     redis.call('HSETNX', KEYS[1], header.look.field, now .. header.look.rest)
   end

@@ -76,10 +76,13 @@ for i, result in ipairs(move_all(c, items)) do
   end
 end
 
-redis.call('HSET', KEYS[13], 'phase', header.phase, 'code', header.code, 'provider_id', header.provider_id, 'ended', now,
-  'settled', 1)
+redis.call('HSET', KEYS[13], 'phase', header.phase, 'code', header.code, 'ended', now, 'settled', 1)
+if header.provider_id ~= '' then  -- a receipt may have told it where the answer did not
+  redis.call('HSET', KEYS[13], 'provider_id', header.provider_id)
+end
+local keep = move_kept(KEYS[13], header.keep, now)
 for i = 17 + #limits, 16 + #limits + header.provider_ids do
-  redis.call('SET', KEYS[i], batch, 'PX', header.keep)
+  redis.call('SET', KEYS[i], batch, 'PX', keep)
 end
 
 if header.bad then
@@ -94,7 +97,7 @@ if header.resolve then
   redis.call('HSET', KEYS[13], 'awaits', now + header.resolve)
   redis.call('ZADD', k.due, now + header.resolve, table.concat({0, SYSTEM, 'resolve.0.1.' .. batch, batch}, '|'))
 else
-  redis.call('PEXPIRE', KEYS[13], header.keep)
+  redis.call('PEXPIRE', KEYS[13], keep)
 end
 if put_off then
   held_wake(k)  -- it may be the next one due: whoever holds the alarm must look again
