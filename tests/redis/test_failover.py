@@ -261,6 +261,38 @@ def test_who_is_paused_or_held_back_stays(world: World) -> None:
     assert world.states(held_back) == {number(1): "queued"}
 
 
+@pytest.mark.parametrize("scope", [Scope(), Scope(lane="transactional"), Scope(source="billing")], ids=str)
+def test_what_an_operator_has_paused_at_home_stays_there(world: World, scope: Scope) -> None:
+    world.enqueue(number(0))
+    world.enqueue(number(1), priority="otp", source="login")
+    steering = Steering(world.redis, HOME, "send", "test")
+    steering.pause(scope)
+    world.halt(world.home)
+    world.move()
+    assert (sent(world.spare), len(world.home.waiting())) == (([], 2) if scope == Scope() else ([number(1)], 1))
+    steering.resume(scope)
+    world.move()
+    assert number(0) in sent(world.spare)
+
+
+def test_a_pause_that_comes_before_the_plan_is_written_holds(world: World) -> None:
+    intent = world.enqueue()
+    world.halt(world.home)
+    carried = world.carried(world.home)
+    (waiting,) = carried.waiting()
+    Steering(world.redis, HOME, "send", "test").pause(Scope())
+    assert carried.carry(waiting, carried.record(intent), SPARE, [number(0)], own_sender=False) is None
+
+
+def test_what_an_operator_has_paused_where_it_is_carried_stays_there(world: World) -> None:
+    world.enqueue()
+    world.halt(world.home)
+    world.move()
+    Steering(world.redis, SPARE, "send", "test").pause(Scope())
+    world.halt(world.spare)
+    assert [one.handed_back for one in world.move()] == [0, 0, 0]
+
+
 # ------------------------------------------------------------------------------------------------------------ who can carry
 
 

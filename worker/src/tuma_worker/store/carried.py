@@ -152,11 +152,17 @@ class Carried:
     # ------------------------------------------------------------------------------------------------------------ leaving
 
     def waiting(self) -> Iterator[Waiting]:
-        """Who waits in the line and may go by another account, higher lanes first."""
+        """Who waits in the line and may go by another account, higher lanes first; what operators have paused stays out."""
+        paused = self._paused()
         for member in self._pages(self.queue.keys.groups, ""):
             lane, source, _at, group = member.split("|", 3)
-            if group.endswith(wire.MOVABLE):
+            if group.endswith(wire.MOVABLE) and paused.isdisjoint({"paused", f"paused:lane:{lane}", f"paused:source:{source}"}):
                 yield from self._of_group(int(lane), source, group)
+
+    def _paused(self) -> set[str]:
+        """The pauses of the account's queue, by their fields of its state."""
+        fields = cast("list[bytes]", self.redis.hkeys(self.queue.keys.state))
+        return {field.decode() for field in fields if field.startswith(b"paused")}
 
     def _of_group(self, lane: int, source: str, group: str) -> Iterator[Waiting]:
         prefix = f"{lane}|{source}|{group}|"

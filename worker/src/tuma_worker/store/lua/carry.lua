@@ -8,7 +8,7 @@
 --
 -- Atomic: nobody is in the line and carried at once, nor in neither. From here on the plan is what counts: whoever finds it carries
 -- it out, under an id that it names, so that it comes to one intent. Repeatable: a repeat finds the plan. Nothing is planned where
--- the account works again, the intent is held, late or over, or somebody else has planned meanwhile.
+-- the account works again, an operator has paused it, the intent is held, late or over, or somebody else has planned meanwhile.
 -- include: clock
 -- include: ready
 -- include: move
@@ -31,7 +31,7 @@ if about[6] then
 end
 local expires = tonumber(about[3] or '')
 if not about[1] or about[1] == '0' or about[2] or (expires and expires <= now) or tonumber(about[4] or 0) ~= header.turn - 1
-  or not leaving_needed(k) then
+  or not leaving_needed(k, header) then
   return {}
 end
 

@@ -14,7 +14,7 @@
 local header = cjson.decode(ARGV[2])
 local k = {entries = KEYS[1], groups = KEYS[2], sources = {KEYS[3], KEYS[4], KEYS[5]}, due = KEYS[6], spent = KEYS[7],
   state = KEYS[8]}
-if not leaving_needed(k) then
+if not leaving_needed(k, header) then
   return 0
 end
 local c = move_context(header, clock(), KEYS[9])

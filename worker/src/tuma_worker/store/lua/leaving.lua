@@ -3,10 +3,11 @@
 -- k: as in ready.lua, with state; place: {lane, source, group} of their jobs
 -- seen: from `first` on number, time of its job, its field, ..., as they were seen in the line
 
--- Whether the account still stands in the way of its own sends.
-local function leaving_needed(k)
-  local stops = redis.call('HMGET', k.state, 'halt', 'breaker')
-  return stops[1] or stops[2]
+-- Whether the account still stands in the way of its own sends, and nobody has paused these: what an operator holds stays held.
+local function leaving_needed(k, place)
+  local stops = redis.call('HMGET', k.state, 'halt', 'breaker', 'paused', 'paused:lane:' .. place.lane,
+    'paused:source:' .. place.source)
+  return (stops[1] or stops[2]) and not (stops[3] or stops[4] or stops[5])
 end
 
 -- Move those that still stand as they were seen to `target` and take their jobs out; whoever has been claimed meanwhile stays.
