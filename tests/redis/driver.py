@@ -20,7 +20,7 @@ from tuma_producer.contract import scripts as contract_scripts
 from tuma_producer.contract.keys import AccountKeys
 from tuma_worker.core.answers import Accepted
 from tuma_worker.core.limits import Counted, Limit
-from tuma_worker.core.next_step import NextStep, Permit, Policy, Verdict, next_step
+from tuma_worker.core.next_step import NextStep, Permit, Policy, Untaken, Verdict, next_step
 from tuma_worker.core.states import RecipientState
 from tuma_worker.dispatch.firing import Firer
 from tuma_worker.queue import scripts
@@ -243,7 +243,7 @@ class Driver:
 
 SUBMIT = NextStep("accepted", "", Permit.ENDED, Verdict(RecipientState.SUBMITTED))
 GIVEN_UP = NextStep("unknown", "timeout", Permit.GRACE, None, resolve=60.0)
-NEVER_LEFT = NextStep("refused", "not-connected", Permit.VOID, Verdict(RecipientState.QUEUED))
+NEVER_LEFT = NextStep("refused", "not-connected", Permit.VOID, Verdict(RecipientState.QUEUED), untaken=Untaken.UNSENT)
 
 
 @dataclass

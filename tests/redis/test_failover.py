@@ -13,9 +13,9 @@ from tests.redis.driver import GIVEN_UP, NEVER_LEFT, Driver, number, numbers, qu
 from tuma_producer import At, Producer, UnknownIntent
 from tuma_producer.contract import wire
 from tuma_producer.contract.control import control
-from tuma_worker.core.answers import AccountFault, Fault, Rejected
+from tuma_worker.core.answers import AccountFault, Fault, Rejected, TryLater
 from tuma_worker.core.failover import Terms
-from tuma_worker.core.next_step import Halt
+from tuma_worker.core.next_step import Halt, NextStep
 from tuma_worker.core.states import Evidence, RecipientState
 from tuma_worker.dispatch.carrying import Moved, Mover, follow
 from tuma_worker.dispatch.sweeping import Sweeper
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tests.support.producers import AnyProducer
 
     from tuma_producer.intents import Verb
+    from tuma_worker.core.answers import Answer
 
 HOME, SPARE, LAST = "home", "spare", "last"
 NO_MONEY = Halt(Fault.MONEY, "1202", operator=False, after=60.0)
@@ -242,6 +243,27 @@ def test_nobody_leaves_after_an_unknown_outcome_although_a_later_call_was_refuse
     assert not world.move()[0].carried
 
 
+@pytest.mark.parametrize(
+    ("answer", "carried"),
+    [
+        (TryLater("1402", after=0.0), 0),
+        (TryLater("1301", after=0.0, scope="account"), 1),
+        (TryLater("not-connected", after=0.0, left=False), 1),
+    ],
+    ids=lambda value: getattr(value, "code", value),
+)
+def test_only_who_was_refused_in_a_way_that_proves_it_leaves(world: World, answer: Answer, carried: int) -> None:
+    world.enqueue()
+    batch = world.home.taken()
+    world.home.begin(batch)
+    world.home.settle(batch, answer)
+    world.halt(world.home)
+    world.home.until(world.home.server_ms() + 1)
+    world.home.claim()
+    assert len(world.home.waiting()) == 1
+    assert sum(world.move()[0].carried.values()) == carried
+
+
 def test_nobody_leaves_whose_calls_are_forgotten(world: World) -> None:
     world.enqueue()
     batch = world.home.taken()
@@ -415,6 +437,21 @@ def test_who_was_in_a_call_of_unknown_outcome_there_stays_there(world: World) ->
     assert sent(world.spare) == numbers(2)
 
 
+@pytest.mark.parametrize(
+    ("answer", "handed_back"), [(NEVER_LEFT, 1), (AccountFault("1202", Fault.MONEY), 0)], ids=["unsent", "refused"]
+)
+def test_who_was_in_a_call_there_that_left_stays_there(world: World, answer: Answer | NextStep, handed_back: int) -> None:
+    world.enqueue()
+    world.halt(world.home)
+    world.move()
+    batch = world.spare.taken()
+    world.spare.begin(batch)
+    world.spare.settle(batch, answer)
+    world.halt(world.spare)
+    world.spare.claim()
+    assert world.move()[1].handed_back == handed_back
+
+
 def test_who_comes_home_late_ends_expired(world: World) -> None:
     intent = world.enqueue(expires_in=1)
     accepted = world.home.server_ms()
@@ -466,6 +503,54 @@ def test_all_news_from_there_is_told_at_home_once_also_a_correction(world: World
     assert world.told(world.home, intent)[-5:] == ["carried", "submitted", "failed", "done", "delivered"]
     assert world.home.events()[-1]["c"] == "1"
     assert world.redis.zcard(world.home.account.carried) == 0  # there can be no more
+
+
+def refused_at_home(world: World, count: int = 1) -> tuple[str, Claim]:
+    """An intent that leaves after a call that was refused."""
+    intent = world.enqueue(*numbers(count), failover=(SPARE,))
+    batch = world.home.taken()
+    world.home.begin(batch)
+    world.home.settle(batch, AccountFault("1202", Fault.MONEY))
+    world.home.claim()
+    return intent, batch
+
+
+@pytest.mark.parametrize("state", [RecipientState.SUBMITTED, RecipientState.SENT, RecipientState.DELIVERED])
+def test_whom_the_refused_call_of_home_reached_after_all_is_withdrawn_there(world: World, state: RecipientState) -> None:
+    intent, batch = refused_at_home(world, 2)
+    world.move()
+    assert world.home.attempts.apply(batch.batch_id, [target_of(batch.jobs[0].subject)], state, Evidence.PROVIDER) == 1
+    world.move()
+    assert sent(world.spare) == [number(1)]
+    world.move()
+    assert world.states(intent) == {number(0): state, number(1): "submitted"}
+
+
+@pytest.mark.parametrize("first", range(3), ids=["all", "some", "nobody"])
+def test_who_is_reached_before_the_plan_is_carried_out_does_not_go_by_it(world: World, first: int) -> None:
+    intent, batch = refused_at_home(world, 2)
+    plan = planned(world, intent)
+    reached = [target_of(job.subject) for job in batch.jobs][first:]
+    world.home.attempts.apply(batch.batch_id, reached, RecipientState.DELIVERED, Evidence.HANDSET)
+    follow(world.carried(world.home), plan)
+    assert sent(world.spare) == numbers(2)[:first]
+    world.move()
+    assert world.states(intent) == dict.fromkeys(numbers(2), "delivered") | dict.fromkeys(numbers(2)[:first], "submitted")
+
+
+@pytest.mark.parametrize(
+    "state", [RecipientState.FAILED, RecipientState.REJECTED, RecipientState.UNDELIVERED, RecipientState.EXPIRED]
+)
+def test_that_the_refused_call_of_home_failed_does_not_end_who_is_carried(world: World, state: RecipientState) -> None:
+    intent, batch = refused_at_home(world)
+    world.move()
+    targets = [target_of(job.subject) for job in batch.jobs]
+    assert world.home.attempts.apply(batch.batch_id, targets, state, Evidence.PROVIDER, reason="late") == 0
+    assert world.home.attempts.end(targets, RecipientState.FAILED, reason="a job that was left behind") == 0
+    assert sent(world.spare) == [number(0)]
+    world.move()
+    assert world.states(intent) == {number(0): "submitted"}
+    assert world.redis.zcard(world.home.account.dead) == 0
 
 
 def test_what_failed_there_is_a_dead_letter_there_alone(world: World) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 
 from tuma_worker.core.failover import (
+    ANY_PROOF,
     CORRECTIBLE_FOR,
     ENDED_LATE,
     LATE,
     SOON,
+    UNSENT,
+    Called,
     Carrier,
     Terms,
     Wanted,
@@ -28,16 +31,23 @@ def carrier(account: str = "spare", *, works: bool = True, environment: str = "p
 
 
 def test_who_was_never_called_or_refused_each_time_may_leave() -> None:
-    assert may_leave([A, B], frozenset({B}), [("refused", frozenset({B})), ("rejected", frozenset({B}))]) == {A, B}
+    calls = [Called("refused", "unsent", frozenset({B})), Called("rejected", "refused", frozenset({B}))]
+    assert may_leave([A, B], frozenset({B}), calls, ANY_PROOF) == {A, B}
+    assert may_leave([A, B], frozenset({B}), calls, UNSENT) == {A}
+
+
+def test_who_was_refused_without_a_proof_that_nothing_was_taken_stays() -> None:
+    assert may_leave([A, B], frozenset({B}), [Called("refused", None, frozenset({B}))], ANY_PROOF) == {A}
 
 
 @pytest.mark.parametrize("phase", ["calling", "unknown", "resent", "accepted", "a phase of a newer worker"])
 def test_who_was_in_any_other_call_stays(phase: str) -> None:
-    assert may_leave([A, B], frozenset({A, B}), [("refused", frozenset({A, B})), (phase, frozenset({A}))]) == {B}
+    calls = [Called("refused", "refused", frozenset({A, B})), Called(phase, "refused", frozenset({A}))]
+    assert may_leave([A, B], frozenset({A, B}), calls, ANY_PROOF) == {B}
 
 
 def test_a_forgotten_call_may_have_been_for_anybody_who_was_called() -> None:
-    assert may_leave([A, B], frozenset({A}), [(None, frozenset())]) == {B}
+    assert may_leave([A, B], frozenset({A}), [Called(None, None, frozenset())], ANY_PROOF) == {B}
 
 
 def test_the_first_that_can_carries() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tuma_worker.core.next_step import Untaken
 from tuma_worker.core.states import ENDS, corrections
 
 if TYPE_CHECKING:
@@ -12,8 +13,10 @@ if TYPE_CHECKING:
 
     from tuma_worker.core.states import RecipientState
 
-# Of attempts whose call the provider is known not to have taken. After any other nobody knows, or knew for a while.
-REFUSED = frozenset({"refused", "rejected"})
+# Phases of calls that the provider did not take, as far as it said. After any other nobody knows, or knew for a while.
+_REFUSED = frozenset({"refused", "rejected"})
+ANY_PROOF = frozenset(Untaken)
+UNSENT = frozenset({Untaken.UNSENT})
 
 _FINAL = frozenset(end for end in ENDS if not corrections()[end])
 SOON, LATE, ENDED_LATE = 1.0, 60.0, 600.0  # seconds between two looks: the least, the most, and the most after the end
@@ -75,15 +78,26 @@ def _can_carry(carrier: Carrier, number: str, wanted: Wanted) -> bool:
     )
 
 
-def may_leave(numbers: Iterable[str], tried: frozenset[str], calls: Sequence[tuple[str | None, frozenset[str]]]) -> set[str]:
-    """Those of the numbers of whom it is certain that no call for them was taken.
+@dataclass(frozen=True, slots=True)
+class Called:
+    """A call of an intent: its phase, what proves that it was not taken, if anything, and whom it was for.
 
-    `tried` are those that have been in a call; `calls` the phase of each call of the intent and whom it was for, a phase of None
-    for one that is not remembered any more: whom that was for is not known either.
+    A phase of None is that of a call which is not remembered any more: whom it was for is not known either.
     """
+
+    phase: str | None
+    untaken: str | None
+    numbers: frozenset[str]
+
+
+def may_leave(numbers: Iterable[str], tried: frozenset[str], calls: Sequence[Called], proofs: frozenset[Untaken]) -> set[str]:
+    """Those of the numbers of whom one of these proofs says that no call for them was taken. `tried` have been in a call."""
     uncertain: set[str] = set()
-    for phase, called in calls:
-        uncertain |= called if phase is not None and phase not in REFUSED else tried if phase is None else set()
+    for call in calls:
+        if call.phase is None:
+            uncertain |= tried
+        elif call.phase not in _REFUSED or call.untaken not in proofs:
+            uncertain |= call.numbers
     return set(numbers) - uncertain
 
 

@@ -21,6 +21,13 @@ class Permit(StrEnum):
     GRACE = "grace"
 
 
+class Untaken(StrEnum):
+    """What proves that the provider took nothing of a call: it `refused` to read it, or the call was `unsent`."""
+
+    REFUSED = "refused"
+    UNSENT = "unsent"
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """Where a recipient goes, who says so, and the provider's code where there is one."""
@@ -81,7 +88,8 @@ class NextStep:
     for those that go back to the queue, `most` the largest batch they may join there (0: no such limit). `block` closes the queue
     for a time, `halt` the account. `resolve` asks for evidence after a time. `bad` are numbers to be left out of the account's
     calls for the time `bad_for`. `spends` says whether the call counts among the tries of those that go back: only one that was put
-    off for its own sake does, not one that was refused for the account's sake or for that of a number among them. Times in seconds.
+    off for its own sake does, not one that was refused for the account's sake or for that of a number among them. `untaken` is the
+    proof that the provider took nothing of the call, None where there is none. Times in seconds.
     """
 
     phase: str
@@ -98,6 +106,7 @@ class NextStep:
     bad: frozenset[str] = frozenset()
     bad_for: float = 0.0
     spends: bool = False
+    untaken: Untaken | None = None
 
     def verdict(self, number: str) -> Verdict | None:
         """Where this recipient goes; None where it stays."""
@@ -117,7 +126,7 @@ def next_step(answer: Answer, numbers: Sequence[str], tried: int, policy: Policy
         case TryLater():
             return _try_later(answer, tried, policy, choose)
         case AccountFault(code=code):
-            return NextStep("refused", code, Permit.ENDED, _AGAIN, halt=halt(answer, policy))
+            return NextStep("refused", code, Permit.ENDED, _AGAIN, halt=halt(answer, policy), untaken=Untaken.REFUSED)
         case Unknown(code=code):
             return NextStep("unknown", code, Permit.GRACE, None, resolve=policy.resolve_after)
         case _:
@@ -145,10 +154,12 @@ def _rejected(answer: Rejected, numbers: Sequence[str]) -> NextStep:
     blamed = answer.numbers.intersection(numbers)
     if blamed and len(blamed) < len(numbers):
         # The provider named the bad ones: they end, the innocent go again at once. Each such call ends somebody, so it ends itself.
-        return NextStep("rejected", answer.code, Permit.ENDED, _AGAIN, verdicts=dict.fromkeys(blamed, refused))
+        verdicts = dict.fromkeys(blamed, refused)
+        return NextStep("rejected", answer.code, Permit.ENDED, _AGAIN, verdicts=verdicts, untaken=Untaken.REFUSED)
     if answer.suspect_numbers and not blamed and len(numbers) > 1:
         # One of them may be bad and nobody says which: halve until it stands alone. For one bad number in 1,000 that is 20 calls.
-        return NextStep("rejected", answer.code, Permit.ENDED, _AGAIN, most=(len(numbers) + 1) // 2)
+        most = (len(numbers) + 1) // 2
+        return NextStep("rejected", answer.code, Permit.ENDED, _AGAIN, most=most, untaken=Untaken.REFUSED)
     return NextStep("rejected", answer.code, Permit.ENDED, refused)
 
 
@@ -168,11 +179,18 @@ def _try_later(answer: TryLater, tried: int, policy: Policy, choose: Chooser) ->
     permit = Permit.ENDED if answer.left else Permit.VOID
     if answer.scope == "account":
         after = answer.after if answer.after is not None else policy.blocked
-        return NextStep("refused", answer.code, permit, _AGAIN, block=after)
+        return NextStep("refused", answer.code, permit, _AGAIN, block=after, untaken=_untaken(answer))
     if answer.counts and tried >= policy.tries:
         return NextStep("refused", answer.code, permit, Verdict(RecipientState.FAILED, reason=answer.code))
     retry = back_off(answer.after, tried, policy, choose)
-    return NextStep("refused", answer.code, permit, _AGAIN, retry=retry, spends=answer.counts)
+    return NextStep("refused", answer.code, permit, _AGAIN, retry=retry, spends=answer.counts, untaken=_untaken(answer))
+
+
+def _untaken(answer: TryLater) -> Untaken | None:
+    """A limit is asked before the call is read; trouble at the provider's may come after some of it was taken."""
+    if not answer.left:
+        return Untaken.UNSENT
+    return Untaken.REFUSED if answer.scope == "account" else None
 
 
 def halt(answer: AccountFault, policy: Policy) -> Halt:

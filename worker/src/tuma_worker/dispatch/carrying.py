@@ -15,7 +15,7 @@ import structlog
 
 from tuma_producer.contract.connection import FAILURES
 from tuma_producer.contract.wire import LANES, full_id, home_of
-from tuma_worker.core.failover import SOON, Carrier, Wanted, carrier_for, look_again, may_leave
+from tuma_worker.core.failover import ANY_PROOF, SOON, UNSENT, Carrier, Wanted, carrier_for, look_again, may_leave
 from tuma_worker.logs import Event
 from tuma_worker.store import accounts
 from tuma_worker.store.carried import news_of
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from threading import Event as Signal
 
+    from tuma_worker.core.next_step import Untaken
     from tuma_worker.store.carried import Carried, Plan, Standing, Waiting
 
 _log = structlog.get_logger(__name__)
@@ -121,10 +122,12 @@ def _clear(carried: Carried, moved: Moved) -> None:
         if moved.plans >= _AT_ONCE:
             return
         record = carried.record(waiting.short_id)
-        numbers = _certain(carried, waiting, record)
+        returns = home_of(full_id(carried.queue.account, waiting.short_id)) is not None
+        # Should a refused call turn out to have been taken, who is carried is withdrawn; who has gone home is out of reach.
+        numbers = _certain(carried, waiting, record, UNSENT if returns else ANY_PROOF)
         if not numbers:
             continue
-        if home_of(full_id(carried.queue.account, waiting.short_id)) is not None:
+        if returns:
             moved.handed_back += carried.hand_back(waiting, record, numbers)
             continue
         body = json.loads(record["body"])
@@ -133,12 +136,12 @@ def _clear(carried: Carried, moved: Moved) -> None:
         _carry(carried, waiting, record, _shared_out(numbers, wanted, [one for one in carriers if one is not None]), moved)
 
 
-def _certain(carried: Carried, waiting: Waiting, record: Mapping[str, str]) -> list[str]:
-    """Those who still wait and of whom it is certain that no call for them was taken."""
+def _certain(carried: Carried, waiting: Waiting, record: Mapping[str, str], proofs: frozenset[Untaken]) -> list[str]:
+    """Those who still wait and of whom one of these proofs says that no call for them was taken."""
     numbers = sorted(number for number in waiting.times if record.get(number, "").startswith("queued"))
     tried = frozenset(number for number in numbers if record[number] != "queued")
     calls = carried.calls(waiting.short_id, record, sorted(tried)) if tried else []
-    return sorted(may_leave(numbers, tried, calls))
+    return sorted(may_leave(numbers, tried, calls, proofs))
 
 
 def _carrier(carried: Carried, known: dict[tuple[str, int, str], Carrier | None], name: str, waiting: Waiting) -> Carrier | None:
@@ -184,13 +187,16 @@ def follow(carried: Carried, plan: Plan) -> int:
     if standing.held == "cancelled" and standing.held_there != "cancelled" and not standing.gone:
         carried.cancel(plan)  # whoever cancelled it at home may have died before they came here
         standing = carried.load(plan)
+    if standing.taken_at_home:
+        carried.withdraw(plan, standing.taken_at_home)
+        standing = carried.load(plan)
     quiet = max(0.0, (carried.now() - standing.last_news) / 1000)
     return carried.relay(standing, news_of(standing), look_again(standing.states_there, quiet))
 
 
 def _write(carried: Carried, standing: Standing) -> None:
     """Write the other account's intent; where that must or can not be, see to it that nobody ever does."""
-    if standing.held or not carried.write(standing):
+    if standing.held or not standing.to_carry or not carried.write(standing):
         carried.cancel(standing.plan)
     # Killed here, it has been written, and whoever finds the plan finds that as well.
     carried.relay(standing, {}, SOON)

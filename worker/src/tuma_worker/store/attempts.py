@@ -224,6 +224,7 @@ class Attempts:
             "bad": sorted(step.bad) or None,
             "bad_for": round(step.bad_for * 1000) or None,
             "untried": not step.spends or None,
+            "untaken": step.untaken,
         }
         return {name: value for name, value in optional.items() if value is not None} | {
             **COMMON,

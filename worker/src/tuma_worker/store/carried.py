@@ -16,13 +16,14 @@ from tuma_producer.contract.control import cancel_part
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.reading import attempt_ids, record_texts
 from tuma_producer.contract.scripts import load
+from tuma_worker.core.failover import Called
 from tuma_worker.core.states import Evidence, RecipientState, may_move, origins
 from tuma_worker.store import accounts
-from tuma_worker.store.attempts import COMMON, states_of
+from tuma_worker.store.attempts import COMMON, Target, apply_request, states_of
 from tuma_worker.store.lead import take_lead
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from redis import Redis
 
@@ -33,9 +34,11 @@ _CARRY = load(__package__, "carry")
 _HAND_BACK = load(__package__, "handback")
 _RELAY = load(__package__, "relay")
 
+TAKEN_AT_HOME = "taken-at-home"  # the reason of those that are withdrawn since a call at home was taken after all
 FORGOTTEN = "carrier-forgotten"  # the reason of those that were carried by an intent which is not there any more
 
 _PAGE = 500  # groups, jobs or plans in one step
+_WAITS = frozenset({RecipientState.ACCEPTED, RecipientState.QUEUED})
 _PLANNED, _OWN_SENDER, _WRITTEN = "planned", "planned own-sender", "written"
 
 
@@ -98,6 +101,17 @@ class Standing:
     def held(self) -> str | None:
         """How the intent is held at home."""
         return self.record.get("held")
+
+    @property
+    def to_carry(self) -> list[str]:
+        """Who goes by this plan. Not who was found to have been taken by a call at home."""
+        return sorted(number for number, packed in self.home.items() if wire.is_carried(packed))
+
+    @property
+    def taken_at_home(self) -> list[str]:
+        """Who waits there although home has news of them: no call there can be where that comes from."""
+        waiting = (number for number, packed in self.there.items() if RecipientState(packed.partition("|")[0]) in _WAITS)
+        return sorted(number for number in waiting if number in self.home and not wire.is_carried(self.home[number]))
 
     @property
     def states_there(self) -> frozenset[RecipientState]:
@@ -191,17 +205,18 @@ class Carried:
         """Whether the account is a real one."""
         return (cast("bytes | None", self.redis.hget(self._account.profile, "environment")) or b"").decode()
 
-    def calls(self, short_id: str, record: Mapping[str, str], numbers: Sequence[str]) -> list[tuple[str | None, frozenset[str]]]:
-        """The phase of each call that an intent was in, and which of these numbers it was for; None where it is forgotten."""
+    def calls(self, short_id: str, record: Mapping[str, str], numbers: Sequence[str]) -> list[Called]:
+        """Each call that an intent was in, for those of these numbers that it was for."""
         pipeline: Any = self.redis.pipeline(transaction=False)
         for batch_id in attempt_ids(record):
-            pipeline.hmget(self._account.batch(batch_id), ["phase", *numbers])
+            pipeline.hmget(self._account.batch(batch_id), ["phase", "untaken", *numbers])
         return [
-            (
+            Called(
                 phase.decode() if phase else None,
+                untaken.decode() if untaken else None,
                 frozenset(number for number, intent in zip(numbers, intents, strict=True) if intent == short_id.encode()),
             )
-            for phase, *intents in pipeline.execute()
+            for phase, untaken, *intents in pipeline.execute()
         ]
 
     def carry(
@@ -262,7 +277,7 @@ class Carried:
         changes: dict[str, Any] = {"failover": (), "idempotency_key": _key(plan)}
         if standing.state == _OWN_SENDER:
             changes["sender_id"] = None
-        send = wire.again(plan.account, plan.short_id, standing.record, sorted(standing.home), **changes)
+        send = wire.again(plan.account, plan.short_id, standing.record, standing.to_carry, **changes)
         request = wire.encode(send, standing.record["source"], plan.part.rpartition(".")[2])
         reply = request.script.run(self.redis, request.keys, request.args)
         return bool(reply[0] != b"unknown-account")
@@ -270,6 +285,14 @@ class Carried:
     def cancel(self, plan: Plan) -> None:
         """Let nobody of this plan be called who has not been."""
         cancel_part(plan.part, "failover").run(self.redis)
+
+    def withdraw(self, plan: Plan, numbers: Iterable[str]) -> None:
+        """Let these of a plan not be called who have not been. Their jobs are dropped when their turn comes."""
+        targets = [Target(plan.part.rpartition(".")[2], number) for number in numbers]
+        apply_request(
+            account_keys(plan.account), "", targets, RecipientState.CANCELLED, Evidence.INFERRED,
+            reason=TAKEN_AT_HOME, unfenced=True, among=_WAITS,
+        ).run(self.redis)  # fmt: skip
 
     def relay(self, standing: Standing, news: Mapping[str, News], again: float | None) -> int:
         """Write this news down at home and look again in so many seconds; None ends the plan. Returns how many moved."""

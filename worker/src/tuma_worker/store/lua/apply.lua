@@ -8,15 +8,22 @@
 --
 -- A recipient that meanwhile belongs to another attempt is left: this evidence is not about that one. `unfenced` is for news that is
 -- about the recipient itself and not about any attempt. With `stood` who has moved since that time is left: there is news of it.
+-- A recipient that another account carries is ended by what happens there: of a call that was refused here, or of a job that was left
+-- behind, only that the provider took it after all is news.
 -- Repeatable: a recipient moves forward only.
 -- include: clock
 -- include: move
+-- include: recipients
 
 local batch, header, now = ARGV[1], cjson.decode(ARGV[2]), clock()
+local taken = move_is(' submitted sent delivered ', header.target)
 local items = move_items(3, function(item)
   item.target, item.allowed, item.evidence, item.reason = header.target, header.allowed, header.evidence, header.reason
   item.batch, item.fenced, item.stood, item.dead = batch, not header.unfenced, header.stood, header.dead
   item.provider_id = header.provider_id ~= '' and header.provider_id or nil
+  if not taken and recipients_carried(redis.call('HGET', item.key, item.number) or '') then
+    item.allowed = ''
+  end
 end)
 local c = move_context(header, now, KEYS[2], KEYS[3])
 local moved = 0

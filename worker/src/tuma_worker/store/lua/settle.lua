@@ -6,7 +6,7 @@
 --         provider_id, verdicts: [{target, allowed, evidence, reason, dead}], retry: ms, group: for those that go back, or null,
 --         resolve: ms, block: ms, halt: JSON or null, probe: {job: member of the due set, after: ms} or null, probe_ok,
 --         pulse: {strike: code or null, after: strikes, opens: ms, most: ms} or null,
---         untried, left: {limit name: what the provider says is left of it}, bad: numbers to be left out of calls, bad_for: ms,
+--         untried, untaken: what proves that nothing of the call was taken, or null, left: {limit name: what the provider says is left of it}, bad: numbers to be left out of calls, bad_for: ms,
 --         late: whether the lease was lost}
 --       3... key index, short id, number, verdict index, provider id for each recipient; those of one intent stand together
 -- Returns {'settled', ...}, followed by 'halted' and 'breaker-opened' where this call made it so; or {'lost'} where the lease is
@@ -81,6 +81,9 @@ if header.provider_id ~= '' then  -- a receipt may have told it where the answer
   redis.call('HSET', KEYS[13], 'provider_id', header.provider_id)
 end
 local keep = move_kept(KEYS[13], header.keep, now)
+if header.untaken then
+  redis.call('HSET', KEYS[13], 'untaken', header.untaken)
+end
 for i = 17 + #limits, 16 + #limits + header.provider_ids do
   redis.call('SET', KEYS[i], batch, 'PX', keep)
 end
