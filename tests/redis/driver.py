@@ -92,7 +92,9 @@ class Driver:
     _texts: int = field(default=0)
 
     def __post_init__(self) -> None:
-        accounts.register(self.redis, self.queue.account, provider="lisoloo", environment="sandbox", queue=self.queue.for_claim)
+        accounts.register(
+            self.redis, self.queue.account, provider="lisoloo", environment="sandbox", queue=self.queue.for_claim, by_worker=True
+        )
 
     @cached_property
     def attempts(self) -> Attempts:

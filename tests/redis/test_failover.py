@@ -391,6 +391,18 @@ def test_an_account_whose_workers_have_not_said_on_what_terms_carries_nothing(wo
     assert not world.move()[0].carried
 
 
+def test_an_account_that_no_worker_is_there_for_carries_nothing(world: World) -> None:
+    world.enqueue(failover=(SPARE,))
+    world.halt(world.home)
+    long_ago = world.home.server_ms() - round(accounts.ATTENDED_FOR * 1000) - 1
+    world.redis.hset(world.spare.account.profile, "attended", long_ago)
+    assert not world.move()[0].carried
+    world.terms(world.spare)  # as a gateway registers it, or a command
+    assert not world.move()[0].carried
+    accounts.register(world.redis, SPARE, provider="lisoloo", environment="sandbox", queue="{}", by_worker=True)
+    assert world.move()[0].carried == {SPARE: 1}
+
+
 # ------------------------------------------------------------------------------------------------------------ and comes back
 
 

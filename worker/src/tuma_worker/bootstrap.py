@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     from tuma_worker.providers.base import Defaults
     from tuma_worker.settings import Account, Settings
 
-REGISTER_EVERY = 30.0  # seconds
 GRACE = 5.0  # seconds, at the least
 SEND = "send"  # the operation whose queue carries the sends of an account
 
@@ -64,8 +63,8 @@ def check_accounts(settings: Settings) -> None:
             raise TumaError(message) from None
 
 
-def register_accounts(redis: Redis, settings: Settings) -> None:
-    """Make all configured accounts, and routes, known to producers."""
+def register_accounts(redis: Redis, settings: Settings, *, by_worker: bool = False) -> None:
+    """Make all configured accounts, and routes, known to producers; `by_worker` says that a worker is there for them."""
     for name, account in settings.accounts.items():
         keeps = keeping_terms(account)
         accounts.register(
@@ -76,15 +75,19 @@ def register_accounts(redis: Redis, settings: Settings) -> None:
             queue=queue_config(name, account).for_claim,
             terms=Terms(account.countries, account.senders, account.sender_id, account.own_sender, tuple(account.carries)),
             keeps=keeps.published if keeps else "",
+            by_worker=by_worker,
         )
     routes.register(redis, settings.routes)
 
 
 def keep_registered(redis: Redis, settings: Settings, *, stop: Event) -> None:
-    """Register again and again until told to stop: a server that lost its data must not refuse producers for long."""
-    while not stop.wait(REGISTER_EVERY):
+    """Register again and again, as a worker, until told to stop.
+
+    A server that lost its data must not refuse producers for long, and an account without workers must carry nothing for others.
+    """
+    while not stop.wait(accounts.REGISTER_EVERY):
         try:
-            register_accounts(redis, settings)
+            register_accounts(redis, settings, by_worker=True)
         except FAILURES as error:
             _log.warning(logs.Event.ACCOUNTS_NOT_REGISTERED, error=type(error).__name__)
 
@@ -179,7 +182,7 @@ def build_service(settings: Settings) -> Service:
     """Build a worker from its settings and register its accounts. Raises `TumaError` for settings that cannot work."""
     check_accounts(settings)
     redis = connect_for_threads(settings.redis_url)
-    register_accounts(redis, settings)
+    register_accounts(redis, settings, by_worker=True)
     queues = [queue_config(name, account) for name, account in settings.accounts.items()]
     others = [queue for name, account in settings.accounts.items() for queue in keeping_queues(name, account)]
     lanes = _lanes(redis, settings, queues)

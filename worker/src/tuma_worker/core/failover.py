@@ -45,7 +45,7 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Carrier:
-    """An account that others may fail over to. `works` is false while it is halted, paused, or its breaker open."""
+    """An account that others may fail over to. `works` is false while it is halted, paused or unattended, or its breaker open."""
 
     account: str
     environment: str

@@ -32,6 +32,8 @@ def probe_job(*, permit: bool) -> str:
 
 
 STOPS = ("halt", "breaker")  # fields of a queue's state: with either the account does not work
+REGISTER_EVERY = 30.0  # seconds between two registrations by a worker
+ATTENDED_FOR = 3 * REGISTER_EVERY + 10.0  # seconds after the last one for which a worker is taken to be there
 _ANY = Terms()
 
 
@@ -56,30 +58,46 @@ def halted(redis: Redis, account: str) -> Halted | None:
 
 
 def register(
-    redis: Redis, account: str, *, provider: str, environment: str, queue: str, terms: Terms = _ANY, keeps: str = ""
+    redis: Redis,
+    account: str,
+    *,
+    provider: str,
+    environment: str,
+    queue: str,
+    terms: Terms = _ANY,
+    keeps: str = "",
+    by_worker: bool = False,
 ) -> None:
     """Make the account known to producers, and on what `terms` it carries for others.
 
-    Every process that is configured with it does so at its start, again and again.
+    Every process that is configured with it does so at its start, a worker again and again: `by_worker` notes that one is there.
     `queue` is the configuration of its sends' queue as JSON, for those who look at it from outside; `keeps` the terms by which its
     provider keeps dates, empty where it keeps none.
     """
     told: dict[Any, Any] = {"provider": provider, "environment": environment, "queue": queue, "keeps": keeps}
     profile = told | {"terms": json.dumps(asdict(terms))}
+    if by_worker:
+        profile["attended"] = _now(redis)
     redis.hset(AccountKeys(account).profile, mapping=profile)
     redis.sadd(ACCOUNTS, account)
+
+
+def _now(redis: Redis) -> int:
+    seconds, micros = redis.time()
+    return int(seconds) * 1000 + int(micros) // 1000
 
 
 def carrier(redis: Redis, account: str, *, lane: int, source: str) -> Carrier | None:
     """The account as one that may carry this source's sends of this lane; None where none of its workers has said on what terms."""
     keys = AccountKeys(account)
     pipeline: Any = redis.pipeline(transaction=False)
-    pipeline.hmget(keys.profile, ["environment", "terms"])
+    pipeline.hmget(keys.profile, ["environment", "terms", "attended"])
     pipeline.hmget(keys.queue("send").state, [*STOPS, "paused", f"paused:lane:{lane}", f"paused:source:{source}"])
-    (environment, terms), stops = pipeline.execute()
+    (environment, terms, attended), stops = pipeline.execute()
     if terms is None:
         return None
-    return Carrier(account, environment.decode(), works=not any(stops), terms=_terms(json.loads(terms)))
+    works = not any(stops) and _now(redis) - int(attended or 0) <= ATTENDED_FOR * 1000
+    return Carrier(account, environment.decode(), works=works, terms=_terms(json.loads(terms)))
 
 
 def _terms(published: Mapping[str, Any]) -> Terms:
