@@ -728,6 +728,21 @@ def test_a_correction_of_who_was_cancelled_there_reaches_home(world: World, ask:
     assert world.states(intent) == {number(0): "delivered"}
 
 
+def test_a_campaign_of_that_name_where_it_is_carried_is_another_one(world: World) -> None:
+    producer = Producer(world.redis)
+    world.spare.enqueue(number(9), campaign_name="spring")
+    producer.pause_campaign(SPARE, "spring")
+    intent = world.enqueue(campaign_name="spring", failover=(SPARE,))
+    world.halt(world.home)
+    world.move()
+    assert producer.get(world.part(intent)).campaign_name == "spring"
+    assert producer.cancel_campaign(SPARE, "spring").intents == 1
+    assert producer.pause_campaign(HOME, "spring").stopped == 1
+    assert sent(world.spare) == []
+    assert producer.resume_campaign(HOME, "spring").stopped == 1
+    assert sent(world.spare) == [number(0)]
+
+
 def test_a_cancel_before_the_other_account_has_it_means_that_it_never_comes(world: World, ask: Callable[[Verb, str], Any]) -> None:
     intent = world.enqueue(*numbers(2))
     plan = planned(world, intent)

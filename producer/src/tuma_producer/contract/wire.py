@@ -129,8 +129,10 @@ def encode(send: Send, source: str, short_id: str | None = None) -> Enqueue:
     group, body = content(send, short_id)
     deadline = deadline_of(send)
     keys = [account.profile, account.intent(short_id), *_line(send.account)]
-    if send.campaign_name is not None:
-        keys += campaign_keys(send.account, send.campaign_name)
+    # What carries another account's recipients is steered with these, and belongs to no campaign of its own account.
+    campaign = send.campaign_name if home_of(short_id) is None else None
+    if campaign is not None:
+        keys += campaign_keys(send.account, campaign)
     body_digest = ""
     if send.idempotency_key is not None:
         keys.append(account.idempotency(digest(source, send.idempotency_key)))
@@ -138,7 +140,7 @@ def encode(send: Send, source: str, short_id: str | None = None) -> Enqueue:
     hold = round(1000 * (send.cancel_within or 0))
     args: list[Argument] = [
         short_id, source, lane, group, hold, deadline, body, body_digest, IDEMPOTENCY_MS, EVENTS_KEPT,
-        send.campaign_name or "", *numbers,
+        campaign or "", *numbers,
     ]  # fmt: skip
     return Enqueue(keys, args, send, short_id, len(numbers), segments)
 
