@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from tests.redis.driver import GIVEN_UP, NEVER_LEFT, Driver, number, numbers, queue_of, target_of
+from tests.redis.driver import GIVEN_UP, NEVER_LEFT, Driver, messages, number, numbers, queue_of, target_of, text
 
 from tuma_producer import At, Producer, UnknownIntent
 from tuma_producer.contract import wire
 from tuma_producer.contract.control import control
+from tuma_producer.quiet import Hours, Quiet
 from tuma_worker.core.answers import AccountFault, Fault, Rejected, TryLater
 from tuma_worker.core.failover import Terms
 from tuma_worker.core.next_step import Halt, NextStep
@@ -389,6 +390,41 @@ def test_an_account_whose_workers_have_not_said_on_what_terms_carries_nothing(wo
     world.enqueue(failover=(SPARE, "nobody-knows-it"))
     world.halt(world.home)
     assert not world.move()[0].carried
+
+
+def quiet_now(redis: Redis) -> Quiet:
+    """Quiet hours that it is, for some hours yet, by all clocks of the country of the tests' numbers."""
+    now = datetime.fromtimestamp(cast("Any", redis.time())[0], UTC)
+    return Quiet(Hours((now - timedelta(hours=3)).time(), (now + timedelta(hours=6)).time()))
+
+
+def quieten(world: World, driver: Driver) -> None:
+    driver.queue = replace(driver.queue, quiet=quiet_now(world.redis))
+    world.terms(driver)
+
+
+@pytest.mark.parametrize("name", ["home", "spare"])
+def test_nobody_leaves_whom_the_one_or_the_other_account_would_not_call_now(world: World, name: str) -> None:
+    quieten(world, getattr(world, name))
+    world.enqueue(number(0), priority="bulk", failover=(SPARE,))
+    world.enqueue(number(1), failover=(SPARE,))
+    world.enqueue(number(2), priority="bulk", failover=(SPARE,), ignore_quiet=True)
+    world.halt(world.home)
+    assert world.move()[0].carried == {SPARE: 2}
+    assert sent(world.spare) == [number(1), number(2)]
+    assert world.home.state_of(world.home.waiting()[0].partition(":")[0], number(0)) == "queued"
+
+
+def test_a_text_that_the_limits_there_never_hold_stays(world: World) -> None:
+    world.spare.queue = queue_of(messages(5, 60), account=SPARE, batch_max=10)
+    world.terms(world.spare)
+    world.enqueue(message=text(5), failover=(SPARE,))
+    world.halt(world.home)
+    steering = Steering(world.redis, SPARE, "send", "test")
+    steering.set_limit(messages(4, 60))
+    assert not world.move()[0].carried
+    steering.set_limit(messages(6, 60))
+    assert world.move()[0].carried == {SPARE: 1}
 
 
 def test_an_account_that_no_worker_is_there_for_carries_nothing(world: World) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
+from tuma_producer.quiet import Hours, Quiet
 from tuma_worker.core.failover import (
     ANY_PROOF,
     CORRECTIBLE_FOR,
@@ -23,7 +27,8 @@ from tuma_worker.core.states import ENDS, RecipientState
 
 R = RecipientState
 A, B = "+243990000001", "+254700000001"
-WANTED = Wanted("bulk", "KITOKO", "production")
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+WANTED = Wanted("bulk", "KITOKO", "production", 2, NOON)
 
 
 def carrier(account: str = "spare", *, works: bool = True, environment: str = "production", **terms: object) -> Carrier:
@@ -55,6 +60,26 @@ def test_the_first_that_can_carries() -> None:
     barred += [carrier("codes-only", lanes=("otp",)), carrier("other-senders", senders=("OTHER",))]
     assert carrier_for(A, WANTED, [*barred, carrier("good"), carrier("late")]) == carrier("good")
     assert carrier_for(A, WANTED, barred) is None
+
+
+def test_a_text_that_no_window_of_its_limits_holds_goes_by_another() -> None:
+    assert carrier_for(A, WANTED, [replace(carrier(), most_segments=1)]) is None
+    assert carrier_for(A, WANTED, [replace(carrier(), most_segments=2)]) is not None
+
+
+@pytest.mark.parametrize(
+    ("wanted", "number", "carries"),
+    [
+        (WANTED, A, False),
+        (WANTED, B, True),  # it is awake two time zones further on
+        (replace(WANTED, loud=True), A, True),
+        (replace(WANTED, lane="otp"), A, True),
+        (replace(WANTED, at=NOON + timedelta(hours=2)), A, True),
+    ],
+)
+def test_nobody_is_carried_into_quiet_hours(wanted: Wanted, number: str, *, carries: bool) -> None:
+    quiet = Quiet(Hours.parse("12:00-14:30"))
+    assert (carrier_for(number, wanted, [replace(carrier(), quiet=quiet)]) is not None) == carries
 
 
 def test_its_own_sender_is_shown_only_where_it_may_not_show_the_intents() -> None:

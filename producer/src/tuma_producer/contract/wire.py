@@ -177,6 +177,11 @@ def _group(send: Send, short_id: str, segments: int) -> str:
     return f"send.{segments}.0.{digest(send.message, send.sender_id, own)}{loud}{movable}"
 
 
+def segments_of(group: str) -> int:
+    """How many segments the text of this group's sends has."""
+    return int(group.split(".")[1])
+
+
 def is_loud(group: str) -> bool:
     """Whether the sends of this group go in quiet hours too."""
     return LOUD in group

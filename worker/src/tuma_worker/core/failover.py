@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING
 
 from tuma_worker.core.next_step import Untaken
@@ -10,7 +11,9 @@ from tuma_worker.core.states import ENDS, corrections
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import datetime
 
+    from tuma_producer.quiet import Quiet
     from tuma_worker.core.states import RecipientState
 
 # Phases of calls that the provider did not take, as far as it said. After any other nobody knows, or knew for a while.
@@ -45,21 +48,38 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Carrier:
-    """An account that others may fail over to. `works` is false while it is halted, paused or unattended, or its breaker open."""
+    """An account that others may fail over to. `works` is false while it is halted, paused or unattended, or its breaker open.
+
+    A text of more than `most_segments` is heavier than a whole window of one of its limits.
+    """
 
     account: str
     environment: str
     works: bool
     terms: Terms
+    most_segments: float = inf
+    quiet: Quiet | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is to be carried: an intent of this priority and sender, from an account of this environment."""
+    """What is to be carried: an intent of this priority and sender, from an account of this environment.
+
+    It has so many segments, is to be carried `at` that time, and goes in quiet hours too where it is `loud`.
+    """
 
     lane: str
     sender: str | None
     environment: str
+    segments: int
+    at: datetime
+    loud: bool = False
+
+    def disturbs(self, number: str, quiet: Quiet | None) -> bool:
+        """Whether this may not be sent to the number now, by these quiet hours."""
+        if quiet is None or self.loud or self.lane not in quiet.priorities:
+            return False
+        return quiet.until(number, self.at) is not None
 
 
 def carrier_for(number: str, wanted: Wanted, carriers: Sequence[Carrier]) -> Carrier | None:
@@ -75,6 +95,8 @@ def _can_carry(carrier: Carrier, number: str, wanted: Wanted) -> bool:
         and (terms.lanes is None or wanted.lane in terms.lanes)
         and (not terms.countries or number.startswith(terms.countries))
         and (terms.may_show(wanted.sender) or terms.own_sender)
+        and wanted.segments <= carrier.most_segments
+        and not wanted.disturbs(number, carrier.quiet)
     )
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import structlog
 
 from tuma_producer.contract.connection import FAILURES
-from tuma_producer.contract.wire import LANES, full_id, home_of
+from tuma_producer.contract.wire import LANES, full_id, home_of, is_loud, segments_of
 from tuma_worker.core.failover import ANY_PROOF, SOON, UNSENT, Carrier, Wanted, carrier_for, look_again, may_leave
 from tuma_worker.logs import Event
 from tuma_worker.store import accounts
@@ -117,7 +118,7 @@ def _say(moved: Moved) -> None:
 def _clear(carried: Carried, moved: Moved) -> None:
     """Let leave who may, higher lanes first; the next look goes on, with those of them that have come meanwhile."""
     known: dict[tuple[str, int, str], Carrier | None] = {}
-    environment = carried.environment()
+    environment, at = carried.environment(), datetime.fromtimestamp(carried.now() / 1000, UTC)
     for waiting in carried.waiting():
         if moved.plans >= _AT_ONCE:
             return
@@ -132,8 +133,11 @@ def _clear(carried: Carried, moved: Moved) -> None:
             continue
         body = json.loads(record["body"])
         carriers = [_carrier(carried, known, name, waiting) for name in body.get("failover", ())]
-        wanted = Wanted(LANES[waiting.lane], body.get("sender_id"), environment)
-        _carry(carried, waiting, record, _shared_out(numbers, wanted, [one for one in carriers if one is not None]), moved)
+        segments, loud = segments_of(waiting.group), is_loud(waiting.group)
+        wanted = Wanted(LANES[waiting.lane], body.get("sender_id"), environment, segments, at, loud)
+        # Whom home would not call now waits in its line like others: a halted account does not sort by the hour.
+        awake = [number for number in numbers if not wanted.disturbs(number, carried.queue.quiet)]
+        _carry(carried, waiting, record, _shared_out(awake, wanted, [one for one in carriers if one is not None]), moved)
 
 
 def _certain(carried: Carried, waiting: Waiting, record: Mapping[str, str], proofs: frozenset[Untaken]) -> list[str]:

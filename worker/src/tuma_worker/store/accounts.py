@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from math import inf
 from typing import TYPE_CHECKING, Any, cast
 
 from tuma_producer.contract.holds import breaker
 from tuma_producer.contract.keys import ACCOUNTS, AccountKeys
 from tuma_producer.contract.reading import texts
+from tuma_producer.quiet import Quiet
 from tuma_worker.core.answers import Fault
 from tuma_worker.core.failover import Carrier, Terms
+from tuma_worker.core.limits import Counted
 from tuma_worker.queue.scripts import PROBE, SYSTEM
 
 if TYPE_CHECKING:
@@ -91,13 +94,31 @@ def carrier(redis: Redis, account: str, *, lane: int, source: str) -> Carrier | 
     """The account as one that may carry this source's sends of this lane; None where none of its workers has said on what terms."""
     keys = AccountKeys(account)
     pipeline: Any = redis.pipeline(transaction=False)
-    pipeline.hmget(keys.profile, ["environment", "terms", "attended"])
-    pipeline.hmget(keys.queue("send").state, [*STOPS, "paused", f"paused:lane:{lane}", f"paused:source:{source}"])
-    (environment, terms, attended), stops = pipeline.execute()
-    if terms is None:
+    pipeline.hgetall(keys.profile)
+    pipeline.hgetall(keys.queue("send").state)
+    profile, state = map(texts, pipeline.execute())
+    if "terms" not in profile:
         return None
-    works = not any(stops) and _now(redis) - int(attended or 0) <= ATTENDED_FOR * 1000
-    return Carrier(account, environment.decode(), works=works, terms=_terms(json.loads(terms)))
+    stopped = not state.keys().isdisjoint({*STOPS, "paused", f"paused:lane:{lane}", f"paused:source:{source}"})
+    attended = _now(redis) - int(profile.get("attended", 0)) <= ATTENDED_FOR * 1000
+    queue = json.loads(profile["queue"])
+    return Carrier(
+        account,
+        profile["environment"],
+        works=attended and not stopped,
+        terms=_terms(json.loads(profile["terms"])),
+        most_segments=_most_segments(queue, state),
+        quiet=Quiet.from_json(queue["quiet"]) if "quiet" in queue else None,
+    )
+
+
+def _most_segments(queue: Mapping[str, Any], state: Mapping[str, str]) -> float:
+    """Of how many segments a text may be, by the limits as operators have steered them."""
+    if not queue.get("segments"):
+        return inf
+    messages = [limit for limit in queue["limits"] if limit["unit"] == Counted.MESSAGES]
+    counts = [float(state.get(f"limit:{limit['name']}", str(limit["count"])).split()[0]) for limit in messages]
+    return min(counts, default=inf)
 
 
 def _terms(published: Mapping[str, Any]) -> Terms:
