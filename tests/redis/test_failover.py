@@ -23,6 +23,7 @@ from tuma_worker.dispatch.sweeping import Sweeper
 from tuma_worker.queue.scripts import Claim, Release, Wait
 from tuma_worker.store import accounts
 from tuma_worker.store.carried import Carried, Plan
+from tuma_worker.store.dead import DeadLetters
 from tuma_worker.store.steering import Scope, Steering
 from tuma_worker.store.unowned import Unowned
 
@@ -621,6 +622,8 @@ def test_whom_the_other_account_does_not_remember_ends_unknown(world: World) -> 
     world.move()
     one = Producer(world.redis).get(f"{HOME}.{intent}").recipients[0]
     assert (one.state, one.evidence, one.reason) == ("unknown", "assumed", "carrier-forgotten")
+    (letter,) = DeadLetters(world.redis, HOME).of_intent(intent)
+    assert (letter.kind, letter.number) == ("unknown", number(0))
     assert world.redis.zcard(world.home.account.carried) == 0
 
 

@@ -303,7 +303,14 @@ class Carried:
             "part": standing.plan.part,
             "late": states_of(origins(RecipientState.EXPIRED)),
             "news": [
-                {"target": state, "allowed": states_of(origins(state)), "evidence": evidence, "reason": reason}
+                {
+                    "target": state,
+                    "allowed": states_of(origins(state)),
+                    "evidence": evidence,
+                    "reason": reason,
+                    # What failed there is a dead letter there; what nobody remembers there can be one at home alone.
+                    "dead": standing.gone,
+                }
                 for state, evidence, reason in kinds
             ],
         }

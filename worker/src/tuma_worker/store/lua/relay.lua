@@ -2,7 +2,7 @@
 --
 -- KEYS  1 entries  2 groups  3-5 sources of each lane  6 due  7 spent  8 state  9 bell  10 events  11 dead  12 carried  13 intent
 -- ARGV  1 short id  2 JSON: {maxlen, ends, retention, part: full id of the intent that carries them, plan: how it stands, or
---         nothing where it is over, next: ms until the next look, news: [{target, allowed, evidence, reason}], late: allowed}
+--         nothing where it is over, next: ms until the next look, news: [{target, allowed, evidence, reason, dead}], late: allowed}
 --       3... number, index of its news, provider's id for it, for each
 -- Returns how many moved.
 --
@@ -30,7 +30,7 @@ local items, home = {}, {}
 for i = 3, #ARGV, 3 do
   local number, news = ARGV[i], header.news[tonumber(ARGV[i + 1])]
   local item = {key = key, id = id, number = number, target = news.target, allowed = news.allowed, evidence = news.evidence,
-    reason = news.reason, batch = '', provider_id = ARGV[i + 2] ~= '' and ARGV[i + 2] or nil}
+    reason = news.reason, dead = news.dead, batch = '', provider_id = ARGV[i + 2] ~= '' and ARGV[i + 2] or nil}
   if redis.call('HGET', key, 'carried:' .. number) == part then
     if news.target ~= 'queued' then
       items[#items + 1] = item
