@@ -95,7 +95,13 @@ PROBED_IN_LINE = Road("lineserve", {"kind": "suspended_key"}, account={"probe_ev
 TRIED_BY_ONE_SEND = Road("lineserve", {"kind": "insufficient_balance"}, account={"cool_down": 0.2})
 # The worker that dies may have a call of the spare account under way: books tell what became of that.
 CARRIED = Road("lineserve", {"kind": "insufficient_balance"}, account={"cool_down": 600}, spare=True)
-HANDED_BACK = Road("lisoloo", {"kind": "insufficient_balance", "count": 2}, account={"probe_every": 5}, spare=True)
+# One of two is refused by both accounts, the other waits behind it at both, is never called there, and goes home.
+HANDED_BACK = Road(
+    "lisoloo",
+    {"kind": "insufficient_balance", "count": 2},
+    account={"probe_every": 5, "batch_max": 1, "limits": ["1 calls/2s"]},
+    spare=True,
+)
 HANDED_OVER = Road("lisoloo", kept=True, end="cancelled")
 STEERED = Road("lisoloo", kept=True, cancelled=True, end="cancelled")
 SWEPT_UP = Road("lineserve", jobs_lost=True)
@@ -150,8 +156,8 @@ SCENARIOS = [
     Scenario("contract.enqueue", CARRIED),
     Scenario("store.relay", CARRIED),  # the other account's intent is written
     Scenario("store.relay", CARRIED, skip=1, sizes=(1,)),  # there is news of it
-    Scenario("store.handback", HANDED_BACK, sizes=(1,)),
-    Scenario("store.relay", HANDED_BACK, skip=1, sizes=(1,)),
+    Scenario("store.handback", HANDED_BACK, sizes=(2,)),
+    Scenario("store.relay", HANDED_BACK, skip=1, sizes=(2,)),
 ]
 
 
