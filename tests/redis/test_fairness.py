@@ -119,6 +119,32 @@ def test_a_turn_by_the_guard_leaves_the_floors_of_the_other_lanes_alone(redis: R
     driver.refused()
 
 
+@pytest.mark.parametrize(("before", "jobs"), [(0, 3), (1, 2), (3, 1)])
+def test_a_turn_by_the_guard_takes_of_what_the_floors_keep_one_job_at_the_most(redis: Redis, before: int, jobs: int) -> None:
+    driver = Driver(redis, queue_of(messages(10, 60), guard=0.25, floors={"otp": 0.3}, batch_max=10))
+    driver.enqueue_singles(before + 4, priority="otp")
+    lanes_of(driver, before)
+    driver.enqueue(*numbers(9, 100), priority="bulk", message="a campaign")
+    assert lanes_of(driver, 4) == [0] * 4
+    turn = driver.send()
+    assert (turn.lane, len(turn.jobs)) == (2, jobs)
+    driver.enqueue_singles(10, 20, priority="otp")
+    left = 10 - (before + 4) - jobs
+    assert lanes_of(driver, left) == [0] * left
+    driver.refused()
+
+
+def test_a_lane_whose_turn_is_now_does_not_wait_for_company(redis: Redis) -> None:
+    driver = Driver(redis, queue_of(calls(10, 60), messages(100, 60), guard=0.25, floors={"otp": 0.1}, batch_max=50))
+    for index in range(5):
+        driver.enqueue(*numbers(18), priority="otp", message=text(1, f"to many {index}"))
+    lanes_of(driver, 1)
+    driver.enqueue(*numbers(50, 100), priority="bulk", message="a campaign")
+    assert lanes_of(driver, 4) == [0] * 4
+    turn = driver.send()
+    assert (turn.lane, len(turn.jobs)) == (2, 1)
+
+
 def test_turns_are_counted_only_while_a_lower_lane_waits(redis: Redis) -> None:
     driver = Driver(redis, queue_of(guard=0.1))
     driver.enqueue_singles(3, priority="otp")

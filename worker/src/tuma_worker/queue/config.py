@@ -26,11 +26,12 @@ class QueueConfig:
     """One queue of one account, `<account>.<operation>`.
 
     `floors` maps a lane to the share of each window that lower lanes may not touch. `guard` is the share of calls that goes to
-    each waiting lower lane whatever waits above it (0: none). `paced` names the lanes whose calls are spread over the window.
-    `count_segments` says whether a long text counts once per segment against limits in messages. `cold_start` says whether the
-    first window of a limiter without history is opened evenly (`paced`) or at once (`burst`, right only for a key that nobody has
-    used for a whole window). Times in seconds: `lease` is how long a silent worker keeps its batch, `grace` how long a call that
-    was given up may still reach the provider, `idle` the longest wait on the bell. In `quiet` hours some are not called.
+    each waiting lower lane whatever waits above it (0: none); where a floor is in the way, such a call has one job. `paced` names
+    the lanes whose calls are spread over the window. `count_segments` says whether a long text counts once per segment against
+    limits in messages. `cold_start` says whether the first window of a limiter without history is opened evenly (`paced`) or at
+    once (`burst`, right only for a key that nobody has used for a whole window). Times in seconds: `lease` is how long a silent
+    worker keeps its batch, `grace` how long a call that was given up may still reach the provider, `idle` the longest wait on the
+    bell. In `quiet` hours some are not called.
     """
 
     account: str

@@ -42,7 +42,7 @@ local function choice_begin(c)
   -- How many times in a row a higher lane went while this one waited and could have gone: of transactional, of bulk.
   local transactional, bulk = string.match(c.state.passed_over or '0 0', '^(%d+) (%d+)$')
   c.passed_over = {tonumber(transactional), tonumber(bulk)}
-  -- A lane that was passed over too often goes first for once, and no floor is kept from it.
+  -- A lane that was passed over too often goes first for once, whatever the floors: with one job, where they leave no room for more.
   for lane = 2, 1, -1 do
     if c.config.guard > 0 and c.passed_over[lane] >= c.config.guard then
       c.favoured = lane

@@ -113,8 +113,8 @@ local function try(lane)
   end
   local room = math.max(1, math.floor(fit_messages(c, lane, segments) / segments))
   chosen.picked = line_pick(k, prefix, math.min(most, room))
-  -- One-time passwords never wait for company.
-  local later = lane > 0 and #chosen.picked.members >= room and fit_company(c, lane, prefix, segments, most, room)
+  -- One-time passwords never wait for company, nor does a lane whose turn is only now.
+  local later = lane > 0 and lane ~= c.favoured and #chosen.picked.members >= room and fit_company(c, lane, prefix, segments, most, room)
   if later then
     return nil, later, 'limit'
   end

@@ -5,13 +5,10 @@
 local ANY_NUMBER = 1000000000  -- of messages, where nothing limits them
 local NO_FLOORS = {0, 0, 0}
 
-local function fit_floors(c, lane)
-  return lane == c.favoured and NO_FLOORS or c.config.floors
-end
-
--- A weight fits a lane if it fits every limit. Returns the time from which it may.
+-- A weight fits a lane if it fits every limit. Returns the time from which it may. Whether the favoured lane may go at all, no floor says;
+-- how much it takes, they do.
 local function fit_at(c, lane, weight)
-  local at, floors = c.now, fit_floors(c, lane)
+  local at, floors = c.now, lane == c.favoured and NO_FLOORS or c.config.floors
   for _, limit in ipairs(c.limits) do
     local wanted = permits_weight(limit, weight)
     if wanted > 0 then
@@ -23,10 +20,10 @@ end
 
 -- The messages that a lane may send now.
 local function fit_messages(c, lane, segments)
-  local left, floors = ANY_NUMBER, fit_floors(c, lane)
+  local left = ANY_NUMBER
   for _, limit in ipairs(c.limits) do
     if limit.unit == 'messages' then
-      left = math.min(left, math.floor(room_left(limit, lane, floors, c.now, segments)))
+      left = math.min(left, math.floor(room_left(limit, lane, c.config.floors, c.now, segments)))
     end
   end
   return left
@@ -34,10 +31,10 @@ end
 
 -- The most messages that the limits can ever leave to a lane at once.
 local function fit_messages_most(c, lane, segments)
-  local most, floors = ANY_NUMBER, fit_floors(c, lane)
+  local most = ANY_NUMBER
   for _, limit in ipairs(c.limits) do
     if limit.unit == 'messages' then
-      most = math.min(most, room_most(limit, lane, floors, segments))
+      most = math.min(most, room_most(limit, lane, c.config.floors, segments))
     end
   end
   return most

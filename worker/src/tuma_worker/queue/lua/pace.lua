@@ -1,4 +1,4 @@
--- Paced lanes: each call books its share of the window. Needs room.lua, fit.lua and state.lua.
+-- Paced lanes: each call books its share of the window. Needs room.lua and state.lua.
 --
 -- `pace:LANE:LIMIT` of the state: from when the lane may go. c: {config, limits, state, now}
 
@@ -18,10 +18,9 @@ local function pace_book(c, lane, weight)
   if not c.config.paced[lane + 1] or weight.calls == 0 then
     return
   end
-  local floors = fit_floors(c, lane)
   for _, limit in ipairs(c.limits) do
     local wanted, field = permits_weight(limit, weight), 'pace:' .. lane .. ':' .. limit.name
-    local span = wanted / room_most(limit, lane, floors, wanted) * limit.window
+    local span = wanted / room_most(limit, lane, c.config.floors, wanted) * limit.window
     local from = math.max(c.now - limit.window / 100, state_number(c, field))
     state_set(c, field, string.format('%.3f', from + span))
   end
