@@ -67,8 +67,9 @@ class Account(BaseModel):
     """One provider API key with its address, limits, sender and webhook credentials.
 
     What is None is the provider's own default. `floors` are shares of each window that lower lanes may not touch; `guard` is
-    the share of calls that goes to each waiting lower lane whatever waits above it; lanes in `paced`
-    are spread over the window instead of bursting; `cold_start` says how the first window goes when the limiter's state is new.
+    the share of calls that goes to each waiting lower lane whatever waits above it, with one job each where a floor is in the way;
+    lanes in `paced` are spread over the window instead of bursting; `cold_start` says how the first window goes when the limiter's
+    state is new.
     `control_limits` and `status_limits` are those of the calls by which dates that the provider keeps are steered and looked at.
 
     Seconds: `schedule_lead` that the first such date must lie ahead when it is handed over, `timeout` of one call, `lease` of a

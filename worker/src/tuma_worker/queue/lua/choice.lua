@@ -43,8 +43,10 @@ local function choice_begin(c)
   local transactional, bulk = string.match(c.state.passed_over or '0 0', '^(%d+) (%d+)$')
   c.passed_over = {tonumber(transactional), tonumber(bulk)}
   -- A lane that was passed over too often goes first for once, whatever the floors: with one job, where they leave no room for more.
-  for lane = 2, 1, -1 do
-    if c.config.guard > 0 and c.passed_over[lane] >= c.config.guard then
+  -- Never two such turns in a row: an OTP may be waiting by then.
+  for lane = 1, 2 do
+    local most = c.favoured and c.passed_over[c.favoured] + 1 or c.config.guard
+    if c.config.guard > 0 and not c.state.favoured and c.passed_over[lane] >= most then
       c.favoured = lane
     end
   end
@@ -108,6 +110,11 @@ end
 local function choice_pass_over(c, lane)
   if c.config.guard == 0 then
     return
+  end
+  if lane == c.favoured then
+    state_set(c, 'favoured', 1)
+  else
+    state_clear(c, 'favoured')
   end
   local passed_over = c.passed_over
   passed_over[lane] = 0
