@@ -66,8 +66,8 @@ def test_the_advised_user_may_be_a_producer(limited: Redis, url: str, kind: str)
 
 
 def test_the_advised_user_may_wait_and_be_woken(limited: Redis, url: str) -> None:
-    bell = Bell(connect_to_wait(url, 10.0), "tuma:{lisoloo-main}:send:bell")
-    waker = threading.Timer(0.2, bell.unblock, args=(limited,))
+    bell = Bell(connect_to_wait(url, 10.0), "tuma:{lisoloo-main}:send:bell", limited)
+    waker = threading.Timer(0.2, bell.unblock)
     waker.start()
     began = time.monotonic()
     assert not bell.wait(10.0)

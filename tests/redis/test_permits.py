@@ -241,6 +241,18 @@ def test_a_paced_lane_is_spread_over_the_window_and_the_others_are_not(redis: Re
     assert sent == 5
 
 
+def test_a_paced_lane_that_woke_late_catches_up(redis: Redis, clock: VirtualClock) -> None:
+    driver = Driver(redis, queue_of(calls(10, 1), paced=frozenset({"bulk"})))
+    driver.enqueue_singles(20, priority="bulk")
+    drain(driver)
+    clock.forward(0.19)
+    assert drain(driver) == 1, "due nine hundredths ago"
+    clock.forward(0.01)
+    assert drain(driver) == 1
+    clock.forward(5)
+    assert drain(driver) == 2, "but of a longer absence only a tenth of a second"
+
+
 def test_a_limit_steered_while_running_is_kept_from_the_next_claim_on(redis: Redis, clock: VirtualClock) -> None:
     del clock
     limit = calls(10, 60)

@@ -81,7 +81,7 @@ class TumaBroker(dramatiq.Broker):
         del prefetch  # nothing is fetched ahead: a permit must not wait in a worker's memory
         queue = self._config(queue_name)
         with reachable():
-            bell = Bell(self._connect(), queue.keys.bell)
+            bell = Bell(self._connect(), queue.keys.bell, self._redis)
         consumer = Consumer(
             self._redis, queue, bell=bell, slots=self._slots, leases=self._leases, seat=self._seats[queue_name],
             timeout=timeout / 1000,

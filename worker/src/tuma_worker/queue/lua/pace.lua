@@ -13,7 +13,7 @@ local function pace_until(c, lane)
   return math.ceil(at)
 end
 
--- What was missed by waking late may be caught up within a hundredth of the window.
+-- What was missed by waking late may be caught up within a hundredth of the window, or a tenth of a second.
 local function pace_book(c, lane, weight)
   if not c.config.paced[lane + 1] or weight.calls == 0 then
     return
@@ -21,7 +21,7 @@ local function pace_book(c, lane, weight)
   for _, limit in ipairs(c.limits) do
     local wanted, field = permits_weight(limit, weight), 'pace:' .. lane .. ':' .. limit.name
     local span = wanted / room_most(limit, lane, c.config.floors, wanted) * limit.window
-    local from = math.max(c.now - limit.window / 100, state_number(c, field))
+    local from = math.max(c.now - math.max(100, limit.window / 100), state_number(c, field))
     state_set(c, field, string.format('%.3f', from + span))
   end
 end
