@@ -216,6 +216,16 @@ def test_the_first_window_of_a_limiter_without_history_opens_evenly(redis: Redis
     assert drain(driver) == 10, "the second window is an ordinary one"
 
 
+def test_a_batch_that_waits_for_company_on_a_cold_start_is_told_when_there_is_room(redis: Redis, clock: VirtualClock) -> None:
+    limits = calls(1000, 3600), messages(10_000, 3600)
+    driver = Driver(redis, queue_of(*limits, cold_start="paced", batch_max=100))
+    driver.enqueue(*numbers(100))
+    wait = driver.refused()
+    assert wait.milliseconds == 3600, "ten messages to a call, of ten thousand in an hour"
+    clock.forward(wait.milliseconds / 1000)
+    assert len(driver.taken().jobs) == 10
+
+
 def test_a_server_that_lost_its_data_does_not_assume_an_empty_window(redis: Redis, clock: VirtualClock) -> None:
     driver = Driver(redis, queue_of(calls(10, 60), cold_start="paced"))
     driver.enqueue_singles(5)

@@ -107,7 +107,8 @@ local function try(lane)
   if paced > now then
     return nil, paced, 'pace'
   end
-  local free = fit_at(c, lane, {calls = 1, messages = segments})
+  local one = {calls = 1, messages = segments}
+  local free = fit_at(c, lane, one, one)
   if free > now then
     return nil, free, 'limit'
   end

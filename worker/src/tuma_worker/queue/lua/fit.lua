@@ -6,13 +6,13 @@ local ANY_NUMBER = 1000000000  -- of messages, where nothing limits them
 local NO_FLOORS = {0, 0, 0}
 
 -- A weight fits a lane if it fits every limit. Returns the time from which it may. Whether the favoured lane may go at all, no floor says;
--- how much it takes, they do.
-local function fit_at(c, lane, weight)
+-- how much it takes, they do. `least` is the weight of one job, which may go where nothing else counts.
+local function fit_at(c, lane, weight, least)
   local at, floors = c.now, lane == c.favoured and NO_FLOORS or c.config.floors
   for _, limit in ipairs(c.limits) do
     local wanted = permits_weight(limit, weight)
     if wanted > 0 then
-      at = math.max(at, room_at(limit, lane, floors, c.now, wanted))
+      at = math.max(at, room_at(limit, lane, floors, c.now, wanted, permits_weight(limit, least)))
     end
   end
   return at
@@ -58,7 +58,8 @@ local function fit_company(c, lane, prefix, segments, most, room)
   if room < worth then
     local more = #line_pick(c.k, prefix, worth).members
     if more > room then
-      return fit_at(c, lane, {calls = 1, messages = more * segments})
+      local at = fit_at(c, lane, {calls = 1, messages = more * segments}, {calls = 1, messages = segments})
+      return at > c.now and at or nil
     end
   end
 end

@@ -51,14 +51,14 @@ local function room_freed(limit, need, now)
   end
 end
 
--- The earliest time at which `weight` may fit for this lane, `now` if it fits.
-local function room_at(limit, lane, floors, now, weight)
+-- The earliest time at which `weight` may fit for this lane, `now` if it fits. `least` is what may go by itself, as for room_left.
+local function room_at(limit, lane, floors, now, weight, least)
   local at, total = now, room_counted(limit)
-  local over = total + weight - room_most(limit, lane, floors, weight)
+  local over = total + weight - room_most(limit, lane, floors, least)
   if over > 0 then
     at = math.max(at, room_freed(limit, over, now))
   end
-  if total > 0 and limit.born and total + weight <= limit.count then
+  if limit.born and total + weight > least and total + weight <= limit.count then
     at = math.max(at, math.min(limit.born + limit.window, math.ceil(limit.born + (total + weight) * limit.window / limit.count)))
   end
   return at

@@ -13,9 +13,9 @@ end
 
 -- An arrival in a lane that could not go either need not wake anybody before it could.
 local function wait_quietly(c)
-  local quiet = c.earliest
+  local quiet, least = c.earliest, {calls = 1, messages = 1}
   for lane = c.quiet_from, 2 do
-    local at = math.max(pace_until(c, lane), fit_at(c, lane, {calls = 1, messages = 1}))
+    local at = math.max(pace_until(c, lane), fit_at(c, lane, least, least))
     quiet = at > c.now and math.min(quiet, at) or 0
   end
   state_set(c, 'quiet_until', quiet)
