@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,7 @@ from redis import Redis
 from tests.redis.driver import GIVEN_UP, NEVER_LEFT, Driver, VirtualClock, calls, messages, numbers, queue_of, text, virtual_clock
 
 from tuma_worker.queue.scripts import Claim, Release, Wait, Why
+from tuma_worker.store.steering import Steering
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -270,6 +272,18 @@ def test_a_limit_steered_while_running_is_kept_from_the_next_claim_on(redis: Red
     driver.enqueue_singles(10)
     redis.hset(driver.queue.keys.state, f"limit:{limit.name}", "2 60000")
     assert drain(driver) == 2
+
+
+def test_a_paced_lane_goes_on_at_the_new_rate_where_its_limit_was_steered(redis: Redis, clock: VirtualClock) -> None:
+    limit = calls(60, 60)
+    driver = Driver(redis, queue_of(limit, paced=frozenset({"bulk"})))
+    steering = Steering(redis, driver.queue.account, "send", "test")
+    driver.enqueue_singles(10, priority="bulk")
+    steering.set_limit(replace(limit, count=1))
+    assert drain(driver) == 1, "the next one is booked a minute later"
+    clock.forward(1)
+    assert steering.unset_limit(limit.name)
+    assert drain(driver) >= 1
 
 
 @pytest.mark.parametrize("cold_start", ["paced", "burst"])

@@ -33,6 +33,11 @@ else
     redis.call('HDEL', KEYS[1], ARGV[i])
   end
 end
+-- What paced lanes have booked, they have booked at the rate of before.
+local limit = string.match(ARGV[6], '^limit:(.*)$')
+if limit then
+  redis.call('HDEL', KEYS[1], 'pace:0:' .. limit, 'pace:1:' .. limit, 'pace:2:' .. limit)
+end
 -- What the alarm was set by may no longer hold.
 redis.call('HDEL', KEYS[1], 'quiet_until', 'quiet_from', 'alarm_at', 'alarm_by')
 if redis.call('LLEN', KEYS[2]) == 0 then
