@@ -286,6 +286,28 @@ def test_a_paced_lane_goes_on_at_the_new_rate_where_its_limit_was_steered(redis:
     assert drain(driver) >= 1
 
 
+def test_a_text_that_a_lowered_limit_has_no_room_for_waits_until_the_limit_is_back(redis: Redis, clock: VirtualClock) -> None:
+    limit = messages(100, 60)
+    driver = Driver(redis, queue_of(limit, idle=600))
+    steering = Steering(redis, driver.queue.account, "send", "test")
+    driver.enqueue(message=text(3))
+    steering.set_limit(replace(limit, count=2))
+    wait = driver.refused()
+    assert (wait.why, wait.milliseconds) == (Why.LIMIT, 60_000)
+    clock.forward(61)
+    driver.refused()
+    steering.unset_limit(limit.name)
+    assert driver.send().actor == "send"
+
+
+def test_a_text_that_only_a_raised_limit_has_room_for_goes(redis: Redis) -> None:
+    limit = messages(2, 60)
+    driver = Driver(redis, queue_of(limit))
+    driver.enqueue(message=text(3))
+    Steering(redis, driver.queue.account, "send", "test").set_limit(replace(limit, count=5))
+    assert driver.send().actor == "send"
+
+
 @pytest.mark.parametrize("cold_start", ["paced", "burst"])
 def test_a_limit_that_was_widened_while_running_does_not_assume_an_empty_window(
     redis: Redis, clock: VirtualClock, cold_start: str

@@ -95,6 +95,10 @@ def set_limit(
 
     A limit is known by what it counts and for how long: '30/min' changes calls-60s. With --unset its name is enough.
 
+    A text too long for a lowered limit waits until it is raised again, and what is behind it waits too. A limit of a longer window
+    than before (--replaces) has forgotten what ended before the old one: it is opened evenly, but its first window may see more
+    calls than it allows, by as many as were forgotten.
+
     Example: tuma accounts set-limit lisoloo-main 30/min
     """
     wanted = _limit(limit, replaces, unset=unset)

@@ -40,10 +40,11 @@ local function fit_messages_most(c, lane, segments)
   return most
 end
 
--- Whether a job of so many segments is heavier than a whole window: no waiting would ever make room for it.
+-- Whether a job of so many segments is heavier than a whole window: no waiting would ever make room for it. Where an operator has lowered
+-- the limit it waits, as that is for a time.
 local function fit_never(c, segments)
   for _, limit in ipairs(c.limits) do
-    if permits_weight(limit, {calls = 1, messages = segments}) > limit.count then
+    if permits_weight(limit, {calls = 1, messages = segments}) > math.max(limit.count, limit.configured) then
       return true
     end
   end

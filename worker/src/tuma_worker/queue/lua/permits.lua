@@ -25,8 +25,10 @@
 
 local LANES = 3
 
--- Operators may change a limit while the workers run: `limit:NAME` of the queue's state then says `count window ...` for it.
+-- Operators may change a limit while the workers run: `limit:NAME` of the queue's state then says `count window ...` for it. What its
+-- workers are configured with stays known as `configured`.
 local function permits_steered(limit, text)
+  limit.configured = limit.count
   local count, window = string.match(text or '', '^(%S+) (%S+)')
   if count then
     limit.count, limit.window = tonumber(count), tonumber(window)
