@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.redis.driver import Driver, VirtualClock, calls, number, numbers, queue_of, text, virtual_clock
 
-from tuma_worker.queue.scripts import SYSTEM, Release, Why, push
+from tuma_worker.queue.scripts import PROBE, SYSTEM, Release, Wait, Why, push
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,6 +104,18 @@ def test_a_repeated_claim_keeps_its_lease_from_the_repeat_on(redis: Redis, clock
     clock.forward(10)
     driver.refused()
     assert len(driver.in_flight()) == 1
+
+
+def test_a_repeated_claim_whose_call_may_have_been_made_by_another_gets_nothing(redis: Redis, clock: VirtualClock) -> None:
+    driver = Driver(redis, queue_of(calls(60, 60), lease=15.0, grace=5.0))
+    redis.hset(driver.queue.keys.state, "halt", '{"code":"x","fault":"money","operator":false}')
+    push(redis, driver.queue, "probe.1.1.-", "x", source=PROBE)
+    assert driver.taken("token").actor == "probe"
+    clock.forward(16)
+    assert driver.taken("another", worker="w2").actor == "probe"
+    found = driver.claim("token")
+    assert isinstance(found, Wait), found
+    assert driver.used(calls(60, 60)) == 2, "the call of the lapsed claim counts for a grace and a window"
 
 
 def test_a_job_for_later_goes_at_its_time_and_not_before(redis: Redis, clock: VirtualClock) -> None:

@@ -12,7 +12,7 @@
 --
 -- To make a function takes time in every call: parts that are not always needed are included where they are.
 --
--- Repeatable: the batch id is the request's token; a repeat finds its batch in flight and gets the same answer.
+-- Repeatable: the batch id is the request's token; a repeat finds its batch in flight and gets the same answer, as long as the lease lasts.
 -- include: clock
 -- include: ready
 -- include: tuma_worker.queue/permits
@@ -38,7 +38,9 @@ local function answer(held)
 end
 
 local repeated = held_get(k, c.batch)
-if repeated then
+if repeated and repeated.phase ~= 'claimed' then
+  return {'wait', 1, 'idle'}  -- the lease has lapsed meanwhile; the id still stands for the permit
+elseif repeated then
   -- The worker counts its lease from this request, not from the first.
   redis.call('ZADD', k.leases, 'XX', 'GT', now + c.lease, c.batch)
   return answer(repeated)
