@@ -112,7 +112,10 @@ class Seat:
         Where no answer came, whether it was lost in the network or with the consumer, whoever claims next asks for the same batch
         again, instead of leaving it to its lease.
         """
-        token = self._unanswered.popleft() if self._unanswered else new_token()
+        try:
+            token = self._unanswered.popleft()
+        except IndexError:
+            token = new_token()
         try:
             yield token
         except BaseException:
