@@ -1,4 +1,4 @@
--- What a worker holds: a batch in flight with its jobs and its permit. Needs ready.lua, permits.lua and known.lua.
+-- What a worker holds: a batch in flight with its jobs and its permit. Needs permits.lua and known.lua.
 --
 -- inflight: batch id -> `phase lane source group calls messages counted worker`; `id:items` -> `time subject time subject ...`
 -- counted: `limit=weight,limit=weight` as it was counted, or `-`: whoever ends the hold, with whatever configuration, uncounts just that.
@@ -72,7 +72,7 @@ local function held_end(k, limits, held, at)
   for name, text in held_counted(held) do
     local weight = tonumber(text)
     if own[name] then
-      permits_end({own[name]}, held.lane, {calls = weight, messages = weight}, at)
+      permits_end(own[name], held.lane, {calls = weight, messages = weight}, at)
     else
       known_ended(k, name, held.lane, weight, at)
     end

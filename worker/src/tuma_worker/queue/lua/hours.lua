@@ -1,4 +1,4 @@
--- Quiet hours: jobs whose recipients may not be called now are taken out of the line. Needs ready.lua and line.lua.
+-- Quiet hours: jobs whose recipients may not be called now are taken out of the line. Needs line.lua.
 --
 -- The table of a moment is a text: `from to lanes action |code=until|code=until|`, in Unix ms. Between `from` and `to` it is right.
 -- lanes: '2' or '12'; a calling code, such as +243, has 0 where numbers with it may be called, else when they may; `*` stands for all

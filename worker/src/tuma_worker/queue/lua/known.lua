@@ -68,7 +68,7 @@ local function known_here(k, state, limit, cold_start, now)
   if note then
     for lane = 0, LANES - 1 do
       if note[lane + 1] > 0 then
-        permits_end({limit}, lane, {calls = note[lane + 1], messages = note[lane + 1]}, note.last)
+        permits_end(limit, lane, {calls = note[lane + 1], messages = note[lane + 1]}, note.last)
       end
     end
     redis.call('HDEL', k.state, 'ended:' .. name)

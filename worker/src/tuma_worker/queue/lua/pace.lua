@@ -1,4 +1,4 @@
--- Paced lanes: each call books its share of the window. Needs room.lua and state.lua.
+-- Paced lanes: each call books its share of the window. Needs permits.lua, room.lua and state.lua.
 --
 -- `pace:LANE:LIMIT` of the state: from when the lane may go. c: {config, limits, state, now}
 

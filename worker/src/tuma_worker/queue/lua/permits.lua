@@ -15,7 +15,8 @@
 --   * an end is never stamped before the call has ended: `permits_end` runs after it, and slots and clocks only round upwards;
 --   * a call that was given up, or whose worker died, may still be read by the provider: its end is stamped a grace later;
 --   * nothing is forgotten: where this state is new (a first start, or a server that lost its data) `room_cap` paces the first
---     window from its start, because calls of before may still count at the provider;
+--     window from its start, because calls of before may still count at the provider. A limit whose window was made longer has forgotten
+--     what ended before the old one: it is paced likewise, and that is all that can be done;
 --   * every call is counted: also those of workers whose configuration does not have the limit (known.lua).
 --
 -- State per limit: `used` holds the weight that counts now, by lane; the list `window` says when parts of it stop counting, as
@@ -104,25 +105,23 @@ local function permits_count(used_key, limits, lane, weight, counted)
 end
 
 -- The covered call ended at `at` (now, or later by a grace): its weight stops counting W after the end of the slot that `at` is in.
-local function permits_end(limits, lane, weight, at)
-  for _, limit in ipairs(limits) do
-    local length = math.max(1, math.floor(limit.window / 1000))
-    -- The next slot's end, never this one's: `at` is rounded down to a millisecond, and the call ended after it.
-    local slot = (math.floor(at / length) + 1) * length
-    local parts = {0, 0, 0}
-    local last = redis.call('LINDEX', limit.key, -1)
-    local ended, a, b, c = string.match(last or '', '^(%d+):([^:]+):([^:]+):([^:]+)$')
-    -- A list stays in order: what ends before the last slot (that one has a grace) counts until the last slot does.
-    local joins = ended and tonumber(ended) >= slot
-    if joins then
-      slot, parts = tonumber(ended), {tonumber(a), tonumber(b), tonumber(c)}
-    end
-    parts[lane + 1] = parts[lane + 1] + permits_weight(limit, weight)
-    local text = string.format('%.0f:%.17g:%.17g:%.17g', slot, parts[1], parts[2], parts[3])
-    if joins then
-      redis.call('LSET', limit.key, -1, text)
-    else
-      redis.call('RPUSH', limit.key, text)
-    end
+local function permits_end(limit, lane, weight, at)
+  local length = math.max(1, math.floor(limit.window / 1000))
+  -- The next slot's end, never this one's: `at` is rounded down to a millisecond, and the call ended after it.
+  local slot = (math.floor(at / length) + 1) * length
+  local parts = {0, 0, 0}
+  local last = redis.call('LINDEX', limit.key, -1)
+  local ended, a, b, c = string.match(last or '', '^(%d+):([^:]+):([^:]+):([^:]+)$')
+  -- A list stays in order: what ends before the last slot (that one has a grace) counts until the last slot does.
+  local joins = ended and tonumber(ended) >= slot
+  if joins then
+    slot, parts = tonumber(ended), {tonumber(a), tonumber(b), tonumber(c)}
+  end
+  parts[lane + 1] = parts[lane + 1] + permits_weight(limit, weight)
+  local text = string.format('%.0f:%.17g:%.17g:%.17g', slot, parts[1], parts[2], parts[3])
+  if joins then
+    redis.call('LSET', limit.key, -1, text)
+  else
+    redis.call('RPUSH', limit.key, text)
   end
 end

@@ -1,4 +1,4 @@
--- Bringing jobs back into the line: from workers that died, and from the due set. Needs held.lua.
+-- Bringing jobs back into the line: from workers that died, and from the due set. Needs ready.lua and held.lua.
 
 -- A send that stands alone and was there at so many deaths is parked, because it is the cause. Of many together one may be it: from the
 -- second death on they go on in halves, until it stands alone; who comes to `begin` without it has nothing against it any more.

@@ -1,4 +1,4 @@
--- How much of its limits a lane may use now, and if too little, when. Needs permits.lua.
+-- How much of its limits a lane may use now, and if too little, when; of limits whose `used` is known (permits.lua).
 --
 -- A floor is a reserve: a lane goes only while, after it, the floors of all lanes above it are still free. So a job of a higher lane
 -- finds its permit at once as long as such jobs come no faster than permits end, however busy the lanes below are. Lane 0 is the highest.

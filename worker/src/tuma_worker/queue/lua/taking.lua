@@ -1,4 +1,5 @@
--- Taking a batch: out of the line, into flight, counted, and charged to its source. Needs line.lua, known.lua, held.lua, fit.lua, pace.lua.
+-- Taking a batch: out of the line, into flight, counted, and charged to its source. Needs ready.lua, permits.lua, known.lua, held.lua,
+-- line.lua, state.lua and pace.lua.
 --
 -- c: {k, config, limits, state, now, batch, worker, lease}
 

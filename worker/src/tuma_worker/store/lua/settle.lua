@@ -62,7 +62,7 @@ for _, limit in ipairs(limits) do
     local strange = math.min(limit.count, limit.count - limit.used[1] - limit.used[2] - limit.used[3] - left)
     if strange > 0 then
       permits_count(k.used, {limit}, 2, {calls = strange, messages = strange}, {})
-      permits_end({limit}, 2, {calls = strange, messages = strange}, now)
+      permits_end(limit, 2, {calls = strange, messages = strange}, now)
     end
   end
 end
