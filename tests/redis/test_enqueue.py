@@ -162,7 +162,7 @@ def test_the_bell_holds_one_token_however_many_arrive(redis: Redis) -> None:
 
 def test_nobody_is_woken_while_a_claim_has_said_that_nothing_can_move(redis: Redis) -> None:
     seconds, _ = redis.time()
-    redis.hset(QUEUE.state, mapping={"quiet_until": (seconds + 60) * 1000, "quiet_from": 1})
+    redis.hset(QUEUE.state, mapping={"silent_until": (seconds + 60) * 1000, "silent_from": 1})
     run(redis, wire.encode(send(), "billing"))
     assert redis.llen(QUEUE.bell) == 0
     run(redis, wire.encode(send(priority="otp"), "billing"))

@@ -75,9 +75,9 @@ def _until(state: Mapping[str, str], field: str, now_ms: int, why: str) -> str |
 
 
 def _limit(state: Mapping[str, str], lane: int, now_ms: int) -> str | None:
-    if lane < int(state.get("quiet_from", 3)):
+    if lane < int(state.get("silent_from", 3)):
         return None
-    return _until(state, "quiet_until", now_ms, "the limit is used up")
+    return _until(state, "silent_until", now_ms, "the limit is used up")
 
 
 def _time(milliseconds: int) -> str:

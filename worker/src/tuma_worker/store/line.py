@@ -141,7 +141,7 @@ def _holds(state: Mapping[str, str], waiting: tuple[Waiting, ...], now: int) -> 
 
 
 def _next_permit(state: Mapping[str, str], now: int) -> int | None:
-    known = [int(float(state[name])) for name in ("blocked_until", "quiet_until") if name in state]
+    known = [int(float(state[name])) for name in ("blocked_until", "silent_until") if name in state]
     return max((at for at in known if at > now), default=None)
 
 

@@ -109,7 +109,7 @@ end
 
 -- Wake one consumer, unless a claim has said that no job of this lane can go before a time that its alarm covers.
 local function ready_ring(k, lane, now)
-  local quiet = redis.call('HMGET', k.state, 'quiet_until', 'quiet_from')
+  local quiet = redis.call('HMGET', k.state, 'silent_until', 'silent_from')
   if quiet[1] and now < tonumber(quiet[1]) and lane >= tonumber(quiet[2]) then
     return
   end

@@ -48,7 +48,7 @@ end
 
 -- Something became possible that no alarm foresaw.
 local function held_wake(k)
-  redis.call('HDEL', k.state, 'quiet_until', 'quiet_from')
+  redis.call('HDEL', k.state, 'silent_until', 'silent_from')
   if redis.call('LLEN', k.bell) == 0 then
     redis.call('RPUSH', k.bell, 1)
   end

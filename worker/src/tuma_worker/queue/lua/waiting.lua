@@ -1,25 +1,25 @@
 -- What a claim says when nothing may move: why, and for how long that stays so. Needs fit.lua, pace.lua and state.lua.
 --
 -- c: {k, config, state, now, worker, closed, closed_until, waits: {lane, at, why} of each lane that could go from a time on}; and what
--- is found out here: earliest, why, and the lane quiet_from
+-- is found out here: earliest, why, and the lane silent_from
 
 local function wait_lanes(c)
   for _, one in ipairs(c.waits) do
     if not c.earliest or one.at < c.earliest then
-      c.earliest, c.why, c.quiet_from = one.at, one.why, math.min(c.quiet_from or one.lane, one.lane)
+      c.earliest, c.why, c.silent_from = one.at, one.why, math.min(c.silent_from or one.lane, one.lane)
     end
   end
 end
 
 -- An arrival in a lane that could not go either need not wake anybody before it could.
-local function wait_quietly(c)
+local function wait_silently(c)
   local quiet, least = c.earliest, {calls = 1, messages = 1}
-  for lane = c.quiet_from, 2 do
+  for lane = c.silent_from, 2 do
     local at = math.max(pace_until(c, lane), fit_at(c, lane, least, least))
     quiet = at > c.now and math.min(quiet, at) or 0
   end
-  state_set(c, 'quiet_until', quiet)
-  state_set(c, 'quiet_from', c.quiet_from)
+  state_set(c, 'silent_until', quiet)
+  state_set(c, 'silent_from', c.silent_from)
 end
 
 -- The first member of a set by its time may move something, whatever else waits.
@@ -44,7 +44,7 @@ end
 local function wait_answer(c)
   wait_lanes(c)
   if c.earliest then
-    wait_quietly(c)
+    wait_silently(c)
   end
   if c.closed then
     c.earliest, c.why = c.closed_until or c.earliest, c.closed

@@ -11,7 +11,7 @@ if stands[1] ~= ARGV[1] or (stands[2] or '') ~= ARGV[2] then
   return 0
 end
 redis.call('HSET', KEYS[1], 'half_open', 1)
-redis.call('HDEL', KEYS[1], 'quiet_until', 'quiet_from', 'alarm_at', 'alarm_by')
+redis.call('HDEL', KEYS[1], 'silent_until', 'silent_from', 'alarm_at', 'alarm_by')
 if redis.call('LLEN', KEYS[2]) == 0 then
   redis.call('RPUSH', KEYS[2], 1)
 end

@@ -39,7 +39,7 @@ if limit then
   redis.call('HDEL', KEYS[1], 'pace:0:' .. limit, 'pace:1:' .. limit, 'pace:2:' .. limit)
 end
 -- What the alarm was set by may no longer hold.
-redis.call('HDEL', KEYS[1], 'quiet_until', 'quiet_from', 'alarm_at', 'alarm_by')
+redis.call('HDEL', KEYS[1], 'silent_until', 'silent_from', 'alarm_at', 'alarm_by')
 if redis.call('LLEN', KEYS[2]) == 0 then
   redis.call('RPUSH', KEYS[2], 1)
 end
