@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.support import servers
 from tests.support.producers import AnyProducer, Awaited, configure
 
 from tuma_producer import AsyncProducer, Producer
@@ -17,6 +18,18 @@ if TYPE_CHECKING:
     from redis import Redis
 
 ACCOUNT = "lisoloo-main"
+
+# Random histories take minutes, and what they look for is in our scripts: on a second kind of server they are for the long runs.
+_RANDOM = ("test_limiter_properties.py", "test_fairness.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave the second leg of the random histories out of the short runs."""
+    if len(servers.binaries()) > 1:
+        for item in items:
+            if item.path.name in _RANDOM and "[redis" in item.name:
+                item.add_marker(pytest.mark.long)
+
 
 # The keys that may stand without an expiry, and why each may. {..}: an account; a queue's name follows it.
 PERMANENT = {
