@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
-from tests.redis.driver import Driver, number, numbers, queue_of
+from tests.redis.driver import NEW_YEAR, Driver, VirtualClock, number, numbers, queue_of, virtual_clock
 
 from tuma_producer import Producer, UnknownIntent
 from tuma_producer.contract.wire import LANES
@@ -230,10 +230,12 @@ class AnyOrder(RuleBasedStateMachine):
     """A worker that claims, begins and settles as it likes, while somebody pauses, resumes and cancels."""
 
     redis: Redis  # set by the test
+    clock: VirtualClock  # a history that is told again must see the same times
 
     @initialize()
     def begin_anew(self) -> None:
         self.redis.flushall()
+        self.clock.set(NEW_YEAR * 1000)
         self.driver = Driver(self.redis, queue_of(batch_max=2))
         self.claimed: list[Claim] = []
         self.calling: list[Claim] = []
@@ -243,6 +245,7 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(count=st.integers(1, 3), same=st.booleans())
     def enqueue(self, count: int, same: bool) -> None:  # noqa: FBT001 - hypothesis calls it by keyword
         to = [number(10 * len(self.intents) + place) for place in range(count)]
+        self.clock.forward(0.001)
         self.intents.append(self.driver.enqueue(*to, **({"message": "The same"} if same else {})))
 
     @rule()
@@ -310,8 +313,9 @@ class AnyOrder(RuleBasedStateMachine):
 
 
 def test_no_answer_is_ever_untrue_whatever_the_order(redis: Redis) -> None:
-    AnyOrder.redis = redis
-    run_state_machine_as_test(
-        AnyOrder,
-        settings=settings(max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=[*HealthCheck]),
-    )
+    with virtual_clock(redis) as clock:
+        AnyOrder.redis, AnyOrder.clock = redis, clock
+        run_state_machine_as_test(
+            AnyOrder,
+            settings=settings(max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=[*HealthCheck]),
+        )
