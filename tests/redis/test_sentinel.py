@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from tests.support.cluster import Watched
     from tests.support.houses import House
+    from tests.support.servers import Server
 
 ACCOUNT = "watched"
 LIMIT, WINDOW = 8, 1.0  # calls, seconds
@@ -29,7 +30,8 @@ BEFORE, DURING = 32, 12  # sends that wait when the master dies; sends that are 
 
 
 @pytest.fixture(scope="module")
-def watched() -> Iterator[Watched]:
+def watched(redis_server: Server) -> Iterator[Watched]:
+    del redis_server  # but each leg has Sentinels of its own: the master of the one before is dead
     with started_watched() as found:
         yield found
 
