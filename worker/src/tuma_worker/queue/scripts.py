@@ -132,7 +132,7 @@ def release(redis: Redis, queue: QueueConfig, batch_id: str, how: Release, *, de
 
 
 SYSTEM = "~"  # the source of jobs that need no permit, in lane 0; ready.lua says what that means
-PROBE = "~probe"  # the source of the call that asks whether a halted account may go on; claim.lua says what that means
+PROBE = "~probe"  # the source of the call that asks whether a halted account may go on; choice.lua says what that means
 
 
 def push(

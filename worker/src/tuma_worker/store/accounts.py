@@ -15,6 +15,7 @@ from tuma_worker.core.answers import Fault
 from tuma_worker.core.failover import Carrier, Terms
 from tuma_worker.core.limits import Counted
 from tuma_worker.queue.scripts import PROBE, SYSTEM
+from tuma_worker.store.clock import server_ms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -80,14 +81,9 @@ def register(
     told: dict[Any, Any] = {"provider": provider, "environment": environment, "queue": queue, "keeps": keeps}
     profile = told | {"terms": json.dumps(asdict(terms))}
     if by_worker:
-        profile["attended"] = _now(redis)
+        profile["attended"] = server_ms(redis)
     redis.hset(AccountKeys(account).profile, mapping=profile)
     redis.sadd(ACCOUNTS, account)
-
-
-def _now(redis: Redis) -> int:
-    seconds, micros = redis.time()
-    return int(seconds) * 1000 + int(micros) // 1000
 
 
 def carrier(redis: Redis, account: str, *, lane: int, source: str) -> Carrier | None:
@@ -100,7 +96,7 @@ def carrier(redis: Redis, account: str, *, lane: int, source: str) -> Carrier | 
     if "terms" not in profile:
         return None
     stopped = not state.keys().isdisjoint({*STOPS, "paused", f"paused:lane:{lane}", f"paused:source:{source}"})
-    attended = _now(redis) - int(profile.get("attended", 0)) <= ATTENDED_FOR * 1000
+    attended = server_ms(redis) - int(profile.get("attended", 0)) <= ATTENDED_FOR * 1000
     queue = json.loads(profile["queue"])
     return Carrier(
         account,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.scripts import load
 from tuma_producer.contract.wire import RETENTION_MS, campaign_keys
+from tuma_worker.store.clock import server_ms
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,8 +35,7 @@ class Campaigns:
         return sum(self._forget(name) for name in self._quiet())
 
     def _quiet(self) -> Iterator[str]:
-        seconds, _micros = self.redis.time()
-        before = seconds * 1000 - RETENTION_MS
+        before = server_ms(self.redis) - RETENTION_MS
         for name, packed in self.redis.hscan_iter(account_keys(self.account).campaigns, count=_PAGE):
             if json.loads(packed)["at"] < before:
                 yield name.decode()

@@ -20,6 +20,7 @@ from tuma_worker.core.failover import Called
 from tuma_worker.core.states import Evidence, RecipientState, may_move, origins
 from tuma_worker.store import accounts
 from tuma_worker.store.attempts import COMMON, Target, apply_request, states_of
+from tuma_worker.store.clock import server_ms
 from tuma_worker.store.lead import take_lead
 
 if TYPE_CHECKING:
@@ -160,8 +161,7 @@ class Carried:
 
     def now(self) -> int:
         """The server's clock in Unix milliseconds."""
-        seconds, micros = self.redis.time()
-        return int(seconds) * 1000 + int(micros) // 1000
+        return server_ms(self.redis)
 
     # ------------------------------------------------------------------------------------------------------------ leaving
 

@@ -15,6 +15,7 @@ from tuma_producer.contract.wire import EVENTS_KEPT, LANES, digest
 from tuma_worker.core.custody import Custody, Shown, Told
 from tuma_worker.core.states import ENDS, RecipientState, origins
 from tuma_worker.store.attempts import COMMON, KEPT_MS, UNANSWERED_MS, states_of
+from tuma_worker.store.clock import server_ms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -147,8 +148,7 @@ class Custodies:
 
     def now(self) -> int:
         """The server's clock in Unix milliseconds."""
-        seconds, micros = self.redis.time()
-        return int(seconds) * 1000 + int(micros) // 1000
+        return server_ms(self.redis)
 
     @property
     def _keys(self) -> AccountKeys:

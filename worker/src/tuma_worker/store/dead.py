@@ -13,6 +13,7 @@ from tuma_producer.contract.scripts import load
 from tuma_producer.contract.wire import BODY_FIELDS, EVENTS_KEPT, PLANNED, RETENTION_MS, full_id, recipient, redriven
 from tuma_worker.core.dead import DeadClass, dead_class
 from tuma_worker.core.states import Evidence, RecipientState
+from tuma_worker.store.clock import server_ms
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -94,8 +95,7 @@ class DeadLetters:
 
     def now(self) -> int:
         """The server's clock in Unix milliseconds."""
-        seconds, micros = self.redis.time()
-        return int(seconds) * 1000 + int(micros) // 1000
+        return server_ms(self.redis)
 
     def size(self) -> int:
         """How many there are, about: those whose record is gone may be among them."""

@@ -9,6 +9,7 @@ from tuma_producer.contract.keys import AccountKeys
 from tuma_producer.contract.scripts import load
 from tuma_producer.contract.wire import EVENTS_KEPT, LANES
 from tuma_worker.store.accounts import packed
+from tuma_worker.store.clock import server_ms
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -82,8 +83,7 @@ class Steering:
         return self._take_away(f"limit:{name}", "limit-unset", name)
 
     def _signed(self, value: str) -> str:
-        seconds, micros = self.redis.time()
-        return f"{value} {seconds * 1000 + micros // 1000} {self.by}"
+        return f"{value} {server_ms(self.redis)} {self.by}"
 
     def _take_away(self, field: str, event: str, what: str, *more: str) -> bool:
         """Take what the field says away, with further fields that go with it. False where it says nothing.

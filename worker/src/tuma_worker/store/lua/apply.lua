@@ -1,4 +1,4 @@
--- Apply evidence that came after the call: a receipt, what a resolver found, or the answer of a worker that had lost its lease.
+-- Apply evidence that came after the call: a receipt, or what a resolver found; or end, by our own decision, who waits in the line.
 --
 -- KEYS  1 batch  2 events  3 dead  4... intents
 -- ARGV  1 batch id  2 JSON: {maxlen, ends, retention, keep, target, allowed, evidence, reason, provider_id, dead, phase or null,
