@@ -63,7 +63,7 @@ def test_a_wait_that_rings_before_its_time_is_one_command(bell: Bell, redis: Red
 
 def test_no_ring_is_lost_between_the_end_of_a_wait_and_the_next(bell: Bell, redis: Redis) -> None:
     rings, heard = 2000, 0
-    ringing = threading.Thread(target=lambda: [redis.rpush(KEY, 1) for _ in range(rings)])
+    ringing = threading.Thread(target=lambda: [redis.rpush(KEY, 1) for _ in range(rings)], daemon=True)
     ringing.start()
     while ringing.is_alive() or redis.llen(KEY):
         heard += bell.wait(0.001)

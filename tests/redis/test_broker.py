@@ -237,7 +237,7 @@ def test_a_worker_that_stops_waits_for_what_has_started_and_claims_nothing_more(
     with working(broker, threads=2) as worker:
         seen.wait(1)
         blocked(driver.redis)
-        stopping = threading.Thread(target=worker.stop)
+        stopping = threading.Thread(target=worker.stop, daemon=True)
         stopping.start()
         until(next(iter(broker._consumers.values()))._resting.is_set)
         later = driver.enqueue(number(1))

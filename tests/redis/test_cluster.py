@@ -127,7 +127,7 @@ def test_an_event_is_heard_of_wherever_it_happens_by_a_reader_that_waits_for_all
         happened.set()
 
     events = producer.outcomes(secrets.token_hex(4), accounts=spread, start="now", wait=PATIENCE)
-    threading.Thread(target=happen).start()
+    threading.Thread(target=happen, daemon=True).start()
     assert next(event.account for event in events if event.type == "tuma.account.resumed") == spread[node]
     assert happened.wait(PATIENCE)
     cast("Any", events).close()
@@ -195,7 +195,7 @@ def test_a_consumer_waits_on_the_node_of_its_queue_and_is_woken_there(cluster: C
         while not consumer._resting.is_set():
             next(consumer)
 
-    waiting = threading.Thread(target=consume)
+    waiting = threading.Thread(target=consume, daemon=True)
     waiting.start()
     until(lambda: blocked(home) == before + 1, "a consumer at rest")
     began = time.monotonic()

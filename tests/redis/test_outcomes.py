@@ -174,7 +174,7 @@ def test_without_any_account_it_waits_too_and_does_not_spin(producer: AnyProduce
 
 
 def test_an_event_that_comes_while_it_waits_is_there_at_once(producer_for: Callable[..., AnyProducer], redis: Redis) -> None:
-    enqueuing = threading.Thread(target=_enqueue_once_somebody_waits, args=(redis,))
+    enqueuing = threading.Thread(target=_enqueue_once_somebody_waits, args=(redis,), daemon=True)
     began = time.monotonic()
     enqueuing.start()
     event = next(producer_for().outcomes("watch", wait=20))
@@ -205,7 +205,7 @@ def test_a_group_that_vanished_is_made_anew_and_nothing_after_that_is_missed(pro
 
 
 def test_a_stream_that_vanishes_while_it_is_waited_on_is_waited_on_anew(producer: AnyProducer, redis: Redis) -> None:
-    losing = threading.Thread(target=_lose_the_stream_once_somebody_waits, args=(redis,))
+    losing = threading.Thread(target=_lose_the_stream_once_somebody_waits, args=(redis,), daemon=True)
     losing.start()
     event = next(producer.outcomes("watch", wait=20))
     losing.join()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import pytest
 from redis import Redis
@@ -93,17 +93,26 @@ def send(n: int) -> Send:
 
 
 class Service(threading.Thread):
-    """Another team's service: hands in one send after the other, and each again until it is accepted."""
+    """Another team's service: hands in one send after the other, and each again until it is accepted or it is told to end."""
 
     def __init__(self, url: str) -> None:
-        super().__init__()
+        super().__init__(daemon=True)
         self._producer = Producer.from_url(url, source="test")
+        self._ended = threading.Event()
         self.accepted: list[str] = []
         self.refusals = 0
 
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self.join()
+
     def run(self) -> None:
         for n in range(BEFORE, BEFORE + DURING):
-            while len(self.accepted) == n - BEFORE:
+            while len(self.accepted) == n - BEFORE and not self._ended.is_set():
                 self._hand_in(n)
         self._producer.close()
 
@@ -119,11 +128,10 @@ def test_a_master_that_dies_in_the_middle_costs_no_message_no_second_copy_and_no
     house.sandbox.until_calls(ACCOUNT, LIMIT + 2)
     watched.kill_master()
     assert len(house.sandbox.calls(ACCOUNT)) < BEFORE
-    service = Service(watched.url)
-    service.start()
-    until(watched.promoted, "a new master")
-    service.join(30)
-    assert not service.is_alive()
+    with Service(watched.url) as service:
+        until(watched.promoted, "a new master")
+        service.join(30)
+        assert not service.is_alive()
     assert service.refusals > 0  # it was handed in while there was no master
     assert ACCOUNT in house.producer.accounts()
     house.all_done([*sent, *service.accepted])

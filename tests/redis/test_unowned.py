@@ -231,7 +231,7 @@ def test_during_a_busy_run_nothing_is_suspected_twice_and_nothing_put_back(drive
         while not over.is_set():
             looks.extend(sweeper.run_once())
 
-    looking = threading.Thread(target=look)
+    looking = threading.Thread(target=look, daemon=True)
     looking.start()
     for round_ in range(30):
         driver.enqueue(*numbers(40, first=40 * round_))

@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 import pytest
 from redis import Redis
 from redis.crc import key_slot
+from redis.exceptions import ConnectionError as Unreachable
 from tests.support import servers
 
 if TYPE_CHECKING:
@@ -168,9 +169,12 @@ class Watched:
         self.master.stop()
 
     def promoted(self) -> bool:
-        """Whether the replica is the master now."""
+        """Whether the replica is the master now. A Sentinel that has just made it so closes the connections of all clients."""
         with Redis.from_url(self.replica.url) as replica:
-            return _replication(replica)["role"] == "master"
+            try:
+                return _replication(replica)["role"] == "master"
+            except Unreachable:
+                return False
 
 
 def _replication(redis: Redis) -> dict[str, str]:

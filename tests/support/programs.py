@@ -90,7 +90,7 @@ class Running:
         self.said: list[str] = []
         self._changed = threading.Condition()
         self._ended = False
-        self._reader = threading.Thread(target=self._read)
+        self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def _read(self) -> None:

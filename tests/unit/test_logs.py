@@ -242,7 +242,7 @@ def test_the_text_of_an_exception_shows_no_secret(
 
 def test_an_exception_that_nobody_caught_in_a_thread_shows_no_secret(lines: Callable[[], list[dict[str, Any]]]) -> None:
     logs.configure("info", "json")
-    thread = threading.Thread(target=fail, name="sender")
+    thread = threading.Thread(target=fail, name="sender", daemon=True)
     thread.start()
     thread.join()
     (line,) = lines()
