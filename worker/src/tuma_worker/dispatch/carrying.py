@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from tuma_producer.contract.connection import FAILURES
 from tuma_producer.contract.wire import LANES, full_id, home_of, is_loud, segments_of
 from tuma_worker.core.failover import ANY_PROOF, SOON, UNSENT, Carrier, Wanted, carrier_for, look_again, may_leave
+from tuma_worker.dispatch.rounds import one_by_one
 from tuma_worker.logs import Event
 from tuma_worker.store import accounts
 from tuma_worker.store.carried import news_of
@@ -75,22 +75,23 @@ class Mover:
         """Look again and again until told to stop, and say what was moved."""
         rest = self.every
         while not stop.wait(rest):
-            began, rest = self.clock(), self.every
-            try:
-                moved = self.run_once()
-            except FAILURES as error:
-                _log.warning(Event.MOVE_FAILED, error=type(error).__name__)
-                continue
-            if all(one.calm for one in moved):
-                rest = _CALM * self.every
-            elif any(one.stopped for one in moved) and not any(one.busy for one in moved):
-                rest = max(self.every, 9 * (self.clock() - began))
+            began = self.clock()
+            moved = self.run_once()
+            rest = self._rest(moved, took=self.clock() - began)
             for one in moved:
                 _say(one)
 
+    def _rest(self, moved: Sequence[Moved], *, took: float) -> float:
+        """Seconds until the next look."""
+        if len(moved) == len(self.accounts) and all(one.calm for one in moved):
+            return _CALM * self.every
+        if any(one.stopped for one in moved) and not any(one.busy for one in moved):
+            return max(self.every, 9 * took)
+        return self.every
+
     def run_once(self) -> list[Moved]:
-        """Look at each account once."""
-        return [self._look_after(carried) for carried in self.accounts]
+        """Look at each account once. An account where that failed is left out."""
+        return list(one_by_one(self.accounts, self._look_after, Event.MOVE_FAILED))
 
     def _look_after(self, carried: Carried) -> Moved:
         account = carried.queue.account

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from tuma_producer.contract.connection import FAILURES
+from tuma_worker.dispatch.rounds import one_by_one
 from tuma_worker.logs import Event
 from tuma_worker.store.campaigns import Campaigns
 
@@ -62,16 +62,8 @@ class Sweeper:
     def keep_sweeping(self, stop: Signal) -> None:
         """Look again and again until told to stop, and say what was put back."""
         while not stop.wait(self.every):
-            try:
-                swept = self.run_once()
-            except FAILURES as error:
-                _log.warning(Event.SWEEP_FAILED, error=type(error).__name__)
-                continue
-            for one in swept:
-                if one.ended:
-                    _log.warning(Event.DELIVERY_UNHEARD, account=one.account, recipients=one.ended)
-                if one.restored:
-                    _log.error(Event.DELIVERY_STRANDED, account=one.account, recipients=one.restored, intents=list(one.intents))
+            for swept in one_by_one(self.accounts, self._sweep, Event.SWEEP_FAILED):
+                _say(swept)
 
     def run_once(self) -> list[Swept]:
         """Look at each account once."""
@@ -95,3 +87,10 @@ class Sweeper:
         return Swept(
             account, looked=True, suspected=suspected, restored=restored, intents=tuple(intents), ended=ended, campaigns=forgotten
         )
+
+
+def _say(swept: Swept) -> None:
+    if swept.ended:
+        _log.warning(Event.DELIVERY_UNHEARD, account=swept.account, recipients=swept.ended)
+    if swept.restored:
+        _log.error(Event.DELIVERY_STRANDED, account=swept.account, recipients=swept.restored, intents=list(swept.intents))

@@ -112,4 +112,7 @@ class Leases:
 
     def _keep(self) -> None:
         while not self._stopped.wait(self.shortest / 3):
-            self.renew_all()
+            try:
+                self.renew_all()
+            except Exception:  # noqa: BLE001 - a process whose leases all lapse is worse than one that tries again
+                _log.exception(Event.LEASE_NOT_RENEWED)
