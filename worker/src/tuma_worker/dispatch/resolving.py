@@ -81,7 +81,7 @@ class Resolver:
         finding = judge(trace, strangers, looks, lane.policy.resolve_after, attempt.on_unknown)
         lane.attempts.looked(attempt.batch_id, look, began, finding)  # before it is acted on: a worker that dies here has looked
         if finding.call is not None:
-            self._adopt(lane, attempt, finding.call)
+            self._adopt(held, lane, attempt, finding.call)
         elif finding.decision is Decision.ABSENT:
             again = _resend(lane, attempt, Evidence.PROVIDER, "never-accepted")
             _say(lane, attempt.batch_id, f"{again} sent again: the provider has no such call")
@@ -90,16 +90,12 @@ class Resolver:
         else:
             self._believe(lane, attempt)
 
-    def _adopt(self, lane: Lane, attempt: Attempt, found: Accepted) -> None:
-        moved = lane.attempts.apply(
-            attempt.batch_id,
-            attempt.targets,
-            RecipientState.SUBMITTED,
-            Evidence.PROVIDER,
-            provider_id=found.provider_id,
-            phase="accepted",
-        )
-        _say(lane, attempt.batch_id, f"{moved} adopted: the provider has the call")
+    def _adopt(self, held: Held, lane: Lane, attempt: Attempt, found: Accepted) -> None:
+        moved = lane.attempts.adopt(attempt.batch_id, attempt.targets, found)
+        if moved is None:  # another attempt adopted it since it was seen to be a stranger
+            self._ask(held, attempt, delay=lane.policy.resolve_after)
+        else:
+            _say(lane, attempt.batch_id, f"{moved} adopted: the provider has the call")
 
     def _believe(self, lane: Lane, attempt: Attempt) -> None:
         """No evidence, and the time is over: the intent said what it would rather have, none or two."""

@@ -109,7 +109,7 @@ class Intake:
         if receipt.state is None:
             log.info(Event.RECEIPT_UNMATCHED, reason="an event that nobody here knows")
             return
-        if attempt.phase in _UNANSWERED:
+        if attempt.phase in _DOUBTFUL:
             adopted = await self._adopt(attempt, receipt)
             log.info(Event.DELIVERY_RESOLVED, outcome="adopted", moved=adopted)
         if receipt.number is None:
@@ -133,13 +133,15 @@ class Intake:
     async def _adopt(self, attempt: _Attempt, receipt: Receipt) -> int:
         """Submit all recipients: any receipt proves that the provider took the call, also one whose answer we have not seen.
 
-        Where the provider keeps the dates, its id for the call is needed to steer it, and a receipt tells it.
+        Later receipts at the account's common address find the call by the id that this one tells. Where the provider keeps the dates,
+        that id is the call's own, and needed to steer it.
         """
         record = await cast("Any", self.redis.hgetall(attempt.keys.batch(attempt.batch_id)))
         targets = [Target(intent.decode(), name.decode()) for name, intent in record.items() if name.startswith(b"+")]
         request = apply_request(
             attempt.keys, attempt.batch_id, targets, RecipientState.SUBMITTED, Evidence.PROVIDER, phase="accepted", by_receipt=True,
             provider_id=(receipt.provider_id or "") if attempt.dates else "",
+            provider_ids=[receipt.provider_id] if receipt.provider_id else [],
         )  # fmt: skip
         moved, _left = await request.run_async(self.redis)
         return int(moved)
@@ -164,4 +166,5 @@ def _read(account: str, door: Door, body: bytes) -> list[Receipt] | None:
         return None
 
 
-_UNANSWERED = frozenset({"calling", "unknown"})
+# Attempts of which no answer says that the provider took the call: nobody knows yet, or it was sent again for want of evidence.
+_DOUBTFUL = frozenset({"calling", "unknown", "resent"})

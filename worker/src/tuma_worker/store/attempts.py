@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from tuma_producer.schedules import Schedule
+    from tuma_worker.core.answers import Accepted
     from tuma_worker.core.breaker import Breaker, Pulse
     from tuma_worker.core.evidence import Finding
     from tuma_worker.core.next_step import Halt, NextStep, Verdict
@@ -302,6 +303,19 @@ class Attempts:
         moved, _left = request.run(self.redis)
         return int(moved)
 
+    def adopt(self, batch_id: str, targets: Sequence[Target], found: Accepted) -> int | None:
+        """Submit whom an attempt was for, by a call that the provider's books tell of.
+
+        Returns how many moved; None where another attempt is known by that call.
+        """
+        provider_ids = dict.fromkeys([found.provider_id, *(answer.provider_id for answer in found.recipients.values())])
+        request = apply_request(
+            self._account, batch_id, targets, RecipientState.SUBMITTED, Evidence.PROVIDER, provider_id=found.provider_id,
+            provider_ids=[*filter(None, provider_ids)], phase="accepted",
+        )  # fmt: skip
+        moved, _left = request.run(self.redis)
+        return None if moved < 0 else int(moved)
+
     def expire(self, intents: Sequence[str]) -> int:
         """End the recipients of these intents that still wait past their deadline. Returns how many."""
         account = self._account
@@ -360,6 +374,7 @@ def apply_request(
     *,
     reason: str = "",
     provider_id: str = "",
+    provider_ids: Sequence[str] = (),
     phase: str | None = None,
     unfenced: bool = False,
     by_receipt: bool = False,
@@ -368,13 +383,15 @@ def apply_request(
 ) -> Call:
     """The call of the apply script that moves these recipients of this attempt. `by_receipt` notes that one told of the call.
 
+    By `provider_ids` the call is known from then on, if `phase` says that it is found; `provider_id` is the call's own, where it has one.
     `among` are the states that they may be moved from, if not all that the table allows.
     """
     targets = sorted(targets)
-    keys = [account.batch(batch_id), account.events, account.dead]
+    keys = [account.batch(batch_id), account.events, account.dead, *map(account.provider_id, provider_ids)]
     intents = _Intents(account, targets, before=len(keys))
     header = {
         **COMMON,
+        "provider_ids": len(provider_ids),
         "target": target,
         "allowed": states_of(_movable(target) if among is None else among),
         "evidence": evidence,

@@ -1,11 +1,13 @@
 -- Apply evidence that came after the call: a receipt, or what a resolver found; or end, by our own decision, who waits in the line.
 --
--- KEYS  1 batch  2 events  3 dead  4... intents
--- ARGV  1 batch id  2 JSON: {maxlen, ends, retention, keep, target, allowed, evidence, reason, provider_id, dead, phase or null,
---         look or null, unfenced, stood: ms or null}
+-- KEYS  1 batch  2 events  3 dead, then one key per provider id that the call is found to have, then the intents
+-- ARGV  1 batch id  2 JSON: {maxlen, ends, retention, keep, target, allowed, evidence, reason, provider_id, provider_ids: how many,
+--         dead, phase or null, look or null, unfenced, stood: ms or null}
 --       3... key index, short id, number for each recipient; those of one intent stand together
--- Returns how many moved and how many were left: {moved, left}.
+-- Returns how many moved and how many were left: {moved, left}; {-1, left} where a provider id is known to be another attempt's.
 --
+-- What the provider calls by one id was one call: of two attempts that find it in the books, the first adopts it. Only a receipt at
+-- an attempt's own address knows better than that.
 -- A recipient that meanwhile belongs to another attempt is left: this evidence is not about that one. `unfenced` is for news that is
 -- about the recipient itself and not about any attempt. With `stood` who has moved since that time is left: there is news of it.
 -- A recipient that another account carries is ended by what happens there: of a call that was refused here, or of a job that was left
@@ -25,6 +27,11 @@ local items = move_items(3, function(item)
     item.allowed = ''
   end
 end)
+for i = 4, 3 + header.provider_ids do
+  if not header.look and (redis.call('GET', KEYS[i]) or batch) ~= batch then
+    return {-1, #items}
+  end
+end
 local c = move_context(header, now, KEYS[2], KEYS[3])
 local moved = 0
 for _, result in ipairs(move_all(c, items)) do
@@ -34,7 +41,11 @@ for _, result in ipairs(move_all(c, items)) do
 end
 if header.phase and redis.call('EXISTS', KEYS[1]) == 1 then
   redis.call('HSET', KEYS[1], 'phase', header.phase)
-  redis.call('PEXPIRE', KEYS[1], move_kept(KEYS[1], header.keep, now))
+  local keep = move_kept(KEYS[1], header.keep, now)
+  redis.call('PEXPIRE', KEYS[1], keep)
+  for i = 4, 3 + header.provider_ids do
+    redis.call('SET', KEYS[i], batch, 'PX', keep)
+  end
   if header.provider_id ~= '' and (redis.call('HGET', KEYS[1], 'provider_id') or '') == '' then
     redis.call('HSET', KEYS[1], 'provider_id', header.provider_id)
   end
