@@ -38,6 +38,7 @@ _NOTE = load(__package__, "note")
 KEPT_MS = 4 * 86_400_000  # how long an attempt is remembered from when its answer is known: receipts are waited for 72 hours
 UNANSWERED_MS = 90 * 86_400_000  # until then: longer than all workers may ever be away, for only it says whom the call was for
 
+_IN_A_CALL_MS = 15_000  # between two looks at a deadline that passed while somebody was in a call
 _EXPIRED_AT_ONCE = 1000  # recipients in one step: campaigns of ten thousand often share a deadline, and everybody else waits
 
 
@@ -317,10 +318,14 @@ class Attempts:
         return None if moved < 0 else int(moved)
 
     def expire(self, intents: Sequence[str]) -> int:
-        """End the recipients of these intents that still wait past their deadline. Returns how many."""
+        """End the recipients of these intents that still wait past their deadline. Returns how many.
+
+        Intents of which some are in a call come up again.
+        """
         account = self._account
-        header = {**COMMON, "allowed": states_of({RecipientState.ACCEPTED, RecipientState.QUEUED}), "most": _EXPIRED_AT_ONCE}
-        keys = [account.events, *map(account.intent, intents)]
+        allowed = states_of({RecipientState.ACCEPTED, RecipientState.QUEUED})
+        header = {**COMMON, "allowed": allowed, "most": _EXPIRED_AT_ONCE, "again": _IN_A_CALL_MS}
+        keys = [account.events, self.queue.keys.deadlines, *map(account.intent, intents)]
         ended, some = 0, _EXPIRED_AT_ONCE
         while some == _EXPIRED_AT_ONCE:
             some = int(_EXPIRE.run(self.redis, keys, [json.dumps(header), *intents]))
