@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +13,7 @@ from tuma_worker.core.answers import Traced, Unknown, Untold
 from tuma_worker.providers import PROVIDERS
 from tuma_worker.providers.base import Call
 from tuma_worker.providers.http import Http
+from tuma_worker.providers.lineserve.history import traced_campaign
 from tuma_worker.settings import Account
 
 if TYPE_CHECKING:
@@ -56,6 +58,16 @@ def test_a_call_that_never_arrived_is_proven_absent(sandbox: Sandbox, client: Cl
     begun = time.time()
     assert isinstance(client.send(call(*numbers)).answer, Unknown)
     assert client.trace(call(*numbers), begun) == Traced((), complete=True)
+
+
+def test_a_campaign_is_proven_absent_only_by_a_list_that_reaches_back_to_before_its_call() -> None:
+    newer = {"campaign_name": "another", "campaign_id": "c2", "created_at": "2030-01-01T12:00:10Z"}
+    older = newer | {"campaign_id": "c1", "created_at": "2030-01-01T11:59:00Z"}
+    since = datetime(2030, 1, 1, 12, tzinfo=UTC).timestamp()
+    lists = [[], [newer], [newer] * 10, [newer, older]]
+    found = [traced_campaign({"campaigns": listed}, call(*NUMBERS), since) for listed in lists]
+    assert [trace.complete for trace in found] == [True, False, False, True]
+    assert not any(trace.found for trace in found)
 
 
 def test_another_text_to_the_same_number_is_not_taken_for_it(client: Client) -> None:

@@ -17,10 +17,6 @@ if TYPE_CHECKING:
 _MARGIN = timedelta(minutes=5)
 _PAGE = 100  # documented: the most messages of a page
 
-# The campaign list shows no paging. A short list is taken for a whole one; a longer one proves an absence only if it reaches back
-# to before the call. Assumed.
-_SHORT_LIST = 20
-
 
 def message_query(call: Call, since: float) -> dict[str, str]:
     """The filter that a single message must pass."""
@@ -43,7 +39,11 @@ def traced_message(body: Mapping[str, object], call: Call) -> Traced:
 
 
 def traced_campaign(body: Mapping[str, object], call: Call, since: float) -> Traced:
-    """The campaign that carries the attempt's own name; it is unique, so there is one or none."""
+    """The campaign that carries the attempt's own name; it is unique, so there is one or none.
+
+    Neither the paging of the list is documented nor the size of a page: a list proves an absence only if it reaches back to before the
+    call, or is empty.
+    """
     listed = [item for item in items(body, "campaigns") if isinstance(item, dict)]
     found = tuple(
         Accepted(campaign_id)
@@ -53,4 +53,4 @@ def traced_campaign(body: Mapping[str, object], call: Call, since: float) -> Tra
     )
     times = [moment for item in listed if (moment := milliseconds(item.get("created_at"))) is not None]
     reaches_back = bool(times) and min(times) < since * 1000
-    return Traced(found, complete="campaigns" in body and (len(listed) < _SHORT_LIST or reaches_back))
+    return Traced(found, complete="campaigns" in body and (not listed or reaches_back))
