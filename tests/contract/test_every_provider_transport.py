@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import httpx
@@ -115,9 +116,19 @@ def test_a_call_that_got_no_connection_from_the_pool_never_left(provider: str, s
     with Http(1) as narrow, ThreadPoolExecutor(1) as pool:
         first = pool.submit(send, provider, server.url, narrow, 1.0)
         assert server.arrived.wait(5)
-        assert send(provider, server.url, narrow, SHORT).answer == TryLater("pool-timeout", left=False)
+        assert send(provider, server.url, narrow, SHORT).answer == TryLater("pool-timeout", left=False, counts=False)
         assert first.result().answer == Unknown("read-timeout")
     assert len(server.asked) == 1
+
+
+TOO_LATE = TryLater("deadline", after=0.0, left=False, counts=False)
+
+
+def test_what_is_too_late_when_there_is_a_connection_never_left(provider: str, server: CannedServer, http: Http) -> None:
+    server.serve(Tin(201, {}))
+    client = named(provider).client(InventedAccount(server.url, timeout=SHORT), http)
+    reply = client.send(replace(call(), barred=lambda: TOO_LATE))
+    assert (reply.answer, server.asked) == (TOO_LATE, [])
 
 
 def test_a_body_that_nobody_reads_is_unknown(provider: str, http: Http) -> None:

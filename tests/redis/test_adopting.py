@@ -1,4 +1,4 @@
-"""A call whose answer was lost, found after all: in the provider's books, or by a receipt. It is one attempt's, and known from then on."""
+"""A call whose answer was lost, found in the provider's books or by a receipt: it is one attempt's, and known from then on."""
 
 from __future__ import annotations
 
@@ -39,7 +39,9 @@ class Books:
 
     def trace(self, call: Call, about: float) -> Trace:
         del about
-        return Traced((Accepted(self.provider_id, {call.numbers[0]: RecipientAnswer(provider_id=self.provider_id)}),), complete=True)
+        return Traced(
+            (Accepted(self.provider_id, {call.numbers[0]: RecipientAnswer(provider_id=self.provider_id)}),), complete=True
+        )
 
 
 @dataclass

@@ -244,7 +244,7 @@ def _proves_itself(account: Account) -> bool:
 
 
 def _lanes(redis: Redis, settings: Settings, queues: Iterable[QueueConfig]) -> dict[str, Lane]:
-    http = Http(max_connections=64)
+    http = Http()  # as many connections as there are threads that call
     lanes = {}
     for queue in queues:
         account = settings.accounts[queue.account]

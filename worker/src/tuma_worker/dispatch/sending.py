@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from tuma_producer.quiet import Quiet
     from tuma_worker.dispatch.custody import Keeper
-    from tuma_worker.providers.base import Client
+    from tuma_worker.providers.base import Barred, Client
     from tuma_worker.queue.leases import Held
     from tuma_worker.store.attempts import Attempts
 
@@ -99,22 +100,15 @@ class Sender:
             return  # expired, withdrawn or known to be bad, every one: letting go of the batch gives the permit back
         waking = _awake_for(lane.quiet, held, begun)
         limits = [("deadline", begun.left), ("quiet", waking)]
+        barred = _barred(held, {why: asked_at + left for why, left in limits if left is not None})
         called_at = held.clock()
-        reply = self._call(held, lane, begun, token, {why: asked_at + left for why, left in limits if left is not None})
+        reply = self._call(held, lane, begun, token, barred)
         self._settle(held, lane, begun, reply, took=held.clock() - called_at)
 
-    def _call(self, held: Held, lane: Lane, begun: Begun, token: str, limits: Mapping[str, float]) -> Reply:
-        """Make the call, unless this process was held up for so long that the batch may be somebody else's, or is too late.
-
-        `limits` says for each reason until when it may start, by this process's clock, counted from before the request that told
-        it: never later than it is. What is too late goes back: its next `begin` ends it, or its next claim puts it off.
-        """
-        if not held.alive():
-            return Reply(TryLater("lease-over", left=False, counts=False))
-        why, until = min(limits.items(), key=itemgetter(1), default=("", None))
-        left = None if until is None else until - held.clock()
-        if left is not None and left <= 0:
-            return Reply(TryLater(why, after=0.0, left=False, counts=False))
+    def _call(self, held: Held, lane: Lane, begun: Begun, token: str, barred: Barred) -> Reply:
+        """Make the call, unless it is barred. What is too late goes back: its next `begin` ends it, or its next claim puts it off."""
+        if (answer := barred()) is not None:
+            return Reply(answer)
         batch_id = held.claim.batch_id
         call = Call(
             numbers=[target.number for target in begun.targets],
@@ -122,7 +116,7 @@ class Sender:
             sender_id=begun.sender_id or lane.sender_id,
             reference=batch_id,
             callback_url=f"{lane.callbacks}/{batch_id}.{token}" if lane.callbacks else None,
-            start_within=left,
+            barred=barred,
         )
         if begun.schedule is None:
             return lane.client.send(call)
@@ -232,6 +226,24 @@ def _tell_of_account(held: Held, step: NextStep, settled: Settled) -> None:
     if settled.opened:
         metrics.breaker_opened(account)
         _log.error(Event.BREAKER_OPENED, account=account, code=step.code)
+
+
+def _barred(held: Held, limits: Mapping[str, float]) -> Barred:
+    """Why a call may not start: this process was held up for so long that the batch may be somebody else's, or is too late.
+
+    `limits` says for each reason until when it may start, by this process's clock, counted from before the request that told
+    it: never later than it is.
+    """
+    why, until = min(limits.items(), key=itemgetter(1), default=("", math.inf))
+
+    def barred() -> TryLater | None:
+        if not held.alive():
+            return TryLater("lease-over", left=False, counts=False)
+        if held.clock() >= until:
+            return TryLater(why, after=0.0, left=False, counts=False)
+        return None
+
+    return barred
 
 
 def _awake_for(quiet: Quiet | None, held: Held, begun: Begun) -> float | None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from tuma_worker.core.answers import TryLater
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,13 +19,16 @@ if TYPE_CHECKING:
     from tuma_worker.core.receipts import Receipt
 
 
+Barred = Callable[[], TryLater | None]
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One send as the provider sees it: the same text from the same sender to distinct numbers.
 
     `numbers` are E.164 with a plus sign. `reference` is unique to this attempt and safe to show to the provider; `callback_url` is
-    where its receipts for this call should go, None when the account has no public gateway. `start_within` is how many seconds the
-    request may wait for its connection: what is not under way by then would be too late.
+    where its receipts for this call should go, None when the account has no public gateway. `barred` is asked when there is a
+    connection, before the first byte: it says why the call must not be made after all, or None.
     """
 
     numbers: Sequence[str]
@@ -30,7 +36,7 @@ class Call:
     sender_id: str | None
     reference: str
     callback_url: str | None = None
-    start_within: float | None = None
+    barred: Barred | None = None
 
 
 class Client(Protocol):

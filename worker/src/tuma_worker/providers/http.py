@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from tuma_worker.core.answers import Answer
+    from tuma_worker.providers.base import Barred
 
 CONNECT_TIMEOUT = 5.0
 WRITE_TIMEOUT = 10.0
@@ -40,7 +41,7 @@ FAILURES: Mapping[type[Exception], Answer] = {
     # No byte of the body has left.
     httpx.ConnectError: TryLater("connect-error", left=False, unreachable=True),
     httpx.ConnectTimeout: TryLater("connect-timeout", left=False, unreachable=True),
-    httpx.PoolTimeout: TryLater("pool-timeout", left=False),
+    httpx.PoolTimeout: TryLater("pool-timeout", left=False, counts=False),
     httpx.ProxyError: TryLater("proxy-error", left=False, unreachable=True),
     httpx.UnsupportedProtocol: TryLater("unsupported-protocol", left=False),
     httpx.InvalidURL: AccountFault("invalid-url", Fault.CONFIGURATION),
@@ -85,7 +86,7 @@ class Http:
     and hooks, must not happen here, and it took a fifth of a call's time. Proxies come from the environment, as everywhere.
     """
 
-    def __init__(self, max_connections: int) -> None:
+    def __init__(self, max_connections: int | None = None) -> None:
         self._limits = httpx.Limits(
             max_connections=max_connections,
             max_keepalive_connections=max_connections,
@@ -124,15 +125,33 @@ class Http:
 _HEADERS = {"User-Agent": f"tuma/{__version__}", "Accept": "application/json", "Accept-Encoding": "identity"}
 
 
-def timeouts(read: float, start_within: float | None = None) -> httpx.Timeout:
-    """The timeouts of one call whose answer may take `read` seconds, and which must be under way within `start_within`."""
-    start = read if start_within is None else max(0.001, start_within / 2)  # one half to get a connection, one to make it
+def timeouts(read: float) -> httpx.Timeout:
+    """The timeouts of one call whose answer may take `read` seconds."""
     return httpx.Timeout(
-        connect=min(CONNECT_TIMEOUT, read, start),
-        write=min(WRITE_TIMEOUT, read),
-        pool=min(POOL_TIMEOUT, read, start),
-        read=read,
+        connect=min(CONNECT_TIMEOUT, read), write=min(WRITE_TIMEOUT, read), pool=min(POOL_TIMEOUT, read), read=read
     )
+
+
+class _BarredError(Exception):
+    """The request was given up before its first byte."""
+
+    def __init__(self, answer: TryLater) -> None:
+        super().__init__(answer.code)
+        self.answer = answer
+
+
+def _asking(barred: Barred) -> Callable[[str, object], None]:
+    """What httpcore tells of its steps: before the first byte of a request the caller is asked once more.
+
+    Names, addresses and a handshake may have taken longer than any one timeout says, and the process may have been stopped
+    meanwhile.
+    """
+
+    def step(name: str, _info: object) -> None:
+        if name == "http11.send_request_headers.started" and (answer := barred()) is not None:
+            raise _BarredError(answer)
+
+    return step
 
 
 def post(
@@ -142,14 +161,17 @@ def post(
     headers: Mapping[str, str],
     body: Mapping[str, object],
     timeout: float,
-    start_within: float | None = None,
+    barred: Barred | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Arrived | Answer:
-    """Make exactly one POST with a JSON body and return what arrived, or how far it came. `timeout` is in seconds."""
+    """Make exactly one POST with a JSON body and return what arrived, or how far it came. `timeout` is in seconds.
+
+    `barred` is asked when there is a connection: what it says then is the answer, and no byte has left.
+    """
     # Escaped JSON: a lone surrogate in a text then is the provider's to refuse, not an exception that quotes it.
     content = json.dumps(body, separators=(",", ":")).encode("ascii")
     typed = {**headers, "Content-Type": "application/json"}
-    return _exchange(http, "POST", url, headers=typed, content=content, timeout=timeout, start_within=start_within, clock=clock)
+    return _exchange(http, "POST", url, headers=typed, content=content, timeout=timeout, barred=barred, clock=clock)
 
 
 def get(
@@ -186,18 +208,22 @@ def _exchange(
     headers: Mapping[str, str],
     timeout: float,
     clock: Callable[[], float],
-    start_within: float | None = None,
+    barred: Barred | None = None,
     content: bytes | None = None,
     params: Mapping[str, str] | None = None,
 ) -> Arrived | Answer:
     deadline = clock() + timeout
+    extensions: dict[str, object] = {"timeout": timeouts(timeout).as_dict()}
+    if barred is not None:
+        extensions["trace"] = _asking(barred)
     try:
         request = httpx.Request(
-            method, _parsed(url), headers={**_HEADERS, **headers}, content=content, params=params,
-            extensions={"timeout": timeouts(timeout, start_within).as_dict()},
-        )  # fmt: skip
+            method, _parsed(url), headers={**_HEADERS, **headers}, content=content, params=params, extensions=extensions
+        )
         with closing(http.send(request)) as response:
             arrived = _read(response, deadline, clock)
+    except _BarredError as error:
+        return error.answer
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return failure(error)
     return Arrived(response.status_code, response.headers, json_object(arrived) or {})

@@ -133,8 +133,8 @@ class Intake:
     async def _adopt(self, attempt: _Attempt, receipt: Receipt) -> int:
         """Submit all recipients: any receipt proves that the provider took the call, also one whose answer we have not seen.
 
-        Later receipts at the account's common address find the call by the id that this one tells. Where the provider keeps the dates,
-        that id is the call's own, and needed to steer it.
+        Later receipts at the account's common address find the call by the id that this one tells. Where the provider keeps the
+        dates, that id is the call's own, and needed to steer it.
         """
         record = await cast("Any", self.redis.hgetall(attempt.keys.batch(attempt.batch_id)))
         targets = [Target(intent.decode(), name.decode()) for name, intent in record.items() if name.startswith(b"+")]

@@ -388,7 +388,8 @@ def apply_request(
 ) -> Call:
     """The call of the apply script that moves these recipients of this attempt. `by_receipt` notes that one told of the call.
 
-    By `provider_ids` the call is known from then on, if `phase` says that it is found; `provider_id` is the call's own, where it has one.
+    By `provider_ids` the call is known from then on, if `phase` says that it is found; `provider_id` is the call's own, where it has
+    one.
     `among` are the states that they may be moved from, if not all that the table allows.
     """
     targets = sorted(targets)

@@ -44,7 +44,7 @@ class LineserveClient:
             headers=self._headers(),
             body=self._body(call, _single(call) if single else _bulk(call)),
             timeout=self._settings.timeout,
-            start_within=call.start_within,
+            barred=call.barred,
         )
         if not isinstance(arrived, Arrived):
             return Reply(arrived)

@@ -41,8 +41,8 @@ def traced_message(body: Mapping[str, object], call: Call) -> Traced:
 def traced_campaign(body: Mapping[str, object], call: Call, since: float) -> Traced:
     """The campaign that carries the attempt's own name; it is unique, so there is one or none.
 
-    Neither the paging of the list is documented nor the size of a page: a list proves an absence only if it reaches back to before the
-    call, or is empty.
+    Neither the paging of the list is documented nor the size of a page: a list proves an absence only if it reaches back to before
+    the call, or is empty.
     """
     listed = [item for item in items(body, "campaigns") if isinstance(item, dict)]
     found = tuple(

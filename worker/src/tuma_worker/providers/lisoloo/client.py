@@ -64,7 +64,7 @@ class LisolooClient:
             headers=self._headers(),
             body=body,
             timeout=self._settings.timeout,
-            start_within=call.start_within,
+            barred=call.barred,
         )
         if not isinstance(arrived, Arrived):
             return Reply(arrived)
