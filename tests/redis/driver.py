@@ -155,7 +155,7 @@ class Driver:
         targets = [target_of(job.subject) for job in batch.jobs]
         if not isinstance(answer, NextStep):
             to = [target.number for target in targets]
-            answer = next_step(answer or Accepted("provider-1"), to, 1, policy or Policy(), lambda most: most)
+            answer = next_step(answer or Accepted("provider-1"), dict.fromkeys(to, 1), policy or Policy(), lambda most: most)
         return self.attempts.settle(batch.batch_id, targets, answer, group=batch.group, left=left, pulse=pulse)
 
     def release(self, batch: Claim, how: Release = Release.BACK, delay: float = 0.0) -> bool:

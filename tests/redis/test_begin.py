@@ -26,7 +26,7 @@ def test_tries_are_counted_for_each_recipient_and_not_for_its_intent(driver: Dri
         batch = driver.taken()
         begun = driver.begin(batch)
         assert begun is not None
-        tried.append(begun.tried)
+        tried.append(max(begun.tries.values()))
         assert driver.settle(batch)
     assert tried == [1] * 12
 
@@ -39,7 +39,7 @@ def test_the_tries_of_a_recipient_that_went_back_are_remembered(driver: Driver) 
     driver.attempts.resend(batch.batch_id, begun.targets, Evidence.PROVIDER, reason="test")
     again = driver.begin(driver.taken())
     assert again is not None
-    assert (begun.tried, again.tried) == (1, 2)
+    assert (max(begun.tries.values()), max(again.tries.values())) == (1, 2)
 
 
 def test_begin_tells_how_long_the_earliest_deadline_is_away(redis: Redis) -> None:

@@ -109,7 +109,7 @@ def test_a_late_refusal_costs_a_try_only_where_it_was_for_the_recipients_own_sak
     clock.forward(31)
     found = driver.begin(driver.taken())
     assert found is not None
-    assert found.tried == tried
+    assert max(found.tries.values()) == tried
 
 
 def test_a_late_acceptance_is_taken_and_its_provider_id_leads_to_it(driver: Driver, clock: VirtualClock) -> None:

@@ -185,7 +185,7 @@ def test_a_call_that_the_evening_overtook_spends_no_retry_and_no_permit(driver: 
     batch = driver.taken()
     assert driver.begin(batch) is not None
     clock.forward(0.001)
-    step = next_step(TryLater("quiet", after=0.0, left=False, counts=False), [number(1)], 99, Policy(), lambda _most: 0.0)
+    step = next_step(TryLater("quiet", after=0.0, left=False, counts=False), {number(1): 99}, Policy(), lambda _most: 0.0)
     assert driver.settle(batch, step)
     assert called(driver) == []
     assert driver.state_of(intent, number(1)) == "queued"

@@ -51,7 +51,7 @@ def test_begin_writes_down_who_is_called_before_the_call(driver: Driver) -> None
     batch = driver.taken()
     found = driver.begin(batch, token="unguessable")
     assert found is not None
-    assert (found.message, found.sender_id, found.tried) == ("Hello", "KITOKO", 1)
+    assert (found.message, found.sender_id, max(found.tries.values())) == ("Hello", "KITOKO", 1)
     assert {target.number for target in found.targets} == set(numbers(2))
     attempt = driver.attempts.load(batch.batch_id)
     assert attempt is not None
@@ -75,7 +75,7 @@ def test_begin_counts_the_calls_that_a_recipient_was_in(driver: Driver, clock: V
         batch = driver.taken()
         found = driver.begin(batch)
         assert found is not None
-        assert found.tried == tried
+        assert max(found.tries.values()) == tried
         driver.settle(batch, TryLater("busy", after=1.0))
         clock.forward(10)
 
@@ -224,7 +224,7 @@ def test_the_innocent_of_a_spoiled_batch_keep_their_tries(driver: Driver) -> Non
     while isinstance(batch := driver.claim(), Claim):
         found = driver.begin(batch)
         assert found is not None
-        assert found.tried == 1, "no call before was refused for its sake"
+        assert max(found.tries.values()) == 1, "no call before was refused for its sake"
         to = [target.number for target in found.targets]
         if named in to:
             driver.settle(batch, Rejected("bad", frozenset({named})))

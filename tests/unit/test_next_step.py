@@ -23,7 +23,7 @@ def the_most(most: float) -> float:
 
 
 def step(answer: Answer, *numbers: str, tried: int = 1) -> NextStep:
-    return next_step(answer, numbers or (A, B, C), tried, POLICY, the_most)
+    return next_step(answer, dict.fromkeys(numbers or (A, B, C), tried), POLICY, the_most)
 
 
 def targets(found: NextStep, *numbers: str) -> list[R | None]:
@@ -134,6 +134,12 @@ def test_with_all_tries_spent_everyone_fails_with_the_reason() -> None:
     assert targets(step(TryLater("503"), tried=POLICY.tries - 1)) == [R.QUEUED] * 3
 
 
+def test_who_joined_a_call_of_those_that_were_tried_before_has_tries_of_its_own() -> None:
+    found = next_step(TryLater("503"), {A: POLICY.tries, B: 1, C: 3}, POLICY, the_most)
+    assert targets(found) == [R.FAILED, R.QUEUED, R.QUEUED]
+    assert found.retry == back_off(None, 3, POLICY, the_most)
+
+
 # ------------------------------------------------------------------------------------------------ account fault, unknown
 
 
@@ -169,7 +175,7 @@ def test_these_are_all_the_answers_there_are() -> None:
 
 @given(answers, numbers_of_batch, st.integers(1, 50), st.floats(0, 1))
 def test_whatever_follows_can_be_settled(answer: Answer, numbers: list[str], attempts: int, share: float) -> None:
-    found = next_step(answer, numbers, attempts, POLICY, lambda most: most * share)
+    found = next_step(answer, dict.fromkeys(numbers, attempts), POLICY, lambda most: most * share)
     for target in targets(found, *numbers):
         assert target is None or may_move(R.SENDING, target)
     assert found.retry >= 0
@@ -181,7 +187,7 @@ def test_whatever_follows_can_be_settled(answer: Answer, numbers: list[str], att
 
 @given(answers, numbers_of_batch, st.integers(1, 50))
 def test_nobody_is_sent_again_after_a_call_that_may_have_arrived(answer: Answer, numbers: list[str], attempts: int) -> None:
-    found = next_step(answer, numbers, attempts, POLICY, the_most)
+    found = next_step(answer, dict.fromkeys(numbers, attempts), POLICY, the_most)
     again = any(target is R.QUEUED for target in targets(found, *numbers))
     assert not (again and isinstance(answer, (Accepted, Unknown)))
     assert not (again and found.permit is Permit.GRACE)
@@ -226,7 +232,7 @@ def test_without_blame_for_the_number_itself_nothing_is_remembered(answer: Answe
 
 def test_a_policy_of_no_time_remembers_nothing() -> None:
     policy = Policy(bad_number_ttl=0)
-    assert next_step(Rejected("1104", frozenset({B})), (A, B), 1, policy, the_most).bad == frozenset()
+    assert next_step(Rejected("1104", frozenset({B})), {A: 1, B: 1}, policy, the_most).bad == frozenset()
 
 
 # --------------------------------------------------------------------------------------------------------- how a halt ends
@@ -242,5 +248,5 @@ def test_a_policy_of_no_time_remembers_nothing() -> None:
     ids=["asked beside the limits", "asked within the limits", "a send tries after the cool-down"],
 )
 def test_a_halt_knows_when_and_how_it_is_probed(policy: Policy, after: float, *, permit: bool) -> None:
-    found = next_step(AccountFault("1202", Fault.MONEY), (A,), 1, policy, the_most)
+    found = next_step(AccountFault("1202", Fault.MONEY), {A: 1}, policy, the_most)
     assert found.halt == Halt(Fault.MONEY, "1202", operator=False, after=after, permit=permit)

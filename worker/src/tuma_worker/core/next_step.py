@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import assert_never
@@ -116,15 +116,15 @@ class NextStep:
 _AGAIN = Verdict(RecipientState.QUEUED)
 
 
-def next_step(answer: Answer, numbers: Sequence[str], tried: int, policy: Policy, choose: Chooser) -> NextStep:
-    """Decide what follows. `tried` counts the tries of the most tried of them, this call included."""
+def next_step(answer: Answer, tries: Mapping[str, int], policy: Policy, choose: Chooser) -> NextStep:
+    """Decide what follows. `tries` counts for each number of the call how many it has been in, this one included."""
     match answer:
         case Accepted():
             return _accepted(answer)
         case Rejected():
-            return _remembering(answer, numbers, policy, _rejected(answer, numbers))
+            return _remembering(answer, tries, policy, _rejected(answer, tries))
         case TryLater():
-            return _try_later(answer, tried, policy, choose)
+            return _try_later(answer, tries, policy, choose)
         case AccountFault(code=code):
             return NextStep("refused", code, Permit.ENDED, _AGAIN, halt=halt(answer, policy), untaken=Untaken.REFUSED)
         case Unknown(code=code):
@@ -147,7 +147,7 @@ def _accepted(answer: Accepted) -> NextStep:
     )
 
 
-def _rejected(answer: Rejected, numbers: Sequence[str]) -> NextStep:
+def _rejected(answer: Rejected, numbers: Collection[str]) -> NextStep:
     if answer.ours:
         return NextStep("rejected", answer.code, Permit.VOID, Verdict(RecipientState.REJECTED, Evidence.INFERRED, answer.code))
     refused = Verdict(RecipientState.REJECTED, reason=answer.code)
@@ -163,7 +163,7 @@ def _rejected(answer: Rejected, numbers: Sequence[str]) -> NextStep:
     return NextStep("rejected", answer.code, Permit.ENDED, refused)
 
 
-def _remembering(answer: Rejected, numbers: Sequence[str], policy: Policy, step: NextStep) -> NextStep:
+def _remembering(answer: Rejected, numbers: Collection[str], policy: Policy, step: NextStep) -> NextStep:
     """The step, with what is to be known of these numbers before the next call.
 
     Only a number that the provider blamed counts, by name or because it stood alone when a number was said to be bad: a whole call
@@ -175,15 +175,18 @@ def _remembering(answer: Rejected, numbers: Sequence[str], policy: Policy, step:
     return replace(step, bad=blamed, bad_for=policy.bad_number_ttl)
 
 
-def _try_later(answer: TryLater, tried: int, policy: Policy, choose: Chooser) -> NextStep:
+def _try_later(answer: TryLater, tries: Mapping[str, int], policy: Policy, choose: Chooser) -> NextStep:
     permit = Permit.ENDED if answer.left else Permit.VOID
     if answer.scope == "account":
         after = answer.after if answer.after is not None else policy.blocked
         return NextStep("refused", answer.code, permit, _AGAIN, block=after, untaken=_untaken(answer))
-    if answer.counts and tried >= policy.tries:
-        return NextStep("refused", answer.code, permit, Verdict(RecipientState.FAILED, reason=answer.code))
-    retry = back_off(answer.after, tried, policy, choose)
-    return NextStep("refused", answer.code, permit, _AGAIN, retry=retry, spends=answer.counts, untaken=_untaken(answer))
+    failed = Verdict(RecipientState.FAILED, reason=answer.code)
+    left = [tried for tried in tries.values() if tried < policy.tries or not answer.counts]  # who joined the call later has its own
+    if not left:
+        return NextStep("refused", answer.code, permit, failed)
+    retry = back_off(answer.after, max(left), policy, choose)
+    verdicts = {number: failed for number, tried in tries.items() if answer.counts and tried >= policy.tries}
+    return NextStep("refused", answer.code, permit, _AGAIN, verdicts, retry=retry, spends=answer.counts, untaken=_untaken(answer))
 
 
 def _untaken(answer: TryLater) -> Untaken | None:

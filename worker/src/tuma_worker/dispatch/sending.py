@@ -106,7 +106,7 @@ class Sender:
         self._settle(held, lane, begun, reply, took=held.clock() - called_at)
 
     def _call(self, held: Held, lane: Lane, begun: Begun, token: str, barred: Barred) -> Reply:
-        """Make the call, unless it is barred. What is too late goes back: its next `begin` ends it, or its next claim puts it off."""
+        """Make the call, unless it is barred. What is too late goes back: its `begin` ends it, or its claim puts it off."""
         if (answer := barred()) is not None:
             return Reply(answer)
         batch_id = held.claim.batch_id
@@ -125,8 +125,7 @@ class Sender:
         return lane.keeper.hand_over(batch_id, call, begun.schedule)
 
     def _settle(self, held: Held, lane: Lane, begun: Begun, reply: Reply, *, took: float) -> None:
-        numbers = [target.number for target in begun.targets]
-        step = next_step(reply.answer, numbers, begun.tried, lane.policy, self.choose)
+        step = next_step(reply.answer, begun.tries, lane.policy, self.choose)
         batch_id = held.claim.batch_id
         left = {quota.limit: quota.remaining for quota in reply.quotas}
         told = pulse(reply, took, lane.breaker)

@@ -53,16 +53,16 @@ class Target(NamedTuple):
 class Begun:
     """An attempt that is written down.
 
-    `targets` are those still to be sent to, perhaps none. `tried` counts the tries of the most tried of them, with this
-    one. `left` is how many seconds remained until the earliest of their deadlines, None where none has one. `now` is when that
-    was, by the server's clock, in Unix seconds. `schedule` is what is to be handed over to the provider, None where it is to
+    `targets` are those still to be sent to, perhaps none; `tries` counts for each of their numbers the calls, this one included.
+    `left` is how many seconds remained until the earliest of their deadlines, None where none has one. `now` is when that was, by
+    the server's clock, in Unix seconds. `schedule` is what is to be handed over to the provider, None where it is to
     send at once.
     """
 
     message: str
     sender_id: str | None
     targets: tuple[Target, ...]
-    tried: int
+    tries: Mapping[str, int]
     left: float | None
     now: float
     schedule: Schedule | None = None
@@ -156,12 +156,13 @@ class Attempts:
         verdict, *found = _BEGIN.run(self.redis, [*keys, *intents.keys], args)
         if verdict == b"lost":
             return None
-        body, tried, left, now, *positions = found
+        body, left, now, *numbered = found
         fields = json.loads(body) if body else {}
-        live = tuple(targets[position - 1] for position in positions)
+        live = tuple(targets[position - 1] for position in numbered[::2])
+        tries = dict(zip((target.number for target in live), numbered[1::2], strict=True))
         schedule = read_schedule(fields["schedule"]) if fields.get("custody") == "provider" else None
         deadline = left / 1000 if left >= 0 else None
-        return Begun(fields.get("message", ""), fields.get("sender_id"), live, tried, deadline, now / 1000, schedule)
+        return Begun(fields.get("message", ""), fields.get("sender_id"), live, tries, deadline, now / 1000, schedule)
 
     def settle(
         self,
@@ -388,9 +389,8 @@ def apply_request(
 ) -> Call:
     """The call of the apply script that moves these recipients of this attempt. `by_receipt` notes that one told of the call.
 
-    By `provider_ids` the call is known from then on, if `phase` says that it is found; `provider_id` is the call's own, where it has
-    one.
-    `among` are the states that they may be moved from, if not all that the table allows.
+    By `provider_ids` the call is known from then on, if `phase` says that it is found; `provider_id` is the call's own, where it
+    has one. `among` are the states that they may be moved from, if not all that the table allows.
     """
     targets = sorted(targets)
     keys = [account.batch(batch_id), account.events, account.dead, *map(account.provider_id, provider_ids)]

@@ -4,10 +4,10 @@
 -- ARGV  1 batch id  2 JSON: {token, maxlen, ends, retention, keep, sending: allowed, expired: allowed, rejected: allowed, lane,
 --         source, group, heed: whether bad numbers are left out}
 --       3... key index, short id, number for each job; jobs of one intent stand together
--- Returns {'lost'} where the lease is gone · {'begun', body, tried, left, now, position...}: tried counts the tries of the most tried
---       of them, this call included; left is the ms until the earliest deadline, -1 where there is none; the positions, from 1,
---       are of the jobs to be sent, none where nothing is left. Who is past the deadline ends `expired` here, and who is
---       known to be a bad number ends `rejected`: in the call it would spoil it for the others.
+-- Returns {'lost'} where the lease is gone · {'begun', body, left, now, position, tries, ...}: left is the ms until the earliest
+--       deadline, -1 where there is none; the positions, from 1, are of the jobs to be sent, none where nothing is left, each with
+--       the tries of its recipient, this call included. Who is past the deadline ends `expired` here, and who is known to be a
+--       bad number ends `rejected`: in the call it would spoil it for the others.
 --
 -- Atomic because a worker that dies after the call must leave behind who was called. Repeatable: a repeat finds the attempt.
 -- include: clock
@@ -38,19 +38,19 @@ local phase = string.match(packed, '^%a+')
 local c = move_context(header, now, KEYS[3])
 
 local function live()
-  local reply, deadline = {'begun', '', 0, -1, now}, nil
+  local reply, deadline = {'begun', '', -1, now}, nil
   for i = 3, #ARGV, 3 do
     local key, number = KEYS[tonumber(ARGV[i])], ARGV[i + 2]
     if redis.call('HGET', KEYS[2], number) == ARGV[i + 1] then
       local found = redis.call('HMGET', key, number, 'expires')
       local expires = tonumber(found[2] or '')
-      reply[2] = #reply == 5 and body_read(key) or reply[2]
-      reply[3] = math.max(reply[3], move_tries(found[1]))
+      reply[2] = #reply == 4 and body_read(key) or reply[2]
       deadline = expires and math.min(expires, deadline or expires) or deadline
       reply[#reply + 1] = (i - 3) / 3 + 1
+      reply[#reply + 1] = move_tries(found[1])
     end
   end
-  reply[4] = deadline and math.max(0, deadline - now) or -1
+  reply[3] = deadline and math.max(0, deadline - now) or -1
   return reply
 end
 
