@@ -20,7 +20,7 @@ from tests.bench.support.house import build_house
 from tests.bench.support.provider import StrictProvider, start_provider
 
 from tuma_producer import Send
-from tuma_worker.bootstrap import SEND
+from tuma_worker.queue.config import SEND
 from tuma_worker.store.steering import Scope, Steering
 
 if TYPE_CHECKING:

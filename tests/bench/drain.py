@@ -29,7 +29,7 @@ from tests.bench.support.noop import NoopProvider, start_noop
 
 from tuma_producer import Send
 from tuma_producer.contract.keys import AccountKeys
-from tuma_worker.bootstrap import SEND
+from tuma_worker.queue.config import SEND
 from tuma_worker.store.steering import Scope, Steering
 
 if TYPE_CHECKING:

@@ -22,9 +22,8 @@ from tests.bench.support.noop import NoopProvider, start_noop
 from tuma_producer import Send
 from tuma_producer.contract import wire
 from tuma_producer.contract.keys import AccountKeys
-from tuma_worker.bootstrap import SEND
 from tuma_worker.core.limits import Limit as OwnLimit
-from tuma_worker.queue.config import QueueConfig
+from tuma_worker.queue.config import SEND, QueueConfig
 from tuma_worker.queue.consumer import new_token
 from tuma_worker.queue.scripts import Claim, Release, claim, release
 

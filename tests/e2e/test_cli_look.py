@@ -178,3 +178,18 @@ def test_a_limit_is_unset_by_its_name_and_it_is_said_where_it_was_not_set(tuma: 
     assert tuma(*unset, "--replaces", "calls-60s").out == "account lisoloo-main, limit calls-60s: as configured\n"
     assert not redis.hexists(queue.keys.state, "limit:calls-60s")
     assert tuma(*unset, "30/min").out == "account lisoloo-main, limit calls-60s: was not set here\n"
+
+
+def test_each_queue_of_an_account_is_shown_and_may_be_paused_and_another_is_refused_by_its_name(tuma: Tuma, redis: Redis) -> None:
+    control = QueueConfig("lisoloo-main", "control", (Limit.parse("30/min"),))
+    accounts.register(
+        redis, "lisoloo-main", provider="lisoloo", environment="sandbox", queue="{}", others={"control": control.for_claim}
+    )
+    assert [found["queue"] for found in tuma("queue", "--json").json] == ["lisoloo-main.send", "lisoloo-main.control"]
+    assert tuma("queue", "pause", "lisoloo-main.control").out == "lisoloo-main.control, everything: paused\n"
+    assert redis.hexists(control.keys.state, "paused")
+    ran = tuma("queue", "pause", "lisoloo-main.cancel")
+    assert (ran.status, ran.err) == (
+        2,
+        "error: queue 'lisoloo-main.cancel': lisoloo-main has no such queue, only lisoloo-main.send, lisoloo-main.control\n",
+    )

@@ -30,7 +30,7 @@ from tuma_worker.dispatch.sending import Lane, Sender
 from tuma_worker.dispatch.sweeping import Sweeper
 from tuma_worker.providers.http import Http
 from tuma_worker.queue.broker import TumaBroker
-from tuma_worker.queue.config import QueueConfig
+from tuma_worker.queue.config import SEND, QueueConfig
 from tuma_worker.receipts.intake import Door, Intake
 from tuma_worker.store import accounts, routes
 from tuma_worker.store.attempts import Attempts
@@ -50,7 +50,6 @@ if TYPE_CHECKING:
     from tuma_worker.settings import Account, Settings
 
 GRACE = 5.0  # seconds, at the least
-SEND = "send"  # the operation whose queue carries the sends of an account
 
 
 def check_accounts(settings: Settings) -> None:
@@ -73,6 +72,7 @@ def register_accounts(redis: Redis, settings: Settings, *, by_worker: bool = Fal
             provider=account.provider,
             environment=account.environment,
             queue=queue_config(name, account).for_claim,
+            others={queue.operation: queue.for_claim for queue in keeping_queues(name, account)},
             terms=Terms(account.countries, account.senders, account.sender_id, account.own_sender, tuple(account.carries)),
             keeps=keeps.published if keeps else "",
             by_worker=by_worker,

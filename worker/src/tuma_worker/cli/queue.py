@@ -13,6 +13,7 @@ from tuma_producer.contract.wire import LANES
 from tuma_producer.errors import TumaError
 from tuma_worker.cli.output import Json, say, say_json, screen, table
 from tuma_worker.cli.reach import Reach, reach
+from tuma_worker.queue.config import SEND
 from tuma_worker.store import line
 from tuma_worker.store.steering import Scope, Steering
 
@@ -36,7 +37,11 @@ def queue(context: typer.Context, *, json: Json = False) -> None:
     if context.invoked_subcommand is not None:
         return
     with reach() as store:
-        lines = [line.look(store.redis, account) for account in store.producer.accounts()]
+        lines = [
+            line.look(store.redis, account, operation)
+            for account in store.producer.accounts()
+            for operation in line.operations(store.redis, account)
+        ]
     if json:
         say_json([asdict(found) for found in lines])
         return
@@ -90,10 +95,11 @@ def _scope(priority: str | None, source: str | None) -> Scope:
 def _steering(store: Reach, name: str, by: str | None) -> Steering:
     account, _, operation = name.partition(".")
     store.expect([account])
-    if operation not in {"", "send"}:
-        message = f"queue {name!r}: {account} has a queue for send only"
+    known = line.operations(store.redis, account)
+    if operation and operation not in known:
+        message = f"queue {name!r}: {account} has no such queue, only {', '.join(f'{account}.{one}' for one in known)}"
         raise TumaError(message)
-    return Steering(store.redis, account, operation or "send", who(by))
+    return Steering(store.redis, account, operation or SEND, who(by))
 
 
 def who(by: str | None) -> str:

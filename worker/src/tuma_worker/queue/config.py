@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from tuma_producer.quiet import Quiet
 
+SEND = "send"  # the operation whose queue carries the sends of an account
+
 PROMOTED_AT_ONCE = 500  # due jobs that one claim moves into the line; the next claim goes on
 CRASHES_TOLERATED = 3  # deaths of a worker that held a job before it is parked as their likely cause
 

@@ -103,7 +103,7 @@ class Account(BaseModel):
     guard: Share = 0.01
     paced: Lanes = ("bulk",)
     cold_start: Literal["paced", "burst"] = "paced"
-    batch_max: Annotated[int, Field(ge=1)] | None = None
+    batch_max: Annotated[int, Field(ge=1, le=1000)] | None = None  # no provider documents more, and a script takes no more at once
     timeout: Seconds = 30.0
     lease: Seconds = 15.0
     resolve_after: Seconds = 60.0

@@ -68,6 +68,7 @@ def register(
     provider: str,
     environment: str,
     queue: str,
+    others: Mapping[str, str] | None = None,
     terms: Terms = _ANY,
     keeps: str = "",
     by_worker: bool = False,
@@ -75,10 +76,11 @@ def register(
     """Make the account known to producers, and on what `terms` it carries for others.
 
     Every process that is configured with it does so at its start, a worker again and again: `by_worker` notes that one is there.
-    `queue` is the configuration of its sends' queue as JSON, for those who look at it from outside; `keeps` the terms by which its
-    provider keeps dates, empty where it keeps none.
+    `queue` is the configuration of its sends' queue as JSON, for those who look at it from outside, `others` those of its other
+    queues by their operations; `keeps` the terms by which its provider keeps dates, empty where it keeps none.
     """
     told: dict[Any, Any] = {"provider": provider, "environment": environment, "queue": queue, "keeps": keeps}
+    told["queues"] = json.dumps({operation: json.loads(configured) for operation, configured in (others or {}).items()})
     profile = told | {"terms": json.dumps(asdict(terms))}
     if by_worker:
         profile["attended"] = server_ms(redis)

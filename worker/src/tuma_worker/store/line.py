@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, cast
 
 from tuma_producer.contract.holds import holds
 from tuma_producer.contract.keys import AccountKeys
 from tuma_producer.contract.reading import texts
-from tuma_producer.contract.wire import LANES
+from tuma_producer.contract.wire import LANES, segments_of
+from tuma_worker.queue.config import SEND
 from tuma_worker.queue.scripts import SYSTEM
 
 if TYPE_CHECKING:
@@ -21,15 +23,22 @@ if TYPE_CHECKING:
     from tuma_producer.contract.keys import QueueKeys
 
 
+_GROUPS_SEEN = 100  # of a source, for the average length of its texts: a campaign may have a text for each recipient
+
+
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """One source in one lane: its ready jobs, the groups they are in, and since when the oldest (Unix ms) could have gone."""
+    """One source in one lane: its ready jobs, the groups they are in, and since when the oldest (Unix ms) could have gone.
+
+    `segments` are those of a job, on the average of the first groups.
+    """
 
     lane: str
     source: str
     jobs: int
     groups: int
     oldest: int
+    segments: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +71,13 @@ class Line:
     backlog_seconds: float
 
 
-def look(redis: Redis, account: str, operation: str = "send") -> Line:
+def operations(redis: Redis, account: str) -> list[str]:
+    """The operations of an account that have a queue; its sends' is the first."""
+    told = cast("bytes | None", redis.hget(AccountKeys(account).profile, "queues"))
+    return [SEND, *json.loads(told or b"{}")]
+
+
+def look(redis: Redis, account: str, operation: str = SEND) -> Line:
     """Look at a queue. Changes nothing."""
     keys = AccountKeys(account)
     queue = keys.queue(operation)
@@ -70,7 +85,7 @@ def look(redis: Redis, account: str, operation: str = "send") -> Line:
     pipeline.execute_command("TIME")  # by its name: a cluster's pipeline lacks the method
     pipeline.hgetall(queue.state)
     pipeline.hgetall(queue.used)
-    pipeline.hget(keys.profile, "queue")
+    pipeline.hmget(keys.profile, "queue", "queues")
     pipeline.zcard(queue.due)
     pipeline.zcard(queue.leases)
     for lane in range(len(LANES)):
@@ -78,7 +93,7 @@ def look(redis: Redis, account: str, operation: str = "send") -> Line:
     (seconds, micros), raw_state, raw_used, profile, later, in_flight, *sources = pipeline.execute()
     now = seconds * 1000 + micros // 1000
     state, used = texts(raw_state), texts(raw_used)
-    config = _configured(profile)
+    config = _configured(profile, operation)
     waiting = tuple(_waiting(redis, queue, sources))
     windows = tuple(_window(redis, queue, limit, state=state, used=used, now=now) for limit in config["limits"])
     return Line(
@@ -90,15 +105,16 @@ def look(redis: Redis, account: str, operation: str = "send") -> Line:
         windows=windows,
         holds=_holds(state, waiting, now),
         next_permit=_next_permit(state, now),
-        backlog_seconds=_backlog(waiting, windows, config["batch_max"]),
+        backlog_seconds=_backlog(waiting, windows, config),
     )
 
 
-def _configured(profile: bytes | None) -> dict[str, Any]:
-    """What the account's profile says of its queue. A worker of another release may have written it, and less."""
-    told = json.loads(profile or b"{}")
+def _configured(profile: list[bytes | None], operation: str) -> dict[str, Any]:
+    """What the account's profile says of a queue. A worker of another release may have written it, and less."""
+    sends, others = profile
+    told = json.loads(sends or b"{}") if operation == SEND else json.loads(others or b"{}").get(operation, {})
     limits = [limit for limit in told.get("limits", []) if limit.keys() >= {"name", "unit", "count", "window"}]
-    return {"limits": limits, "batch_max": told.get("batch_max", 1)}
+    return {"limits": limits, "batch_max": told.get("batch_max", 1), "segments": told.get("segments", False)}
 
 
 def _waiting(redis: Redis, queue: QueueKeys, sources: list[list[bytes]]) -> Iterator[Waiting]:
@@ -109,10 +125,12 @@ def _waiting(redis: Redis, queue: QueueKeys, sources: list[list[bytes]]) -> Iter
             pipeline = redis.pipeline(transaction=False)
             pipeline.zlexcount(queue.entries, *span)
             pipeline.zlexcount(queue.groups, *span)
-            pipeline.zrangebylex(queue.groups, *span, start=0, num=1)
+            pipeline.zrangebylex(queue.groups, *span, start=0, num=_GROUPS_SEEN)
             jobs, groups, first = pipeline.execute()
             if first:
-                yield Waiting(LANES[lane], name, jobs, groups, int(first[0].decode()[len(place) :].partition("|")[0], 16))
+                heads = [member.decode()[len(place) :].partition("|") for member in first]
+                segments = fmean(segments_of(group) for _, _, group in heads)
+                yield Waiting(LANES[lane], name, jobs, groups, int(heads[0][0], 16), segments)
 
 
 def _window(
@@ -145,8 +163,9 @@ def _next_permit(state: Mapping[str, str], now: int) -> int | None:
     return max((at for at in known if at > now), default=None)
 
 
-def _backlog(waiting: tuple[Waiting, ...], windows: tuple[Window, ...], batch_max: int) -> float:
-    jobs = sum(one.jobs for one in waiting if not one.source.startswith(SYSTEM))
-    groups = sum(one.groups for one in waiting if not one.source.startswith(SYSTEM))
-    needed = {"messages": jobs, "calls": max(groups, math.ceil(jobs / max(1, batch_max)))}
+def _backlog(waiting: tuple[Waiting, ...], windows: tuple[Window, ...], config: Mapping[str, Any]) -> float:
+    sends = [one for one in waiting if not one.source.startswith(SYSTEM)]
+    jobs, groups = sum(one.jobs for one in sends), sum(one.groups for one in sends)
+    messages = sum(one.jobs * (one.segments if config["segments"] else 1) for one in sends)
+    needed = {"messages": messages, "calls": max(groups, math.ceil(jobs / max(1, config["batch_max"])))}
     return round(max((needed[one.unit] * one.seconds / one.count for one in windows), default=0.0), 1)
