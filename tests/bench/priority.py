@@ -84,6 +84,7 @@ def _figures(calls: Sequence[Call], limit: Limit, span: tuple[float, float]) -> 
         "otp_max_ms": milliseconds(max(waits, default=None)),
         "permit_interval_ms": milliseconds(limit.window / limit.count),
         "bulk_calls": len(within) - otps,
+        "bulk_share_of_what_otps_leave": ratio(len(within) - otps, allowed - otps),
         # The floor is a reserve for the next OTPs, so that it is no part of what bulk may have.
         "bulk_share_of_rest": ratio(len(within) - otps, allowed * (1 - house.OTP_FLOOR) - otps),
         **audit.obedience(calls, [limit]),

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from tests.bench.support.processes import ROOT
 
+pytestmark = pytest.mark.long  # minutes in all; `make bench` is the thing itself
+
 PATIENCE = 170.0
 
 

@@ -1,4 +1,4 @@
-"""The short version of `make chaos`: half a minute of everything that can go wrong, with the same dice each time."""
+"""The short version of `make chaos`: twenty seconds of everything that can go wrong, with the same dice each time."""
 
 from __future__ import annotations
 

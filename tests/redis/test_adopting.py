@@ -17,7 +17,7 @@ from tuma_worker.core.next_step import Policy
 from tuma_worker.core.receipts import Receipt
 from tuma_worker.core.states import Evidence, RecipientState
 from tuma_worker.dispatch.resolving import Resolver
-from tuma_worker.dispatch.sending import Lane
+from tuma_worker.dispatch.sending import Outlet
 from tuma_worker.queue.leases import Held
 from tuma_worker.queue.scripts import Claim, push
 from tuma_worker.receipts.intake import Door, Intake
@@ -75,10 +75,10 @@ def given_up(driver: Driver) -> Claim:
 
 def look_up(driver: Driver, batch: Claim, provider_id: str) -> None:
     client: Any = Books(provider_id)
-    lane = Lane(client, driver.attempts, Policy(), Breaker(), callbacks=None, sender_id=None, keeps_books=True)
+    outlet = Outlet(client, driver.attempts, Policy(), Breaker(), callbacks=None, sender_id=None, keeps_books=True)
     push(driver.redis, driver.queue, f"trace.1.1.{batch.batch_id}", batch.batch_id, lane=batch.lane, source=batch.source)
     held = Held(driver.queue, driver.taken(), until=1.0, clock=lambda: 0.0)
-    Resolver(driver.redis, {driver.queue.account: lane}).trace(held)
+    Resolver(driver.redis, {driver.queue.account: outlet}).trace(held)
 
 
 def tell(driver: Driver, url: str, to: list[str], *, ticket: str | None = None) -> str:

@@ -14,7 +14,7 @@ from tuma_worker.core.answers import Accepted, AccountFault, Fault, Health, Reje
 from tuma_worker.core.breaker import Breaker, Pulse
 from tuma_worker.core.next_step import Policy
 from tuma_worker.dispatch.probing import Prober
-from tuma_worker.dispatch.sending import Lane
+from tuma_worker.dispatch.sending import Outlet
 from tuma_worker.queue.leases import Held
 from tuma_worker.queue.scripts import Claim, Release, Why
 from tuma_worker.store import accounts
@@ -94,8 +94,8 @@ def probe(driver: Driver, policy: Policy, meanwhile: Callable[[], object] = lamb
     batch = driver.taken()
     assert batch.actor == "probe"
     client: Any = Asked(health, meanwhile)
-    lane = Lane(client, driver.attempts, policy, BREAKER, callbacks=None, sender_id=None, keeps_books=False)
-    Prober(driver.redis, {driver.queue.account: lane}).probe(Held(driver.queue, batch, until=1.0, clock=lambda: 0.0))
+    outlet = Outlet(client, driver.attempts, policy, BREAKER, callbacks=None, sender_id=None, keeps_books=False)
+    Prober(driver.redis, {driver.queue.account: outlet}).probe(Held(driver.queue, batch, until=1.0, clock=lambda: 0.0))
 
 
 # ----------------------------------------------------------------------------------------------------------------------- halts

@@ -12,7 +12,7 @@ from tuma_worker.core.answers import Accepted, AccountFault, Fault, Rejected, Re
 from tuma_worker.core.breaker import Breaker
 from tuma_worker.core.next_step import Policy
 from tuma_worker.core.states import Evidence
-from tuma_worker.dispatch.sending import Lane, Sender
+from tuma_worker.dispatch.sending import Outlet, Sender
 from tuma_worker.queue.leases import Held
 from tuma_worker.queue.scripts import Release, Why
 from tuma_worker.store import accounts
@@ -66,8 +66,8 @@ def answered_late(driver: Driver, clock: VirtualClock, answer: Answer, meanwhile
         meanwhile(batch.batch_id)
 
     client: Any = SlowProvider(answer, lapse)
-    lane = Lane(client, driver.attempts, Policy(), Breaker(), callbacks=None, sender_id=None, keeps_books=False)
-    sender = Sender({driver.queue.account: lane}, choose=lambda most: most, secret=lambda: "token", pause=lambda _: None)
+    outlet = Outlet(client, driver.attempts, Policy(), Breaker(), callbacks=None, sender_id=None, keeps_books=False)
+    sender = Sender({driver.queue.account: outlet}, choose=lambda most: most, secret=lambda: "token", pause=lambda _: None)
     held = Held(driver.queue, batch, until=1.0, clock=lambda: 0.0)
     sender.send(held)
     assert held.settled

@@ -13,7 +13,7 @@ from tuma_worker.core.breaker import Breaker
 from tuma_worker.core.evidence import Decision, Finding, Found
 from tuma_worker.core.next_step import Policy
 from tuma_worker.dispatch.resolving import Resolver
-from tuma_worker.dispatch.sending import Lane
+from tuma_worker.dispatch.sending import Outlet
 from tuma_worker.queue.leases import Held
 from tuma_worker.queue.scripts import push
 
@@ -42,8 +42,10 @@ def driver(redis: Redis) -> Driver:
 @pytest.fixture
 def resolver(driver: Driver) -> Resolver:
     client: Any = EmptyBooks()
-    lane = Lane(client, driver.attempts, Policy(resolve_after=APART), Breaker(), callbacks=None, sender_id=None, keeps_books=True)
-    return Resolver(driver.redis, {driver.queue.account: lane})
+    outlet = Outlet(
+        client, driver.attempts, Policy(resolve_after=APART), Breaker(), callbacks=None, sender_id=None, keeps_books=True
+    )
+    return Resolver(driver.redis, {driver.queue.account: outlet})
 
 
 def given_up(driver: Driver) -> Claim:

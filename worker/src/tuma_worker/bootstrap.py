@@ -26,7 +26,7 @@ from tuma_worker.dispatch.custody import Keeper, Steerer
 from tuma_worker.dispatch.firing import Firer
 from tuma_worker.dispatch.probing import Prober
 from tuma_worker.dispatch.resolving import Resolver
-from tuma_worker.dispatch.sending import Lane, Sender
+from tuma_worker.dispatch.sending import Outlet, Sender
 from tuma_worker.dispatch.sweeping import Sweeper
 from tuma_worker.providers.http import Http
 from tuma_worker.queue.broker import TumaBroker
@@ -185,7 +185,7 @@ def build_service(settings: Settings) -> Service:
     register_accounts(redis, settings, by_worker=True)
     queues = [queue_config(name, account) for name, account in settings.accounts.items()]
     others = [queue for name, account in settings.accounts.items() for queue in keeping_queues(name, account)]
-    lanes = _lanes(redis, settings, queues)
+    outlets = _outlets(redis, settings, queues)
     longest_wait = max((queue.idle for queue in queues), default=0.0)
     broker = TumaBroker(
         redis,
@@ -197,11 +197,13 @@ def build_service(settings: Settings) -> Service:
     dice = random.SystemRandom()
     return Service(
         broker=broker,
-        sender=Sender(lanes, choose=lambda most: dice.uniform(0, most), secret=lambda: secrets.token_urlsafe(18), pause=time.sleep),
-        resolver=Resolver(redis, lanes),
-        prober=Prober(redis, lanes),
+        sender=Sender(
+            outlets, choose=lambda most: dice.uniform(0, most), secret=lambda: secrets.token_urlsafe(18), pause=time.sleep
+        ),
+        resolver=Resolver(redis, outlets),
+        prober=Prober(redis, outlets),
         firer=Firer({queue.account: Schedules(redis, queue) for queue in queues}),
-        steerer=Steerer(redis, {name: lane.keeper for name, lane in lanes.items() if lane.keeper is not None}),
+        steerer=Steerer(redis, {name: outlet.keeper for name, outlet in outlets.items() if outlet.keeper is not None}),
     )
 
 
@@ -243,13 +245,13 @@ def _proves_itself(account: Account) -> bool:
     return account.webhook_password is not None or account.webhook_secret is not None
 
 
-def _lanes(redis: Redis, settings: Settings, queues: Iterable[QueueConfig]) -> dict[str, Lane]:
+def _outlets(redis: Redis, settings: Settings, queues: Iterable[QueueConfig]) -> dict[str, Outlet]:
     http = Http()  # as many connections as there are threads that call
-    lanes = {}
+    outlets = {}
     for queue in queues:
         account = settings.accounts[queue.account]
         provider = providers.named(account.provider)
-        lanes[queue.account] = Lane(
+        outlets[queue.account] = Outlet(
             client=provider.client(account, http),
             attempts=Attempts(redis, queue),
             policy=_policy(account, provider.defaults),
@@ -260,7 +262,7 @@ def _lanes(redis: Redis, settings: Settings, queues: Iterable[QueueConfig]) -> d
             quiet=queue.quiet,
             keeper=_keeper(redis, queue.account, account, http),
         )
-    return lanes
+    return outlets
 
 
 def _keeper(redis: Redis, name: str, account: Account, http: Http) -> Keeper | None:

@@ -123,12 +123,12 @@ def may_leave(numbers: Iterable[str], tried: frozenset[str], calls: Sequence[Cal
     return set(numbers) - uncertain
 
 
-def look_again(states: frozenset[RecipientState], quiet: float) -> float | None:
+def look_again(states: frozenset[RecipientState], silence: float) -> float | None:
     """In how many seconds to look again at those that another account carries, who are in these states there.
 
-    The last news of them is `quiet` seconds old. None where there will be no more: all have ended so that nothing can correct it.
+    The last news of them is `silence` seconds old. None where there will be no more: all have ended so that nothing can correct it.
     """
     ended = states <= ENDS
-    if states <= _FINAL or (ended and quiet > CORRECTIBLE_FOR):
+    if states <= _FINAL or (ended and silence > CORRECTIBLE_FOR):
         return None
-    return min(max(SOON, quiet / 10), ENDED_LATE if ended else LATE)
+    return min(max(SOON, silence / 10), ENDED_LATE if ended else LATE)

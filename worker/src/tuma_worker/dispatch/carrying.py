@@ -195,8 +195,8 @@ def follow(carried: Carried, plan: Plan) -> int:
     if standing.taken_at_home:
         carried.withdraw(plan, standing.taken_at_home)
         standing = carried.load(plan)
-    quiet = max(0.0, (carried.now() - standing.last_news) / 1000)
-    return carried.relay(standing, news_of(standing), look_again(standing.states_there, quiet))
+    silence = max(0.0, (carried.now() - standing.last_news) / 1000)
+    return carried.relay(standing, news_of(standing), look_again(standing.states_there, silence))
 
 
 def _write(carried: Carried, standing: Standing) -> None:

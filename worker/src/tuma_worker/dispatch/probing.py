@@ -18,7 +18,7 @@ from tuma_worker.store.steering import Steering
 if TYPE_CHECKING:
     from redis import Redis
 
-    from tuma_worker.dispatch.sending import Lane
+    from tuma_worker.dispatch.sending import Outlet
     from tuma_worker.queue.leases import Held
 
 _log = structlog.get_logger(__name__)
@@ -29,7 +29,7 @@ class Prober:
     """Probes the halted accounts among those that this process is configured with."""
 
     redis: Redis
-    lanes: dict[str, Lane]
+    outlets: dict[str, Outlet]
 
     def probe(self, held: Held) -> None:
         """Ask the provider once; where it cannot be asked, let one send try.
@@ -40,23 +40,23 @@ class Prober:
         another one: no account stays halted without it.
         """
         account = held.queue.account
-        lane, halted = self.lanes[account], accounts.halted(self.redis, account)
+        outlet, halted = self.outlets[account], accounts.halted(self.redis, account)
         if halted is None or halted.operator:
             return  # resumed meanwhile, or left to a person
         steering = Steering(self.redis, account, held.queue.operation, by="probe")
-        if halted.fault not in lane.policy.asks:
+        if halted.fault not in outlet.policy.asks:
             steering.half_open(halted)
             return
-        self._ask(held, lane, steering, halted)
+        self._ask(held, outlet, steering, halted)
 
-    def _ask(self, held: Held, lane: Lane, steering: Steering, halted: accounts.Halted) -> None:
-        health = lane.client.probe(halted.fault)
+    def _ask(self, held: Held, outlet: Outlet, steering: Steering, halted: accounts.Halted) -> None:
+        health = outlet.client.probe(halted.fault)
         _log.info(Event.ACCOUNT_PROBED, account=held.queue.account, fault=halted.fault, works=health.works, code=health.code)
         metrics.called(held.queue.account, "probe", "Works" if health.works else "Fails")
         if health.works:
             steering.lift_halt(halted)
         elif health.operator:
-            steering.halt(halt(AccountFault(health.code, health.fault or halted.fault, operator=True), lane.policy), halted)
+            steering.halt(halt(AccountFault(health.code, health.fault or halted.fault, operator=True), outlet.policy), halted)
         over = health.works or health.operator
         how = Release.CALLED if over else Release.AGAIN
-        held.settled = release(self.redis, held.queue, held.claim.batch_id, how, delay=lane.policy.probe_every)
+        held.settled = release(self.redis, held.queue, held.claim.batch_id, how, delay=outlet.policy.probe_every)

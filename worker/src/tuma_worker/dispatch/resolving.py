@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from tuma_worker.core.answers import Trace
-    from tuma_worker.dispatch.sending import Lane
+    from tuma_worker.dispatch.sending import Outlet
     from tuma_worker.queue.leases import Held
     from tuma_worker.store.attempts import Attempt
 
@@ -31,7 +31,7 @@ class Resolver:
     """Resolves attempts of all accounts that this process is configured with."""
 
     redis: Redis
-    lanes: dict[str, Lane]
+    outlets: dict[str, Outlet]
 
     def resolve(self, held: Held) -> None:
         """Look at one attempt again. Makes no call and needs no permit.
@@ -39,33 +39,33 @@ class Resolver:
         Before its time is over, wait on for a receipt. Then ask the provider's books, where it keeps some; that is a call, which
         waits in line for its permit. Where it keeps none, do what the intent asked for.
         """
-        lane = self.lanes[held.queue.account]
-        attempt = _unanswered(lane, held)
+        outlet = self.outlets[held.queue.account]
+        attempt = _unanswered(outlet, held)
         if attempt is None:
             return
-        until = attempt.started / 1000 + lane.policy.resolve_after
-        now = lane.attempts.now()
+        until = attempt.started / 1000 + outlet.policy.resolve_after
+        now = outlet.attempts.now()
         remaining = until - now
         if remaining > 0:
-            lane.attempts.awaits(attempt.batch_id, until)
+            outlet.attempts.awaits(attempt.batch_id, until)
             held.settled = release(self.redis, held.queue, held.claim.batch_id, Release.LATER, delay=remaining)
-        elif lane.keeps_books:
+        elif outlet.keeps_books:
             self._ask(held, attempt)
         else:
             finding = Finding(Found.NO_BOOKS, without_evidence(attempt.on_unknown))
-            lane.attempts.looked(attempt.batch_id, Found.NO_BOOKS, now, finding)
-            self._believe(lane, attempt)
+            outlet.attempts.looked(attempt.batch_id, Found.NO_BOOKS, now, finding)
+            self._believe(outlet, attempt)
 
     def trace(self, held: Held) -> None:
         """Search the provider's books for one attempt, under the permit that this job was claimed with."""
-        lane = self.lanes[held.queue.account]
-        attempt = _unanswered(lane, held)
+        outlet = self.outlets[held.queue.account]
+        attempt = _unanswered(outlet, held)
         if attempt is None:
             return
-        began = lane.attempts.now()
-        trace = lane.client.trace(_call(lane, attempt), attempt.started / 1000)
+        began = outlet.attempts.now()
+        trace = outlet.client.trace(_call(outlet, attempt), attempt.started / 1000)
         metrics.called(held.queue.account, "trace", type(trace).__name__)
-        self._follow(held, lane, attempt, trace, began)
+        self._follow(held, outlet, attempt, trace, began)
         # Last: a worker that dies before leaves the job to the next one, and its permit counts until a grace after its lease.
         held.settled = release(self.redis, held.queue, held.claim.batch_id, Release.CALLED)
 
@@ -73,72 +73,72 @@ class Resolver:
         group = f"trace.1.1.{attempt.batch_id}"
         push(self.redis, held.queue, group, attempt.batch_id, delay=delay, lane=attempt.lane, source=attempt.source)
 
-    def _follow(self, held: Held, lane: Lane, attempt: Attempt, trace: Trace, began: float) -> None:
+    def _follow(self, held: Held, outlet: Outlet, attempt: Attempt, trace: Trace, began: float) -> None:
         """Adopt what is found. What two looks at complete books, far apart, have not found was never accepted: it is sent again."""
         look = held.claim.batch_id
-        strangers = () if isinstance(trace, Untold) else _others(lane, trace.found)
+        strangers = () if isinstance(trace, Untold) else _others(outlet, trace.found)
         looks = [*({look: began} | dict(attempt.looks)).values()]
-        finding = judge(trace, strangers, looks, lane.policy.resolve_after, attempt.on_unknown)
-        lane.attempts.looked(attempt.batch_id, look, began, finding)  # before it is acted on: a worker that dies here has looked
+        finding = judge(trace, strangers, looks, outlet.policy.resolve_after, attempt.on_unknown)
+        outlet.attempts.looked(attempt.batch_id, look, began, finding)  # before it is acted on: a worker that dies here has looked
         if finding.call is not None:
-            self._adopt(held, lane, attempt, finding.call)
+            self._adopt(held, outlet, attempt, finding.call)
         elif finding.decision is Decision.ABSENT:
-            again = _resend(lane, attempt, Evidence.PROVIDER, "never-accepted")
-            _say(lane, attempt.batch_id, f"{again} sent again: the provider has no such call")
+            again = _resend(outlet, attempt, Evidence.PROVIDER, "never-accepted")
+            _say(outlet, attempt.batch_id, f"{again} sent again: the provider has no such call")
         elif finding.decision is Decision.LOOK_AGAIN:
-            self._ask(held, attempt, delay=lane.policy.resolve_after)
+            self._ask(held, attempt, delay=outlet.policy.resolve_after)
         else:
-            self._believe(lane, attempt)
+            self._believe(outlet, attempt)
 
-    def _adopt(self, held: Held, lane: Lane, attempt: Attempt, found: Accepted) -> None:
-        moved = lane.attempts.adopt(attempt.batch_id, attempt.targets, found)
+    def _adopt(self, held: Held, outlet: Outlet, attempt: Attempt, found: Accepted) -> None:
+        moved = outlet.attempts.adopt(attempt.batch_id, attempt.targets, found)
         if moved is None:  # another attempt adopted it since it was seen to be a stranger
-            self._ask(held, attempt, delay=lane.policy.resolve_after)
+            self._ask(held, attempt, delay=outlet.policy.resolve_after)
         else:
-            _say(lane, attempt.batch_id, f"{moved} adopted: the provider has the call")
+            _say(outlet, attempt.batch_id, f"{moved} adopted: the provider has the call")
 
-    def _believe(self, lane: Lane, attempt: Attempt) -> None:
+    def _believe(self, outlet: Outlet, attempt: Attempt) -> None:
         """No evidence, and the time is over: the intent said what it would rather have, none or two."""
         if attempt.on_unknown == "resend":
-            again = _resend(lane, attempt, Evidence.ASSUMED, "unanswered")
-            _say(lane, attempt.batch_id, f"{again} sent again, as the intent asks")
+            again = _resend(outlet, attempt, Evidence.ASSUMED, "unanswered")
+            _say(outlet, attempt.batch_id, f"{again} sent again, as the intent asks")
             return
-        unknown = lane.attempts.apply(
+        unknown = outlet.attempts.apply(
             attempt.batch_id, attempt.targets, RecipientState.UNKNOWN, Evidence.ASSUMED, reason="unanswered", phase="unknown"
         )
-        _say(lane, attempt.batch_id, f"{unknown} unknown")
+        _say(outlet, attempt.batch_id, f"{unknown} unknown")
 
 
-def _unanswered(lane: Lane, held: Held) -> Attempt | None:
+def _unanswered(outlet: Outlet, held: Held) -> Attempt | None:
     """The attempt that a job is about; None where its answer is known by now, or where it has been forgotten."""
     batch_id = held.claim.jobs[0].subject
-    attempt = lane.attempts.load(batch_id)
+    attempt = outlet.attempts.load(batch_id)
     if attempt is None:
-        _say(lane, batch_id, "forgotten")
+        _say(outlet, batch_id, "forgotten")
     elif not attempt.unanswered:
-        _say(lane, batch_id, f"0 unknown: {attempt.phase} meanwhile")
+        _say(outlet, batch_id, f"0 unknown: {attempt.phase} meanwhile")
         return None
     return attempt
 
 
-def _say(lane: Lane, batch_id: str, outcome: str) -> None:
-    _log.info(Event.DELIVERY_RESOLVED, account=lane.attempts.queue.account, batch=batch_id, outcome=outcome)
+def _say(outlet: Outlet, batch_id: str, outcome: str) -> None:
+    _log.info(Event.DELIVERY_RESOLVED, account=outlet.attempts.queue.account, batch=batch_id, outcome=outcome)
 
 
-def _call(lane: Lane, attempt: Attempt) -> Call:
+def _call(outlet: Outlet, attempt: Attempt) -> Call:
     """The call as it was made, for recognising it."""
     return Call(
         numbers=[target.number for target in attempt.targets],
         message=attempt.message,
-        sender_id=attempt.sender_id or lane.sender_id,
+        sender_id=attempt.sender_id or outlet.sender_id,
         reference=attempt.batch_id,
     )
 
 
-def _others(lane: Lane, found: tuple[Accepted, ...]) -> tuple[Accepted, ...]:
+def _others(outlet: Outlet, found: tuple[Accepted, ...]) -> tuple[Accepted, ...]:
     """Those that no attempt of ours is known by: the same text may have gone to the same number before."""
-    return tuple(one for one in found if not lane.attempts.is_ours(one.provider_id))
+    return tuple(one for one in found if not outlet.attempts.is_ours(one.provider_id))
 
 
-def _resend(lane: Lane, attempt: Attempt, evidence: Evidence, reason: str) -> int:
-    return lane.attempts.resend(attempt.batch_id, attempt.targets, evidence, reason=reason)
+def _resend(outlet: Outlet, attempt: Attempt, evidence: Evidence, reason: str) -> int:
+    return outlet.attempts.resend(attempt.batch_id, attempt.targets, evidence, reason=reason)

@@ -42,7 +42,7 @@ Secret = Callable[[], str]  # an unguessable text, new each time
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
+class Outlet:
     """What an account's sends need.
 
     `callbacks` is the outside address under which the gateway takes this account's receipts; `keeps_books` whether the provider can
@@ -64,29 +64,29 @@ class Lane:
 class Sender:
     """Sends the batches of all accounts that this process is configured with. Thread-safe."""
 
-    lanes: dict[str, Lane]
+    outlets: dict[str, Outlet]
     choose: Chooser
     secret: Secret
     pause: Callable[[float], None]
 
     def send(self, held: Held) -> None:
         """Take one claimed batch from its claim to its settlement. Returns early where nobody is left to send to."""
-        lane, claim = self.lanes[held.queue.account], held.claim
+        outlet, claim = self.outlets[held.queue.account], held.claim
         targets = [_target(job.subject) for job in claim.jobs]
         token, asked_at = self.secret(), held.clock()
         begun = self._insist(
-            lambda: lane.attempts.begin(
+            lambda: outlet.attempts.begin(
                 claim.batch_id,
                 token,
                 targets,
                 lane=claim.lane,
                 source=claim.source,
                 group=claim.group,
-                heed_bad=lane.policy.bad_number_ttl > 0,
+                heed_bad=outlet.policy.bad_number_ttl > 0,
             )
         )
         if begun is None:
-            again = self._insist(lambda: lane.attempts.disown(claim.batch_id, token, targets))
+            again = self._insist(lambda: outlet.attempts.disown(claim.batch_id, token, targets))
             held.settled = True  # by whoever has it now
             _log.warning(
                 Event.DELIVERY_DEFERRED,
@@ -98,14 +98,14 @@ class Sender:
             return
         if not begun.targets:
             return  # expired, withdrawn or known to be bad, every one: letting go of the batch gives the permit back
-        waking = _awake_for(lane.quiet, held, begun)
+        waking = _awake_for(outlet.quiet, held, begun)
         limits = [("deadline", begun.left), ("quiet", waking)]
         barred = _barred(held, {why: asked_at + left for why, left in limits if left is not None})
         called_at = held.clock()
-        reply = self._call(held, lane, begun, token, barred)
-        self._settle(held, lane, begun, reply, took=held.clock() - called_at)
+        reply = self._call(held, outlet, begun, token, barred)
+        self._settle(held, outlet, begun, reply, took=held.clock() - called_at)
 
-    def _call(self, held: Held, lane: Lane, begun: Begun, token: str, barred: Barred) -> Reply:
+    def _call(self, held: Held, outlet: Outlet, begun: Begun, token: str, barred: Barred) -> Reply:
         """Make the call, unless it is barred. What is too late goes back: its `begin` ends it, or its claim puts it off."""
         if (answer := barred()) is not None:
             return Reply(answer)
@@ -113,31 +113,31 @@ class Sender:
         call = Call(
             numbers=[target.number for target in begun.targets],
             message=begun.message,
-            sender_id=begun.sender_id or lane.sender_id,
+            sender_id=begun.sender_id or outlet.sender_id,
             reference=batch_id,
-            callback_url=f"{lane.callbacks}/{batch_id}.{token}" if lane.callbacks else None,
+            callback_url=f"{outlet.callbacks}/{batch_id}.{token}" if outlet.callbacks else None,
             barred=barred,
         )
         if begun.schedule is None:
-            return lane.client.send(call)
-        if lane.keeper is None:  # the account had another provider when this was accepted
+            return outlet.client.send(call)
+        if outlet.keeper is None:  # the account had another provider when this was accepted
             return Reply(Rejected("custody", ours=True))
-        return lane.keeper.hand_over(batch_id, call, begun.schedule)
+        return outlet.keeper.hand_over(batch_id, call, begun.schedule)
 
-    def _settle(self, held: Held, lane: Lane, begun: Begun, reply: Reply, *, took: float) -> None:
-        step = next_step(reply.answer, begun.tries, lane.policy, self.choose)
+    def _settle(self, held: Held, outlet: Outlet, begun: Begun, reply: Reply, *, took: float) -> None:
+        step = next_step(reply.answer, begun.tries, outlet.policy, self.choose)
         batch_id = held.claim.batch_id
         left = {quota.limit: quota.remaining for quota in reply.quotas}
-        told = pulse(reply, took, lane.breaker)
-        health = None if told is None else (told, lane.breaker)
+        told = pulse(reply, took, outlet.breaker)
+        health = None if told is None else (told, outlet.breaker)
         settled = self._insist(
-            lambda: lane.attempts.settle(batch_id, begun.targets, step, group=held.claim.group, left=left, pulse=health)
+            lambda: outlet.attempts.settle(batch_id, begun.targets, step, group=held.claim.group, left=left, pulse=health)
         )
         late = settled is None
         if late and step.resolve is None:  # what was not answered is in the hand of whoever looks for evidence
             # The batch is somebody else's by now, but what the provider said is evidence, whoever brings it. How well the provider
             # was and what was left of its limits was true then, and says nothing of now.
-            settled = self._insist(lambda: lane.attempts.settle(batch_id, begun.targets, step, group=held.claim.group, late=True))
+            settled = self._insist(lambda: outlet.attempts.settle(batch_id, begun.targets, step, group=held.claim.group, late=True))
         held.settled = True
         self._tell(held, begun, reply, step, late=late)
         _count(held, begun, reply, step, called=told is not None)
@@ -178,14 +178,14 @@ class Sender:
     def expire(self, held: Held) -> None:
         """End what still waits past its deadline: these jobs come due then, and go whatever holds the others."""
         intents = [job.subject for job in held.claim.jobs]
-        ended = self.lanes[held.queue.account].attempts.expire(intents)
+        ended = self.outlets[held.queue.account].attempts.expire(intents)
         if ended:
             _log.info(Event.DELIVERY_EXPIRED, account=held.queue.account, recipients=ended, intents=_shown(set(intents)))
 
     def hush(self, held: Held) -> None:
         """End jobs whose turn came in quiet hours, where the account is set to that."""
         targets = [_target(job.subject) for job in held.claim.jobs]
-        ended = self.lanes[held.queue.account].attempts.end(targets, RecipientState.EXPIRED, reason="quiet")
+        ended = self.outlets[held.queue.account].attempts.end(targets, RecipientState.EXPIRED, reason="quiet")
         intents = _shown({target.intent for target in targets})
         _log.info(Event.DELIVERY_EXPIRED, account=held.queue.account, recipients=ended, intents=intents, reason="quiet")
 
@@ -199,7 +199,7 @@ class Sender:
 
     def _end(self, held: Held, state: RecipientState, reason: str) -> None:
         targets = [_target(job.subject) for job in held.claim.jobs]
-        self.lanes[held.queue.account].attempts.end(targets, state, reason=reason)
+        self.outlets[held.queue.account].attempts.end(targets, state, reason=reason)
         _log.error(
             Event.DELIVERY_DEAD, account=held.queue.account, reason=reason, intents=_shown({target.intent for target in targets})
         )

@@ -36,7 +36,7 @@ _HAND_BACK = load(__package__, "handback")
 _RELAY = load(__package__, "relay")
 
 TAKEN_AT_HOME = "taken-at-home"  # the reason of those that are withdrawn since a call at home was taken after all
-FORGOTTEN = "carrier-forgotten"  # the reason of those that were carried by an intent which is not there any more
+CARRIER_FORGOTTEN = "carrier-forgotten"  # the reason of those that were carried by an intent which is not there any more
 
 _PAGE = 500  # groups, jobs or plans in one step
 _WAITS = frozenset({RecipientState.ACCEPTED, RecipientState.QUEUED})
@@ -330,7 +330,7 @@ def _key(plan: Plan) -> str:
 def news_of(standing: Standing) -> dict[str, News]:
     """What is known there of each recipient and not yet at home."""
     if standing.gone:
-        lost = News(RecipientState.UNKNOWN, Evidence.ASSUMED, FORGOTTEN)
+        lost = News(RecipientState.UNKNOWN, Evidence.ASSUMED, CARRIER_FORGOTTEN)
         return {number: lost for number, packed in standing.home.items() if _is_new(lost, packed)}
     found = {number: _news(standing.there.get(number, RecipientState.CANCELLED)) for number in standing.home}
     return {number: one for number, one in found.items() if one is not None and _is_new(one, standing.home[number])}

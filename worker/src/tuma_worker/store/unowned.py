@@ -38,7 +38,7 @@ _AT_ONCE = 5_000  # recipients that are looked for in one walk through the queue
 _SILENT_AT_ONCE = 20_000  # that one look brings, about; the next one brings others
 
 NO_RECEIPT = "no-receipt"  # the reason of those that end because none came
-FORGOTTEN = "attempt-forgotten"  # of those whose call was never answered and is not remembered any more
+ATTEMPT_FORGOTTEN = "attempt-forgotten"  # of those whose call was never answered and is not remembered any more
 
 # Recipients with their fields as they were seen. A schedule has no number, and is seen with the firing that it waits for.
 Seen = dict[Target, str]
@@ -95,7 +95,9 @@ class Unowned:
         """
         calling = {target: packed for target, packed in seen.items() if packed.startswith("sending")}
         forgotten = self._forgotten({_batch(packed) for packed in calling.values()})
-        return self._end_unknown({target: packed for target, packed in calling.items() if _batch(packed) in forgotten}, FORGOTTEN)
+        return self._end_unknown(
+            {target: packed for target, packed in calling.items() if _batch(packed) in forgotten}, ATTEMPT_FORGOTTEN
+        )
 
     def restore(self, seen: Mapping[Target, str]) -> int:
         """Give those a job again that still stand as they were seen and are in nobody's hand. Returns how many."""
@@ -149,13 +151,13 @@ class Unowned:
         moving = [(name.decode(), packed.decode()) for name, packed in record if packed.startswith(_MOVING)]
         yield from _pages(moving)
 
-    def _untold(self, short_id: str, quiet: list[tuple[str, str]]) -> Seen:
+    def _untold(self, short_id: str, silent: list[tuple[str, str]]) -> Seen:
         """Those of whom nobody else will tell. Whom another account carries, that one gives up, and is followed."""
-        if not quiet:
+        if not silent:
             return {}
-        key, fields = self._account.intent(short_id), [CARRIED + number for number, _ in quiet]
+        key, fields = self._account.intent(short_id), [CARRIED + number for number, _ in silent]
         carried = cast("list[bytes | None]", self.redis.hmget(key, fields))
-        return {Target(short_id, number): packed for (number, packed), part in zip(quiet, carried, strict=True) if part is None}
+        return {Target(short_id, number): packed for (number, packed), part in zip(silent, carried, strict=True) if part is None}
 
     def _stood(self) -> int:
         """Whoever has stood where it is since before then was not heard of in time: Unix milliseconds, by the server's clock."""

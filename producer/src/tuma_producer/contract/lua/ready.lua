@@ -109,8 +109,8 @@ end
 
 -- Wake one consumer, unless a claim has said that no job of this lane can go before a time that its alarm covers.
 local function ready_ring(k, lane, now)
-  local quiet = redis.call('HMGET', k.state, 'silent_until', 'silent_from')
-  if quiet[1] and now < tonumber(quiet[1]) and lane >= tonumber(quiet[2]) then
+  local silent = redis.call('HMGET', k.state, 'silent_until', 'silent_from')
+  if silent[1] and now < tonumber(silent[1]) and lane >= tonumber(silent[2]) then
     return
   end
   if redis.call('LLEN', k.bell) == 0 then

@@ -13,12 +13,12 @@ end
 
 -- An arrival in a lane that could not go either need not wake anybody before it could.
 local function wait_silently(c)
-  local quiet, least = c.earliest, {calls = 1, messages = 1}
+  local silent, least = c.earliest, {calls = 1, messages = 1}
   for lane = c.silent_from, 2 do
     local at = math.max(pace_until(c, lane), fit_at(c, lane, least, least))
-    quiet = at > c.now and math.min(quiet, at) or 0
+    silent = at > c.now and math.min(silent, at) or 0
   end
-  state_set(c, 'silent_until', quiet)
+  state_set(c, 'silent_until', silent)
   state_set(c, 'silent_from', c.silent_from)
 end
 
