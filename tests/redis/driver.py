@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import secrets
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from redis import Redis as Client
+from redis.client import Pipeline
 
 from tuma_producer import Producer, Send
-from tuma_producer.contract import campaigns, control, editing, scheduling, wire
 from tuma_producer.contract import scripts as contract_scripts
 from tuma_producer.contract.keys import AccountKeys
+from tuma_producer.contract.scripts import Script
 from tuma_worker.core.answers import Accepted
 from tuma_worker.core.limits import Counted, Limit
 from tuma_worker.core.next_step import NextStep, Permit, Policy, Untaken, Verdict, next_step
@@ -27,9 +29,9 @@ from tuma_worker.queue import scripts
 from tuma_worker.queue.config import QueueConfig
 from tuma_worker.queue.leases import Held
 from tuma_worker.queue.scripts import Claim, Release, Wait, claim, release
-from tuma_worker.store import accounts, attempts, schedules
+from tuma_worker.store import accounts
 from tuma_worker.store.attempts import Attempts, Begun, Settled, Target
-from tuma_worker.store.schedules import Schedules, Standing
+from tuma_worker.store.schedules import Schedules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -44,6 +46,7 @@ CLOCK = "tuma:test:clock"
 SECRET = "unguessable"  # of an attempt's callback
 NEW_YEAR = 1_800_000_000_000  # Unix ms at which virtual time begins
 _REAL_CLOCK = contract_scripts._text("tuma_producer.contract", "clock")
+_VIRTUAL_TIME = "local now = tonumber(redis.call('GET', KEYS[1])) return {math.floor(now / 1000000), now % 1000000}"
 _VIRTUAL_CLOCK = f"local function clock()\n  return math.floor(redis.call('GET', '{CLOCK}') / 1000)\nend\n"
 
 
@@ -270,35 +273,28 @@ class VirtualClock:
 
 @contextmanager
 def virtual_clock(redis: Redis) -> Iterator[VirtualClock]:
-    """Run all scripts on a clock that the test sets."""
+    """Run all scripts, and tell whoever asks the server for its time, on a clock that the test sets."""
+    run, stage = Script.run, Script.stage
+    execute: Any = Client.execute_command
+    execute_later: Any = Pipeline.execute_command
     with pytest.MonkeyPatch.context() as patch:
-        for module, names in (
-            (scripts, ("_CLAIM", "_PUSH", "_RELEASE", "_RENEW")),
-            (attempts, ("_BEGIN", "_SETTLE", "_APPLY", "_RESEND", "_EXPIRE")),
-            (schedules, ("_FIRE",)),
-            (wire.Enqueue, ("script",)),
-            (scheduling.Planned, ("script",)),
-            (control, ("_WITHDRAW", "_RESUME", "_RESCHEDULE")),
-            (editing, ("_EDIT",)),
-            (campaigns, ("_HOLD",)),
-        ):
-            for name in names:
-                patch.setattr(module, name, _virtual(getattr(module, name)))
+        patch.setattr(Script, "run", lambda script, *told: run(_virtual(script), *told))
+        patch.setattr(Script, "stage", lambda script, *told: stage(_virtual(script), *told))
+        patch.setattr(Client, "execute_command", lambda client, *command, **more: execute(client, *_virtually(command), **more))
+        patch.setattr(Pipeline, "execute_command", lambda line, *command, **more: execute_later(line, *_virtually(command), **more))
         clock = VirtualClock(redis)
         clock.set(clock.now)
-        load = Schedules.load
-
-        def load_now(known: Schedules, short_id: str) -> Standing | None:
-            standing = load(known, short_id)
-            return standing and replace(standing, now=clock.ms)
-
-        patch.setattr(Schedules, "load", load_now)
         try:
             yield clock
         finally:
             redis.delete(CLOCK)
 
 
-def _virtual(script: contract_scripts.Script) -> contract_scripts.Script:
-    assert _REAL_CLOCK in script.source
-    return contract_scripts.Script(script.source.replace(_REAL_CLOCK, _VIRTUAL_CLOCK))
+@cache
+def _virtual(script: Script) -> Script:
+    """The script with the clock that the test sets."""
+    return Script(script.source.replace(_REAL_CLOCK, _VIRTUAL_CLOCK))
+
+
+def _virtually(command: tuple[Any, ...]) -> tuple[Any, ...]:
+    return ("EVAL", _VIRTUAL_TIME, 1, CLOCK) if command == ("TIME",) else command

@@ -74,6 +74,16 @@ class Sandbox:
         self._http.post("/_sandbox/clock", json={"advance": seconds}).raise_for_status()
         self.ahead += seconds
 
+    def show(self, now: float) -> None:
+        """Put the clock of sends for later forward to this time (Unix seconds), unless it is past it."""
+        shown = self._http.post("/_sandbox/clock", json={"advance": 0}).raise_for_status().json()["now"]
+        self.advance(max(0.0, now - shown))
+
+    def forget(self) -> None:
+        """As if it had just started, but for its settings and what was ordered."""
+        self._http.delete("/_sandbox/ledger").raise_for_status()
+        self.ahead = 0.0
+
     def dispatches(self, account: str) -> list[dict[str, Any]]:
         """What went out so far of this account's sends for later."""
         return [one for one in self.books()["dispatches"] if one["key"] == account]
