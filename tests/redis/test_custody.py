@@ -11,7 +11,7 @@ from tests.redis.driver import Driver, number, numbers, queue_of
 from tuma_producer import At, IdempotencyConflict, InvalidSchedule, InvalidSend, NotEditable, Producer, Send
 from tuma_producer.contract.custody import Terms
 from tuma_producer.quiet import Hours, Quiet
-from tuma_worker.core.answers import Rejected, TryLater, Unknown
+from tuma_worker.core.answers import Accepted, Rejected, TryLater, Unknown
 from tuma_worker.core.custody import Conclusion, Custody, Result, Shown, Told
 from tuma_worker.core.receipts import Receipt
 from tuma_worker.core.states import Evidence, RecipientState
@@ -539,3 +539,31 @@ def test_silence_counts_from_the_last_date_on(driver: Keeping) -> None:
     assert (one.state, one.reason, driver.custody(intent)) == ("unknown", "no-receipt", "over")
     driver.receipt(intent, number(0), RecipientState.DELIVERED, "late")
     assert driver.get(intent).counts == {"delivered": 1}
+
+
+# ------------------------------------------------------------------------------------------------ a hand-over in several calls
+
+
+def test_a_hand_over_in_two_calls_is_over_with_the_second_and_is_steered_by_a_call_for_each(redis: Redis) -> None:
+    driver = Keeping(redis, queue_of(batch_max=3))  # it was larger when the send was accepted
+    intent = driver.kept_by_provider(*numbers(4))
+    for provider_id in ("first", "second"):
+        batch = driver.taken()
+        assert driver.begin(batch) is not None
+        assert driver.settle(batch, Accepted(provider_id))
+    assert driver.custody(intent) == "handed-over"
+    assert driver.ask("pause", intent).outcome == "requested"
+    assert jobs(redis, "control") == [intent]
+    assert sorted(driver.kept(intent).calls.values()) == ["first", "second"]
+
+
+@pytest.mark.parametrize("verb", ["pause", "cancel"])
+def test_while_only_some_are_handed_over_a_verb_is_not_told_as_done(redis: Redis, verb: Verb) -> None:
+    driver = Keeping(redis, queue_of(batch_max=3))
+    intent = driver.kept_by_provider(*numbers(4))
+    batch = driver.taken()
+    assert driver.begin(batch) is not None
+    assert driver.settle(batch)
+    assert driver.custody(intent) == "handing-over"
+    assert driver.ask(verb, intent).outcome == "requested"
+    assert jobs(redis, "control") == [intent]

@@ -28,7 +28,7 @@ local TARGET = {pause = 'paused', resume = 'handed-over', cancel = 'cancelled'}
 
 local flat, sending, cancelled = {}, false, false
 for _, one in ipairs(recipients_in_order(key)) do
-  sending = sending or one.state == 'sending'
+  sending = sending or one.state == 'sending' or one.state == 'submitted' or one.state == 'sent'
   cancelled = cancelled or one.state == 'cancelled'
   flat[#flat + 1] = one.number
   flat[#flat + 1] = one.state

@@ -67,10 +67,12 @@ local function move_custody(c, key, id, source, was)
       if state == 'accepted' or state == 'queued' or state == 'sending' then
         return
       elseif state == 'submitted' or state == 'sent' then
-        redis.call('HSET', key, 'taken', 1)
         becomes = 'handed-over'
       end
       unknown = unknown or state == 'unknown'
+    end
+    if becomes then
+      redis.call('HSET', key, 'taken', 1)
     end
     becomes = becomes or unknown and 'unknown-at-provider' or 'not-handed-over'
   end
