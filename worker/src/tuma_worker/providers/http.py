@@ -19,6 +19,7 @@ import httpx
 
 from tuma_worker import __version__
 from tuma_worker.core.answers import AccountFault, Fault, TryLater, Unknown
+from tuma_worker.providers.connections import Connections, Request
 from tuma_worker.providers.reading import json_object
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from tuma_worker.core.answers import Answer
     from tuma_worker.providers.base import Barred
+    from tuma_worker.providers.connections import Response
 
 CONNECT_TIMEOUT = 5.0
 WRITE_TIMEOUT = 10.0
@@ -82,11 +84,12 @@ class Arrived:
 class Http:
     """The connections of a process, which all its accounts share. Thread-safe.
 
-    These are httpx's transports without the client that httpx puts around them. What that adds, redirects, cookies, authentication
-    and hooks, must not happen here, and it took a fifth of a call's time. Proxies come from the environment, as everywhere.
+    What httpx's client adds, redirects, cookies, authentication and hooks, must not happen here. Proxies come from the environment,
+    as everywhere; calls through one go over httpx's transport, which knows all kinds of them.
     """
 
     def __init__(self, max_connections: int | None = None) -> None:
+        self._direct = Connections(max_connections, KEEPALIVE_EXPIRY)
         self._limits = httpx.Limits(
             max_connections=max_connections,
             max_keepalive_connections=max_connections,
@@ -100,14 +103,16 @@ class Http:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._direct.close()
         for transport in self._transports.values():
             transport.close()
 
-    def send(self, request: httpx.Request) -> httpx.Response:
+    def send(self, request: Request, timeout: httpx.Timeout) -> Response | httpx.Response:
         """Send the request and return the response, whose body is still to be read. Raises httpx's exceptions."""
         proxy = self._proxy(request.url.scheme, request.url.host)
-        transport = self._transports.get(proxy) or self._transport(proxy)
-        return transport.handle_request(request)
+        if not proxy:
+            return self._direct.send(request, timeout)
+        return self._transport(proxy).handle_request(_for_httpx(request, timeout))
 
     def _proxy(self, scheme: str, host: str) -> str:
         """The proxy for this place; empty where there is none, which is mostly so."""
@@ -118,8 +123,26 @@ class Http:
     def _transport(self, proxy: str) -> httpx.HTTPTransport:
         with self._lock:
             if proxy not in self._transports:
-                self._transports[proxy] = httpx.HTTPTransport(limits=self._limits, proxy=proxy or None)
+                self._transports[proxy] = httpx.HTTPTransport(limits=self._limits, proxy=proxy)
             return self._transports[proxy]
+
+
+def _for_httpx(request: Request, timeout: httpx.Timeout) -> httpx.Request:
+    method, url, headers, content, before = request
+    extensions: dict[str, object] = {"timeout": timeout.as_dict()}
+    if before is not None:
+        extensions["trace"] = _at_first_byte(before)
+    return httpx.Request(method, url, headers=headers, content=content, extensions=extensions)
+
+
+def _at_first_byte(do: Callable[[], None]) -> Callable[[str, object], None]:
+    """What httpcore tells of its steps, for whoever waits for one of them."""
+
+    def step(name: str, _info: object) -> None:
+        if name == "http11.send_request_headers.started":
+            do()
+
+    return step
 
 
 _HEADERS = {"User-Agent": f"tuma/{__version__}", "Accept": "application/json", "Accept-Encoding": "identity"}
@@ -140,18 +163,18 @@ class _BarredError(Exception):
         self.answer = answer
 
 
-def _asking(barred: Barred) -> Callable[[str, object], None]:
-    """What httpcore tells of its steps: before the first byte of a request the caller is asked once more.
+def _asking(barred: Barred) -> Callable[[], None]:
+    """Before the first byte of a request the caller is asked once more.
 
     Names, addresses and a handshake may have taken longer than any one timeout says, and the process may have been stopped
     meanwhile.
     """
 
-    def step(name: str, _info: object) -> None:
-        if name == "http11.send_request_headers.started" and (answer := barred()) is not None:
+    def ask_again() -> None:
+        if (answer := barred()) is not None:
             raise _BarredError(answer)
 
-    return step
+    return ask_again
 
 
 def post(
@@ -213,14 +236,11 @@ def _exchange(
     params: Mapping[str, str] | None = None,
 ) -> Arrived | Answer:
     deadline = clock() + timeout
-    extensions: dict[str, object] = {"timeout": timeouts(timeout).as_dict()}
-    if barred is not None:
-        extensions["trace"] = _asking(barred)
+    before = None if barred is None else _asking(barred)
     try:
-        request = httpx.Request(
-            method, _parsed(url), headers={**_HEADERS, **headers}, content=content, params=params, extensions=extensions
-        )
-        with closing(http.send(request)) as response:
+        target = _parsed(url) if params is None else httpx.URL(url, params=params)
+        request = Request(method, target, {**_HEADERS, **headers}, content, before)
+        with closing(http.send(request, timeouts(timeout))) as response:
             arrived = _read(response, deadline, clock)
     except _BarredError as error:
         return error.answer
@@ -239,7 +259,7 @@ def failure(error: Exception) -> Answer:
     return next(FAILURES[kind] for kind in type(error).__mro__ if kind in FAILURES)
 
 
-def _read(response: httpx.Response, deadline: float, clock: Callable[[], float]) -> bytes:
+def _read(response: Response | httpx.Response, deadline: float, clock: Callable[[], float]) -> bytes:
     """The body. The read timeout begins anew with each byte, so a trickle is ended by the deadline of the whole call."""
     content = bytearray()
     for chunk in response.iter_bytes():
