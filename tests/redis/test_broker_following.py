@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.redis.brokers import LONG_IDLE, Calls, Messages, make_broker, send_actor, until, working
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from tuma_worker.queue.broker import TumaBroker
+    from tuma_worker.queue.consumer import Consumer
     from tuma_worker.queue.leases import Held
 
 
@@ -60,6 +63,42 @@ def test_a_busy_queue_is_worked_off_in_one_message(driver: Driver, broker: TumaB
     assert len(set(batches)) == 5
     assert not driver.in_flight()
     assert not broker._leases._held
+
+
+def taken_and_settled(driver: Driver, consumer: Consumer) -> str:
+    """The id of a batch that a thread has worked off."""
+    found = consumer._claim()
+    assert isinstance(found, Claim)
+    settle(driver, consumer._leases.get(found.batch_id))
+    return found.batch_id
+
+
+def test_a_thread_takes_the_next_one_while_the_consumer_is_busy_itself(driver: Driver, broker: TumaBroker) -> None:
+    with closing(broker), closing(broker.consume(driver.queue.name, timeout=100)) as consumer:
+        driver.enqueue_singles(2)
+        batch_id = taken_and_settled(driver, consumer)
+        assert consumer.follow(batch_id)
+        assert broker.held(batch_id).claim.batch_id != batch_id
+
+
+def test_a_thread_does_not_ask_where_the_consumer_has_just_heard_that_nothing_may_move(driver: Driver, broker: TumaBroker) -> None:
+    with closing(broker), closing(broker.consume(driver.queue.name, timeout=100)) as consumer, ThreadPoolExecutor(1) as pool:
+        driver.enqueue_singles(1)
+        batch_id = taken_and_settled(driver, consumer)
+        driver.redis.delete(driver.queue.keys.bell)  # rung for what is taken by now
+        resting = pool.submit(next, consumer)
+        until(lambda: consumer._listening)
+        asked = scripts_run(driver.redis)
+        assert not consumer.follow(batch_id)
+        assert scripts_run(driver.redis) == asked
+        driver.enqueue_singles(1)
+        resting.result()
+
+
+def scripts_run(redis: Redis) -> int:
+    """How many scripts the server has run."""
+    counted: Any = redis.info("commandstats")
+    return sum(int(counted.get(f"cmdstat_{command}", {}).get("calls", 0)) for command in ("evalsha", "eval"))
 
 
 def test_another_queue_gets_its_turn(redis: Redis, redis_url: str) -> None:

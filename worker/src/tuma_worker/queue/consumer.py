@@ -71,10 +71,10 @@ class Slots:
             self._free -= 1
             return True
 
-    def only_waits(self, consumer: object) -> bool:
-        """Whether this consumer waits for one, and no other does."""
+    def others_wait(self, consumer: object) -> bool:
+        """Whether a consumer other than this one waits for one."""
         with self._changed:
-            return self._waiting == [consumer]
+            return any(waiting is not consumer for waiting in self._waiting)
 
     def give(self) -> None:
         """Give one back."""
@@ -191,6 +191,7 @@ class Consumer(dramatiq.Consumer):
         self._seat = seat
         self._timeout = timeout
         self._rung = False
+        self._listening = False
         self._went_on = 0  # so many times since it last waited
         self._stopping = threading.Event()
         self._resting = threading.Event()
@@ -237,11 +238,11 @@ class Consumer(dramatiq.Consumer):
     def follow(self, message_id: str) -> bool:
         """Claim the next batch for the thread that has settled the one before. Returns whether there is one for it to work on.
 
-        Only where this consumer waits for the thread's slot, and no other does: that spares a busy queue the way of each batch from
-        thread to thread, and leaves every other queue its turn.
+        That spares a busy queue the way of each batch from thread to thread. Not where the consumer has found that nothing may
+        move, and not where another one waits for the thread's slot: every queue has its turn.
         """
         settled = self._leases.get(message_id)
-        if not settled.settled or self._stopping.is_set() or not self._slots.only_waits(self):
+        if not settled.settled or self._stopping.is_set() or self._listening or self._slots.others_wait(self):
             return False
         try:
             found = self._claim()
@@ -305,12 +306,15 @@ class Consumer(dramatiq.Consumer):
         self._listen(found.milliseconds / 1000)
 
     def _listen(self, seconds: float) -> None:
+        self._listening = True
         try:
             with reachable():
                 self._rung = self._bell.wait(seconds)
         except ConnectionClosed:
             if not self._stopping.is_set():
                 raise
+        finally:
+            self._listening = False
 
     def ack(self, message: dramatiq.MessageProxy) -> None:
         """The work is done: let go of whatever its own settling has not let go of yet."""
