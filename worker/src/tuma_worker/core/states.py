@@ -7,6 +7,7 @@ the script that makes the move; the script only checks that the recipient is sti
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import cache
 
 
 class RecipientState(StrEnum):
@@ -125,6 +126,7 @@ def may_move(origin: RecipientState, target: RecipientState) -> bool:
     return target in _MOVES[origin]
 
 
+@cache
 def origins(target: RecipientState) -> frozenset[RecipientState]:
     """The states from which a recipient may move to `target`."""
     return frozenset(origin for origin, targets in _MOVES.items() if target in targets)

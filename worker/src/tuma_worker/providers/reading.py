@@ -22,10 +22,13 @@ _MAX_NUMBER = 15
 _MAX_DELAY = 86_400.0
 
 
+_JSON = json.JSONDecoder(parse_float=Decimal, parse_constant=lambda _: None)
+
+
 def json_object(body: bytes) -> Mapping[str, object] | None:
     """The JSON object that `body` holds; None for anything else. Fractions are decimals, NaN and infinities are null."""
     try:
-        value = json.loads(body, parse_float=Decimal, parse_constant=lambda _: None)
+        value = _JSON.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, Mapping) else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from tuma_producer.contract import wire
@@ -101,10 +102,15 @@ class Attempt:
         return self.phase in {"calling", "unknown"}
 
 
-def states_of(states: Iterable[RecipientState]) -> str:
+@cache
+def states_of(states: frozenset[RecipientState]) -> str:
     """States as the scripts search them: each with a space on either side."""
     return " " + " ".join(sorted(states)) + " "
 
+
+_QUEUED = frozenset({RecipientState.QUEUED})
+_WAITING = frozenset({RecipientState.ACCEPTED, RecipientState.QUEUED})
+_SENDING = frozenset({RecipientState.SENDING})
 
 COMMON: dict[str, Any] = {"maxlen": EVENTS_KEPT, "ends": states_of(ENDS), "retention": RETENTION_MS, "keep": KEPT_MS}
 
@@ -149,8 +155,8 @@ class Attempts:
         intents = _Intents(account, targets, before=len(keys))
         header = {
             **COMMON, "keep": UNANSWERED_MS, "token": token, "lane": lane, "source": source, "group": group,
-            "sending": states_of(origins(RecipientState.SENDING)), "expired": states_of({RecipientState.QUEUED}),
-            "rejected": states_of({RecipientState.QUEUED}), "heed": heed_bad,
+            "sending": states_of(origins(RecipientState.SENDING)), "expired": states_of(_QUEUED),
+            "rejected": states_of(_QUEUED), "heed": heed_bad,
         }  # fmt: skip
         args: list[Argument] = [batch_id, json.dumps(header), *intents.named(targets)]
         verdict, *found = _BEGIN.run(self.redis, [*keys, *intents.keys], args)
@@ -195,7 +201,7 @@ class Attempts:
                 {
                     "target": state,
                     # Who goes back comes from the call, and not from a pause, where a late answer may find it.
-                    "allowed": states_of(origins(state) if state is not RecipientState.QUEUED else {RecipientState.SENDING}),
+                    "allowed": states_of(origins(state) if state is not RecipientState.QUEUED else _SENDING),
                     "evidence": evidence,
                     "reason": reason,
                     "dead": _dies(state, evidence, reason),
@@ -324,8 +330,7 @@ class Attempts:
         Intents of which some are in a call come up again.
         """
         account = self._account
-        allowed = states_of({RecipientState.ACCEPTED, RecipientState.QUEUED})
-        header = {**COMMON, "allowed": allowed, "most": _EXPIRED_AT_ONCE, "again": _IN_A_CALL_MS}
+        header = {**COMMON, "allowed": states_of(_WAITING), "most": _EXPIRED_AT_ONCE, "again": _IN_A_CALL_MS}
         keys = [account.events, self.queue.keys.deadlines, *map(account.intent, intents)]
         ended, some = 0, _EXPIRED_AT_ONCE
         while some == _EXPIRED_AT_ONCE:
@@ -338,8 +343,7 @@ class Attempts:
 
         A job may be a second one of its recipient, who is in a call by now, or paused: whom nobody waits for is left.
         """
-        waiting = frozenset({RecipientState.QUEUED})
-        request = apply_request(self._account, "", targets, state, Evidence.INFERRED, reason=reason, unfenced=True, among=waiting)
+        request = apply_request(self._account, "", targets, state, Evidence.INFERRED, reason=reason, unfenced=True, among=_QUEUED)
         moved, _left = request.run(self.redis)
         return int(moved)
 
@@ -364,7 +368,7 @@ class Attempts:
         keys = [*queue.line_keys, queue.keys.state, queue.keys.bell, account.batch(batch_id), account.events]
         intents = _Intents(account, targets, before=len(keys))
         header = {
-            **COMMON, "allowed": states_of({RecipientState.SENDING}), "evidence": evidence, "reason": reason, "phase": "resent",
+            **COMMON, "allowed": states_of(_SENDING), "evidence": evidence, "reason": reason, "phase": "resent",
         }  # fmt: skip
         args: list[Argument] = [batch_id, json.dumps(header), *intents.named(targets)]
         reply = _RESEND.run(self.redis, [*keys, *intents.keys], args)
