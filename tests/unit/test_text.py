@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tuma_producer.text import Encoding, segment
+from tuma_producer.text import Change, Encoding, Foreign, foreign, segment, substitute
 
 GSM, UCS = Encoding.GSM7, Encoding.UCS2
 
@@ -110,3 +110,95 @@ def test_the_segments_are_enough_for_the_units_and_not_many_more(text: str) -> N
     several = 153 if found.encoding is GSM else 67
     assert found.segments == 1 or found.units <= found.segments * several
     assert found.segments <= 1 + -(-found.units // (several - 1))
+
+
+# What operators and providers publish as "the length of an SMS": the most characters of so many parts. The same figures follow from
+# 3GPP TS 23.040, 9.2.3.24.1 (a concatenation header of six octets) and stand in the tables of Twilio, Vonage and Infobip.
+PUBLISHED = {
+    GSM: [160, 306, 459, 612, 765, 918, 1071, 1224, 1377, 1530],
+    UCS: [70, 134, 201, 268, 335, 402, 469, 536, 603, 670],
+}
+
+
+@pytest.mark.parametrize(("encoding", "letters"), [(GSM, "aé@Ñ"), (UCS, "ê你ሰ")])
+def test_the_published_table_of_lengths(encoding: Encoding, letters: str) -> None:
+    for letter in letters:
+        for parts, most in enumerate(PUBLISHED[encoding], start=1):
+            assert (segment(letter * most).encoding, segment(letter * most).segments) == (encoding, parts)
+            assert segment(letter * (most + 1)).segments == parts + 1
+
+
+@pytest.mark.parametrize(("encoding", "wide", "filler"), [(GSM, "€", "a"), (GSM, "[", "a"), (UCS, "😀", "ê"), (UCS, "👍", "a")])
+def test_a_character_of_two_units_at_each_boundary_of_the_table_moves_on_whole(encoding: Encoding, wide: str, filler: str) -> None:
+    single, several = (160, 153) if encoding is GSM else (70, 67)
+    assert segment(filler * (single - 2) + wide).segments == 1
+    assert segment(filler * (single - 1) + wide).segments == 2
+    for part in range(1, 10):
+        before = filler * (part * several - 1)  # one unit is left in this part
+        assert segment(before + wide + filler * (several - 2)).segments == part + 1
+        assert segment(before + wide + filler * (several - 1)).segments == part + 2
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "bits", "segments"),
+    [  # the examples that the calculator of message segments by Twilio is tested with, by their sizes in bits
+        ("{" + "2" * 158, GSM, 1120, 1),
+        ("{" + "2" * 159, GSM, 1127, 2),
+        ("😜" + "2" * 68, UCS, 1120, 1),
+        ("😜" + "2" * 69, UCS, 1136, 2),
+    ],
+)
+def test_another_calculators_examples(text: str, encoding: Encoding, bits: int, segments: int) -> None:
+    found = segment(text)
+    assert (found.encoding, found.units * (7 if encoding is GSM else 16), found.segments) == (encoding, bits, segments)
+
+
+def test_it_tells_which_characters_make_a_text_ucs2() -> None:
+    assert foreign("Déjà [vu] à 5 €") == ()
+    assert foreign("C\u2019est pr\u00eat, l\u2019\u00e9t\u00e9 \U0001f600") == (
+        Foreign("\u2019", count=2, first=1, instead="'"),
+        Foreign("\u00ea", count=1, first=8, instead=None),
+        Foreign("\U0001f600", count=1, first=18, instead=None),
+    )
+
+
+def test_typography_is_replaced_and_told() -> None:
+    found = substitute("\u00ab\u00a0C\u2019est\u00a0\u00bb \u2013 d\u2019accord\u2026")
+    assert found.text == "\" C'est \" - d'accord..."
+    assert (found.before.encoding, found.after.encoding) == (UCS, GSM)
+    assert found.changes[2] == Change(3, "\u2019", "'")
+    assert 'U+2019 -> "\'" (2 times, first at 3)' in found.diff()
+
+
+def test_an_accent_that_was_written_apart_is_put_back_and_loses_nothing() -> None:
+    assert substitute("e\u0301te\u0301").text == "été"
+
+
+def test_letters_keep_their_accents_unless_that_is_asked_for() -> None:
+    text = "La f\u00eate est pr\u00eate, ma s\u0153ur, fran\u00e7ais \u00e9t\u00e9"
+    assert substitute(text).text == text
+    assert substitute(text, accents=True).text == "La fete est prete, ma soeur, francais été"
+
+
+def test_nothing_is_changed_where_the_text_would_be_ucs2_all_the_same() -> None:
+    found = substitute("C\u2019est bon \U0001f600")
+    assert (found.text, found.changes, found.saved) == ("C\u2019est bon \U0001f600", (), 0)
+
+
+def test_one_quote_may_cost_as_many_segments_as_the_text_has() -> None:
+    assert substitute("C\u2019" + "a" * 158).saved == 2
+
+
+@given(st.text(max_size=200), st.booleans())
+def test_what_was_substituted_is_gsm_or_the_same_text(text: str, accents: bool) -> None:  # noqa: FBT001 - drawn
+    found = substitute(text, accents=accents)
+    assert found.text == text or found.after.encoding is GSM
+    assert (found.changes == ()) == (found.text == text)
+    assert substitute(found.text, accents=accents).text == found.text
+    if found.before.encoding is GSM:
+        assert found.text == text
+    rebuilt, at = "", 0
+    for change in found.changes:
+        rebuilt += text[at : change.at] + change.becomes
+        at = change.at + len(change.was)
+    assert rebuilt + text[at:] == found.text
