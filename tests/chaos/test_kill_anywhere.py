@@ -46,6 +46,8 @@ NO_SCENARIO = {
     "contract.page_campaign": "only looks",
     "store.forget_campaign": "comes a retention time later, and the next look does what is left; tested with campaigns",
     "contract.resume": "as withdraw",
+    "contract.suppress": "a producer's or an operator's, who asks again and finds the numbers there; no worker makes it",
+    "contract.unsuppress": "as suppress",
     "store.plan": "an operator's command: see test_kill_an_operator",
     "store.leave": "an operator's command: see test_kill_an_operator",
 }

@@ -86,6 +86,15 @@ def _renew(driver: Driver) -> None:
     assert renew(driver.redis, driver.queue, [batch.batch_id, "unknown"]) == ["unknown"]
 
 
+def _suppress(driver: Driver) -> None:
+    producer, account = Producer(driver.redis), driver.queue.account
+    assert producer.suppress(account, "+243990000000") == 1
+    assert [one.number for one in producer.suppressions(account)] == ["+243990000000"]
+    intent = driver.enqueue()
+    assert producer.get(f"{account}.{intent}").counts == {"suppressed": 1}
+    assert producer.unsuppress(account, "+243990000000") == 1
+
+
 def _steer(driver: Driver) -> None:
     steering = Steering(driver.redis, driver.queue.account, driver.queue.operation, "test")
     steering.pause(Scope(lane="bulk"))
@@ -207,7 +216,8 @@ def _fail_over(driver: Driver) -> None:
 ACTS: dict[str, Callable[[Driver], None]] = {
     "enqueue": _send, "claim": _send, "begin": _send, "settle": _send, "apply": _apply, "note": _apply, "resend": _resend,
     "release": _release,
-    "renew": _renew, "push": _push, "expire": _expire, "steer": _steer, "unowned": _restore, "restore": _restore,
+    "renew": _renew, "push": _push, "suppress": _suppress, "unsuppress": _suppress,
+    "expire": _expire, "steer": _steer, "unowned": _restore, "restore": _restore,
     "plan": _redrive, "leave": _redrive,
     "carry": _fail_over, "handback": _fail_over, "relay": _fail_over,
     "schedule": _schedule, "fire": _schedule, "reschedule": _schedule, "edit": _schedule,

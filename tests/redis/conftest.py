@@ -42,6 +42,7 @@ PERMANENT = {
     r"tuma:\{[^}]+\}:[\w-]+:(entries|groups|due|messages|sources:\d)": "waiting jobs; empty, hence gone, without them",
     r"tuma:\{[^}]+\}:[\w-]+:(inflight|leases)": "claimed batches; every lease ends, and its batch with it",
     r"tuma:\{[^}]+\}:[\w-]+:deadlines": "one entry per intent with a deadline; gone when it has passed",
+    r"tuma:\{[^}]+\}:suppressed": "who opted out, until somebody takes them off",
     r"tuma:\{[^}]+\}:carried": "one entry per intent of another account that carries some of this one's; gone with its last news",
     r"tuma:\{[^}]+\}:[\w-]+:used": "a few numbers per limit",
     r"tuma:\{[^}]+\}:[\w-]+:window:[\w.-]+": "about a thousand slots per limit at the most",

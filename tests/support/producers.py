@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-    from tuma_producer import CampaignResult, ControlResult, EditResult, Intent, Send
+    from tuma_producer import CampaignResult, ControlResult, EditResult, Intent, Send, Suppression
     from tuma_producer.intents import Verb
 
 Item = TypeVar("Item")
@@ -59,6 +59,15 @@ class Awaited:
 
     def edit(self, intent_id: str, **changes: Any) -> EditResult:  # noqa: ANN401 - as the real one's
         return self._loop.run(self._producer.edit(intent_id, **changes))
+
+    def suppress(self, account: str, numbers: str | Iterable[str]) -> int:
+        return self._loop.run(self._producer.suppress(account, numbers))
+
+    def unsuppress(self, account: str, numbers: str | Iterable[str]) -> int:
+        return self._loop.run(self._producer.unsuppress(account, numbers))
+
+    def suppressions(self, account: str) -> Iterator[Suppression]:
+        return self._each(self._producer.suppressions(account))
 
     def outcomes(self, group: str, **options: Any) -> Iterator[Event]:  # noqa: ANN401 - as the real one's
         return self._each(self._producer.outcomes(group, **options))

@@ -35,6 +35,7 @@ from tuma_producer.intents import (
     Receipt,
     Recipient,
     Send,
+    Suppression,
 )
 from tuma_producer.outcomes import Event
 from tuma_producer.recurrence import Firing
@@ -62,6 +63,7 @@ __all__ = [
     "Recipient",
     "Send",
     "StoreUnavailable",
+    "Suppression",
     "TumaError",
     "UnknownAccount",
     "UnknownCampaign",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, overload
 
 from redis.exceptions import NoScriptError, ResponseError
 
-from tuma_producer.contract import backlog, routing, scheduling
+from tuma_producer.contract import backlog, routing, scheduling, suppression
 from tuma_producer.contract.campaigns import control_campaign
 from tuma_producer.contract.connection import (
     connect_async,
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from tuma_producer.contract.backlog import Chunk
     from tuma_producer.contract.scripts import Call
     from tuma_producer.contract.wire import Enqueue
-    from tuma_producer.intents import CampaignResult, ControlResult, EditResult, Intent, Receipt, Send, Verb
+    from tuma_producer.intents import CampaignResult, ControlResult, EditResult, Intent, Receipt, Send, Suppression, Verb
     from tuma_producer.outcomes import Event
     from tuma_producer.schedules import At, Every
 
@@ -214,6 +214,31 @@ class AsyncProducer:
         """Change a schedule from its next firing on; see `Producer.edit`."""
         changes = {"message": message, "schedule": schedule, "to": to}
         return await self._answer(edit(intent_id, changes, by or self._source))
+
+    async def suppress(self, account: str, numbers: str | Iterable[str]) -> int:
+        """Put numbers on an account's suppression list; see `Producer.suppress`."""
+        return await self._change_list(account, suppression.suppress(account, numbers))
+
+    async def unsuppress(self, account: str, numbers: str | Iterable[str]) -> int:
+        """Take numbers off an account's suppression list; see `Producer.unsuppress`."""
+        return await self._change_list(account, suppression.unsuppress(account, numbers))
+
+    async def _change_list(self, account: str, steps: suppression.Counting) -> int:
+        try:
+            return await self._answer(steps)
+        except UnknownAccount:
+            raise UnknownAccount(account, await self.accounts()) from None
+
+    async def suppressions(self, account: str) -> AsyncIterator[Suppression]:
+        """An account's suppression list; see `Producer.suppressions`."""
+        cursor = 0
+        while True:
+            with translated(self._where):
+                cursor, page = await self._redis.zscan(account_keys(account).suppressed, cursor, count=suppression.PAGE)
+            for one in suppression.listed(page):
+                yield one
+            if cursor == 0:
+                return
 
     async def _control(self, intent_id: str, verb: Verb, by: str | None) -> ControlResult:
         return await self._answer(control(intent_id, verb, by or self._source))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, overload
 
 from redis.exceptions import NoScriptError, ResponseError
 
-from tuma_producer.contract import backlog, routing, scheduling
+from tuma_producer.contract import backlog, routing, scheduling, suppression
 from tuma_producer.contract.campaigns import control_campaign
 from tuma_producer.contract.connection import connect, is_cluster, server_of, translated, undecoded, url_from_environment
 from tuma_producer.contract.control import control
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from tuma_producer.contract.backlog import Chunk
     from tuma_producer.contract.scripts import Call
     from tuma_producer.contract.wire import Enqueue
-    from tuma_producer.intents import CampaignResult, ControlResult, EditResult, Intent, Receipt, Send, Verb
+    from tuma_producer.intents import CampaignResult, ControlResult, EditResult, Intent, Receipt, Send, Suppression, Verb
     from tuma_producer.outcomes import Event
     from tuma_producer.schedules import At, Every
 
@@ -254,6 +254,41 @@ class Producer:
         """
         changes = {"message": message, "schedule": schedule, "to": to}
         return self._answer(edit(intent_id, changes, by or self._source))
+
+    def suppress(self, account: str, numbers: str | Iterable[str]) -> int:
+        """Put numbers on an account's suppression list. Returns how many were not on it yet.
+
+        From then on no call begins with them, also where they wait already: such recipients end `suppressed`, those of later sends
+        at once. Each account has a list of its own. Raises `UnknownAccount`, and `InvalidSend` where one is no number; then none is
+        added.
+        """
+        return self._change_list(account, suppression.suppress(account, numbers))
+
+    def unsuppress(self, account: str, numbers: str | Iterable[str]) -> int:
+        """Take numbers off an account's suppression list. Returns how many were on it; raises as `suppress` does.
+
+        Recipients that ended `suppressed` stay so.
+        """
+        return self._change_list(account, suppression.unsuppress(account, numbers))
+
+    def _change_list(self, account: str, steps: suppression.Counting) -> int:
+        try:
+            return self._answer(steps)
+        except UnknownAccount:
+            raise UnknownAccount(account, self.accounts()) from None
+
+    def suppressions(self, account: str) -> Iterator[Suppression]:
+        """An account's suppression list, read page by page, in no order.
+
+        Whoever is on it all the while is told at least once; where the list changes meanwhile, perhaps twice.
+        """
+        cursor = 0
+        while True:
+            with translated(self._where):
+                cursor, page = self._redis.zscan(account_keys(account).suppressed, cursor, count=suppression.PAGE)
+            yield from suppression.listed(page)
+            if cursor == 0:
+                return
 
     def _control(self, intent_id: str, verb: Verb, by: str | None) -> ControlResult:
         return self._answer(control(intent_id, verb, by or self._source))

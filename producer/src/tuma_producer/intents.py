@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from datetime import datetime  # noqa: TC003 - frameworks of our users resolve these annotations at run time
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from tuma_producer.errors import InvalidSend
 from tuma_producer.findings import first_finding
 from tuma_producer.schedules import At, Every, read_schedule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 MAX_RECIPIENTS = 10_000  # of one intent: it is written in one atomic step, which must not hold up everybody else's
 MAX_CHARACTERS = 1_600  # of a text: both providers' documented maximum
@@ -66,6 +69,11 @@ def normalise_numbers(value: object) -> list[str]:
     if len(entries) > MAX_RECIPIENTS:
         message = f"has {len(entries)} numbers; at most {MAX_RECIPIENTS} fit one send, split the list"
         raise ValueError(message)
+    return normalise_each(entries)
+
+
+def normalise_each(entries: Iterable[object]) -> list[str]:
+    """Phone numbers as E.164, however many. Raises `ValueError` as `normalise_numbers` does."""
     return [_number(position, entry) for position, entry in enumerate(entries)]
 
 
@@ -297,6 +305,14 @@ class CampaignResult:
     with_provider: int
     ended: int
     requested: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Suppression:
+    """A number on an account's suppression list, and since when it is there."""
+
+    number: str
+    since: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from tuma_producer.contract import wire
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.scripts import Argument, Call, load
-from tuma_producer.contract.wire import EVENTS_KEPT, IDEMPOTENCY_MS, LANES, Enqueue, split_id
+from tuma_producer.contract.wire import EVENTS_KEPT, IDEMPOTENCY_MS, LANES, RETENTION_MS, Enqueue, split_id
 from tuma_producer.errors import InvalidSchedule, InvalidSend, UnknownIntent
 from tuma_producer.intents import ControlResult
 from tuma_producer.schedules import WEEKDAYS, At, Every
@@ -146,10 +146,11 @@ def _cannot(field: str, rule: str) -> NoReturn:
 def request(send: Send, source: str) -> HandOver:
     """What to write for a send of this source. Pure but for the id; the first answer tells terms and time."""
     plain = wire.encode(send, source)
-    short_id, whose, lane, group, _hold, _deadline, body, body_digest, _, _, campaign, *_ = plain.args
+    short_id, whose, lane, group, _hold, _deadline, body, body_digest, _, _, _, campaign, *_ = plain.args
     numbers = dict.fromkeys(send.to)
     args: list[Argument] = [
-        short_id, whose, lane, group, body, body_digest, IDEMPOTENCY_MS, EVENTS_KEPT, campaign, "", "", "", "", "", *numbers,
+        short_id, whose, lane, group, body, body_digest, IDEMPOTENCY_MS, EVENTS_KEPT, RETENTION_MS, campaign,
+        "", "", "", "", "", *numbers,
     ]  # fmt: skip
     return HandOver(plain.keys, args, send, plain.short_id, plain.recipients, plain.segments)
 
@@ -170,7 +171,7 @@ class HandOver(Enqueue):
         found = owed(self.send, terms, wire.moment(int(reply[1])))
         first, last = (round(firing.at.timestamp() * 1000) for firing in (found[0], found[-1]))
         told: list[Argument] = [terms.published, first - terms.lead, first, last, len(found)]
-        return replace(self, args=[*self.args[:9], *told, *self.args[14:]])
+        return replace(self, args=[*self.args[:10], *told, *self.args[15:]])
 
 
 # --------------------------------------------------------------------------------------------------------- asking for a verb

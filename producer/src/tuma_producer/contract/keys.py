@@ -153,6 +153,11 @@ class AccountKeys:
         return self._prefix + "bad-numbers"
 
     @cached_property
+    def suppressed(self) -> str:
+        """Sorted set: the account's suppression list, numbers by when they were added in ms. Kept until they are taken off."""
+        return self._prefix + "suppressed"
+
+    @cached_property
     def carried(self) -> str:
         """Sorted set: full id of each intent by which another account carries recipients, by when to look at it next in ms."""
         return self._prefix + "carried"

@@ -67,10 +67,10 @@ def _planned(plain: Enqueue, schedule: Schedule) -> Planned:
     """From the same send as if it were to go at once."""
     send, account = plain.send, account_keys(plain.send.account)
     queue = account.queue("send")
-    short_id, source, lane, group, _hold, deadline, body, body_digest, _, _, campaign, *_ = plain.args
+    short_id, source, lane, group, _hold, deadline, body, body_digest, _, _, _, campaign, *_ = plain.args
     numbers = " ".join(dict.fromkeys(send.to))
     life = str(deadline).removeprefix("+")  # a schedule has none at an instant
-    keys = [account.profile, account.intent(plain.short_id), queue.due, queue.bell, account.events, *plain.keys[13:]]
+    keys = [account.profile, account.intent(plain.short_id), queue.due, queue.bell, account.events, *plain.keys[14:]]
     args: list[Argument] = [
         short_id, source, lane, group, life, body, body_digest, IDEMPOTENCY_MS, EVENTS_KEPT, numbers, campaign, "", "",
     ]  # fmt: skip

@@ -139,7 +139,7 @@ def encode(send: Send, source: str, short_id: str | None = None) -> Enqueue:
         body_digest = digest(body, deadline, send.priority, str(send.coalesce), " ".join(sorted(numbers)))
     hold = round(1000 * (send.cancel_within or 0))
     args: list[Argument] = [
-        short_id, source, lane, group, hold, deadline, body, body_digest, IDEMPOTENCY_MS, EVENTS_KEPT,
+        short_id, source, lane, group, hold, deadline, body, body_digest, IDEMPOTENCY_MS, EVENTS_KEPT, RETENTION_MS,
         campaign or "", *numbers,
     ]  # fmt: skip
     return Enqueue(keys, args, send, short_id, len(numbers), segments)
@@ -151,7 +151,18 @@ def _line(account: str) -> tuple[str, ...]:
     keys = account_keys(account)
     queue = keys.queue("send")
     lanes = [queue.sources(lane) for lane in range(len(LANES))]
-    return (queue.entries, queue.groups, *lanes, queue.due, queue.spent, queue.state, queue.bell, keys.events, queue.deadlines)
+    return (
+        queue.entries,
+        queue.groups,
+        *lanes,
+        queue.due,
+        queue.spent,
+        queue.state,
+        queue.bell,
+        keys.events,
+        queue.deadlines,
+        keys.suppressed,
+    )
 
 
 def campaign_keys(account: str, name: str) -> tuple[str, str]:

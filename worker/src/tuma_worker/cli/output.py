@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from typer.core import TyperGroup
 
@@ -21,7 +22,7 @@ from tuma_worker.logs import redact
 from tuma_worker.settings import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 NOT_AS_WISHED = 1  # the command did its work, and the answer is not the good one: not found, not delivered
 MISTAKE = 2  # something has to be put right before it can work
@@ -128,6 +129,23 @@ def say(text: str) -> None:
 def say_json(value: object) -> None:
     """Write one value as one line of JSON, at once."""
     say(json.dumps(value, ensure_ascii=False, default=_plain))
+
+
+@contextmanager
+def progress(describe: Callable[[], str], size: int | None, position: Callable[[], int]) -> Iterator[Callable[[], None]]:
+    """A bar on stderr for a list that is being read, where that is a terminal, and a function that moves it."""
+    console = screen(stderr=True)
+    if not console.is_terminal:
+        yield lambda: None
+        return
+    bar = Progress(TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), console=console, redirect_stdout=False)
+    with bar:
+        shown = bar.add_task(describe(), total=size)
+
+        def advance() -> None:
+            bar.update(shown, completed=position(), description=describe())
+
+        yield advance
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str | None = None) -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ("to", "message", "account", "sender_id", "priority", "idempotency_key")
 STDIN = "-"
+_NOT_UTF8 = "is not UTF-8 text; save the file as CSV UTF-8"
 _DELIMITERS = ",;\t"  # spreadsheets write what their country is used to
 
 
@@ -58,6 +60,30 @@ def _numbers(text: TextIO) -> Iterator[Row]:
 
 
 @contextmanager
+def numbers_of(path: str) -> Iterator[Listing]:
+    """The numbers that a file's lines begin with; `-` is standard input. A first line without a digit names columns.
+
+    Raises `TumaError` where it cannot be read.
+    """
+    with _standard_input() if path == STDIN else _file(path) as text:
+        found = _first_cells(_lines(path, text))
+        size = _size(path, text)
+        yield Listing(frozenset({"to"}), found, size, lambda: text.buffer.tell() if size else 0)
+
+
+def _first_cells(lines: Iterator[str]) -> Iterator[Row]:
+    for line, text in enumerate(lines, start=1):
+        cell = re.split(f"[{_DELIMITERS}]", text, maxsplit=1)[0].strip().strip('"')
+        names = line == 1 and not any(map(str.isdigit, cell))
+        if cell and not names:
+            yield Row(line, BadRow(_NOT_UTF8) if _is_foreign(cell) else {"to": cell})
+
+
+def _size(path: str, text: TextIO) -> int | None:
+    return None if path == STDIN else os.fstat(text.fileno()).st_size
+
+
+@contextmanager
 def sheet(path: str) -> Iterator[Listing]:
     """A CSV file with a header; `-` is standard input. Raises `TumaError` where it cannot be read or names wrong columns."""
     with _standard_input() if path == STDIN else _file(path) as text:
@@ -65,7 +91,7 @@ def sheet(path: str) -> Iterator[Listing]:
         header = next(lines, "")
         delimiter = max(_DELIMITERS, key=header.count)
         names = _names(path, next(csv.reader([header], delimiter=delimiter), []))
-        size = None if path == STDIN else os.fstat(text.fileno()).st_size
+        size = _size(path, text)
         # The text layer does not tell its place while it is iterated; the bytes below it do.
         yield Listing(frozenset(names), _rows(lines, delimiter, names), size, lambda: text.buffer.tell() if size else 0)
 
@@ -131,5 +157,5 @@ def _named(names: list[str], cells: list[str]) -> dict[str, str] | BadRow:
     if len(cells) > len(names):
         return BadRow(f"{len(cells)} cells under {len(names)} columns; a text with a comma in it must stand in quotes")
     if any(_is_foreign(cell) for cell in cells):
-        return BadRow("is not UTF-8 text; save the file as CSV UTF-8")
+        return BadRow(_NOT_UTF8)
     return {name: cell for name, cell in zip(names, cells, strict=False) if cell.strip()}

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tuma_producer import Receipt, Send, TumaError
 from tuma_producer.contract.reading import CHUNK
 from tuma_worker.cli import rows, schedule
 from tuma_worker.cli.follow import Followed, changes
-from tuma_worker.cli.output import MISTAKE, NOT_AS_WISHED, Json, complain, count, say, say_json, screen
+from tuma_worker.cli.output import MISTAKE, NOT_AS_WISHED, Json, complain, count, progress, say, say_json, screen
 from tuma_worker.cli.reach import SOURCE, Reach, reach
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from tuma_producer.contract.routing import Route
 
@@ -205,7 +204,7 @@ def _send_list(store: Reach, task: _Task, listing: rows.Listing) -> None:
     if "account" in task.fields:
         store.expect([task.fields["account"]])
     try:
-        with _progress(task, listing) as advance:
+        with progress(lambda: _summary(task), listing.size, listing.position) as advance:
             for done, (line, result) in enumerate(_results(store, task, listing.rows), start=1):
                 _tell(task, line, result)
                 if done % CHUNK == 0:  # drawing for each row would take as long as sending it
@@ -256,23 +255,6 @@ def _tell(task: _Task, line: int, result: Receipt | TumaError) -> None:
         say_json({"line": line, "error": str(result)})
     else:
         complain(f"line {line}: {result}")
-
-
-@contextmanager
-def _progress(task: _Task, listing: rows.Listing) -> Iterator[Callable[[], None]]:
-    """A bar on stderr, where that is a terminal, and a function that moves it."""
-    console = screen(stderr=True)
-    if not console.is_terminal:
-        yield lambda: None
-        return
-    bar = Progress(TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), console=console, redirect_stdout=False)
-    with bar:
-        shown = bar.add_task(_summary(task), total=listing.size)
-
-        def advance() -> None:
-            bar.update(shown, completed=listing.position(), description=_summary(task))
-
-        yield advance
 
 
 # ------------------------------------------------------------------------------------------------------------- its end

@@ -147,16 +147,22 @@ class Attempts:
     ) -> Begun | None:
         """Write the attempt down and learn who is still to be sent to; None where the batch is no longer ours.
 
-        `heed_bad` ends recipients whose numbers the provider has blamed lately.
+        Who is on the account's suppression list ends here. `heed_bad` ends recipients whose numbers the provider has blamed lately.
         """
         targets = sorted(targets)
         account = self._account
-        keys = [self.queue.keys.inflight, account.batch(batch_id), account.events, account.bad_numbers, self.queue.keys.crashes]
+        keys = [
+            self.queue.keys.inflight,
+            account.batch(batch_id),
+            account.events,
+            account.bad_numbers,
+            self.queue.keys.crashes,
+            account.suppressed,
+        ]
         intents = _Intents(account, targets, before=len(keys))
         header = {
             **COMMON, "keep": UNANSWERED_MS, "token": token, "lane": lane, "source": source, "group": group,
-            "sending": states_of(origins(RecipientState.SENDING)), "expired": states_of(_QUEUED),
-            "rejected": states_of(_QUEUED), "heed": heed_bad,
+            "sending": states_of(origins(RecipientState.SENDING)), "ended": states_of(_QUEUED), "heed": heed_bad,
         }  # fmt: skip
         args: list[Argument] = [batch_id, json.dumps(header), *intents.named(targets)]
         verdict, *found = _BEGIN.run(self.redis, [*keys, *intents.keys], args)

@@ -226,7 +226,13 @@ class Carried:
         turn = int(record.get("turns", 0)) + 1
         plan = Plan(wire.carrier_id(account, self.queue.account, waiting.short_id, turn))
         header = {"part": plan.part, "account": account, "turn": turn, "plan": _OWN_SENDER if own_sender else _PLANNED}
-        keys = [*self._line, self._account.events, self._account.carried, self._account.intent(waiting.short_id)]
+        keys = [
+            *self._line,
+            self._account.events,
+            self._account.carried,
+            self._account.intent(waiting.short_id),
+            self._account.suppressed,
+        ]
         going = _CARRY.run(self.redis, keys, self._leaving(waiting, record, numbers, header))
         return plan if going else None
 

@@ -100,7 +100,16 @@ class Schedules:
         made = [account.intent(str(child)) for child in occurrences[::4]]
         reply = _FIRE.run(
             self.redis,
-            [*self.queue.line_keys, keys.state, keys.bell, account.events, keys.deadlines, account.intent(short_id), *made],
+            [
+                *self.queue.line_keys,
+                keys.state,
+                keys.bell,
+                account.events,
+                keys.deadlines,
+                account.suppressed,
+                account.intent(short_id),
+                *made,
+            ],
             [short_id, json.dumps(header), *occurrences],
         )
         return int(reply)

@@ -1,6 +1,7 @@
--- Accepting an intent: its record, its jobs, its deadline and its event. Needs ready.lua and body.lua.
+-- Accepting an intent: its record, its jobs, its deadline and its event. Needs ready.lua, body.lua, move.lua and listed.lua.
 --
--- k: as in ready.lua, with due, deadlines, events
+-- k: as in ready.lua, with due, deadlines, suppressed
+-- c: {now, events, maxlen, retention}, of what move.lua says
 -- one: {key, id, source, lane, group, body, numbers, first: where in `numbers` they begin, hold: ms that it is held back,
 --   expires: Unix ms or empty, paused: by whom, where its campaign is held: then it waits until it is resumed}
 
@@ -24,8 +25,24 @@ local function accept_jobs(k, now, one)
   ready_ring(k, one.lane, now)
 end
 
-local function accept(k, now, maxlen, one)
-  local numbers, first = one.numbers, one.first
+-- Who is on the suppression list ends in the same step. Returns the others.
+local function accept_suppressed(c, one, since)
+  local items, live = {}, {}
+  for i = one.first, #one.numbers do
+    local number = one.numbers[i]
+    if since[i - one.first + 1] then
+      items[#items + 1] = {key = one.key, id = one.id, number = number, target = 'suppressed', allowed = ' accepted queued ',
+        evidence = 'inferred', reason = ON_LIST, batch = ''}
+    else
+      live[#live + 1] = number
+    end
+  end
+  move_all({now = c.now, events = c.events, maxlen = c.maxlen, ends = ' suppressed ', retention = c.retention}, items)
+  return live
+end
+
+local function accept(k, c, one)
+  local numbers, first, now, maxlen = one.numbers, one.first, c.now, c.maxlen
   local count = #numbers - first + 1
   redis.call('HSET', one.key, 'source', one.source, 'lane', one.lane, 'group', one.group, 'at', now, 'expires', one.expires,
     'open', count, 'seq', 1, unpack(body_fields(one.body)))
@@ -45,11 +62,16 @@ local function accept(k, now, maxlen, one)
   if one.hold > 0 then
     redis.call('HSET', one.key, 'until', now + one.hold)  -- a pause takes it out of the due set, and a resumption must not cut this short
   end
-  redis.call('XADD', k.events, 'MAXLEN', '~', maxlen, '*', 'e', 'accepted', 'i', one.id, 's', one.source, 'q', 1, 'n', count)
+  redis.call('XADD', c.events, 'MAXLEN', '~', maxlen, '*', 'e', 'accepted', 'i', one.id, 's', one.source, 'q', 1, 'n', count)
   if one.paused then
     redis.call('HSET', one.key, 'held', 'paused', 'seq', 2)
-    redis.call('XADD', k.events, 'MAXLEN', '~', maxlen, '*', 'e', 'paused', 'i', one.id, 's', one.source, 'q', 2, 'by', one.paused)
-  else
+    redis.call('XADD', c.events, 'MAXLEN', '~', maxlen, '*', 'e', 'paused', 'i', one.id, 's', one.source, 'q', 2, 'by', one.paused)
+  end
+  local since = listed_scores(k.suppressed, numbers, first, 1)
+  if #since > 0 then
+    one.numbers, one.first = accept_suppressed(c, one, since), 1
+  end
+  if not one.paused and #one.numbers >= one.first then
     accept_jobs(k, now, one)
   end
 end

@@ -1,18 +1,19 @@
 -- Write an attempt down before its call is made, and learn who is still to be sent to.
 --
--- KEYS  1 inflight  2 batch  3 events  4 bad numbers  5 crashes  6... intents
--- ARGV  1 batch id  2 JSON: {token, maxlen, ends, retention, keep, sending: allowed, expired: allowed, rejected: allowed, lane,
---         source, group, heed: whether bad numbers are left out}
+-- KEYS  1 inflight  2 batch  3 events  4 bad numbers  5 crashes  6 suppressed  7... intents
+-- ARGV  1 batch id  2 JSON: {token, maxlen, ends, retention, keep, sending: allowed, ended: allowed for those that end here,
+--         lane, source, group, heed: whether bad numbers are left out}
 --       3... key index, short id, number for each job; jobs of one intent stand together
 -- Returns {'lost'} where the lease is gone · {'begun', body, left, now, position, tries, ...}: left is the ms until the earliest
 --       deadline, -1 where there is none; the positions, from 1, are of the jobs to be sent, none where nothing is left, each with
---       the tries of its recipient, this call included. Who is past the deadline ends `expired` here, and who is known to be a
---       bad number ends `rejected`: in the call it would spoil it for the others.
+--       the tries of its recipient, this call included. Who is past the deadline ends `expired` here, who is on the suppression
+--       list `suppressed`, and who is known to be a bad number `rejected`: in the call it would spoil it for the others.
 --
 -- Atomic because a worker that dies after the call must leave behind who was called. Repeatable: a repeat finds the attempt.
 -- include: clock
 -- include: move
 -- include: body
+-- include: listed
 
 -- Whoever asks is alive: a lease that lapsed meanwhile was no death, and none that came before was these jobs' fault.
 local function forget_deaths()
@@ -60,18 +61,8 @@ elseif phase == 'ended' then
   return {'lost'}
 end
 
-local until_when = {}  -- of each job's number, false where nothing bad is known of it
-if header.heed then
-  local numbers = {}
-  for i = 5, #ARGV, 3 do
-    numbers[#numbers + 1] = ARGV[i]
-  end
-  for from = 1, #numbers, 1000 do
-    for _, score in ipairs(redis.call('ZMSCORE', KEYS[4], unpack(numbers, from, math.min(from + 999, #numbers)))) do
-      until_when[#until_when + 1] = score
-    end
-  end
-end
+local bad_until = header.heed and listed_scores(KEYS[4], ARGV, 5, 3) or {}
+local suppressed = listed_scores(KEYS[6], ARGV, 5, 3)
 
 local deadlines = {}  -- by the keys of the intents, false where there is none
 local function past(key)
@@ -87,9 +78,11 @@ local items = move_items(3, function(item)
 end)
 for i, item in ipairs(items) do
   if past(item.key) then
-    item.target, item.allowed, item.reason = 'expired', header.expired, 'deadline'
-  elseif now < tonumber(until_when[i] or 0) then
-    item.target, item.allowed, item.reason = 'rejected', header.rejected, 'known-bad'
+    item.target, item.allowed, item.reason = 'expired', header.ended, 'deadline'
+  elseif suppressed[i] then
+    item.target, item.allowed, item.reason = 'suppressed', header.ended, ON_LIST
+  elseif now < tonumber(bad_until[i] or 0) then
+    item.target, item.allowed, item.reason = 'rejected', header.ended, 'known-bad'
   end
 end
 

@@ -1,7 +1,7 @@
 -- Fire occurrences of a schedule that have come due, and let it wait for the next; or end it where there is none.
 --
--- KEYS  1 entries  2 groups  3-5 sources of each lane  6 due  7 spent  8 state  9 bell  10 events  11 deadlines  12 schedule
---       13... occurrences
+-- KEYS  1 entries  2 groups  3-5 sources of each lane  6 due  7 spent  8 state  9 bell  10 events  11 deadlines  12 suppressed  13 schedule
+--       14... occurrences
 -- ARGV  1 short id of the schedule  2 JSON: {expected, next: firings in Unix ms, next nothing where none is left; edits: how often it had
 --         been edited, with occurrences; retention, maxlen, kept: how many occurrences the schedule names}
 --       3... short id, firing in Unix ms, group, body of each occurrence
@@ -13,13 +13,16 @@
 -- include: clock
 -- include: ready
 -- include: body
+-- include: move
+-- include: listed
 -- include: accept
 -- include: waits
 
 local id, header, now = ARGV[1], cjson.decode(ARGV[2]), clock()
 local k = {entries = KEYS[1], groups = KEYS[2], sources = {KEYS[3], KEYS[4], KEYS[5]}, due = KEYS[6], spent = KEYS[7], state = KEYS[8],
-  bell = KEYS[9], events = KEYS[10], deadlines = KEYS[11]}
-local key = KEYS[12]
+  bell = KEYS[9], deadlines = KEYS[11], suppressed = KEYS[12]}
+local c = {now = now, events = KEYS[10], maxlen = header.maxlen, retention = header.retention}
+local key = KEYS[13]
 local about = redis.call('HMGET', key, 'open', 'held', 'next', 'source', 'lane', 'life', 'to', 'children', 'edits')
 if about[1] ~= '1' or about[2] or tonumber(about[3]) ~= header.expected
   or (header.edits and header.edits ~= tonumber(about[9] or 0)) then
@@ -28,7 +31,7 @@ end
 local source, lane, life = about[4], tonumber(about[5]), tonumber(about[6])
 
 local function tell(event, ...)
-  redis.call('XADD', k.events, 'MAXLEN', '~', header.maxlen, '*', 'e', event, 'i', id, 's', source,
+  redis.call('XADD', c.events, 'MAXLEN', '~', header.maxlen, '*', 'e', event, 'i', id, 's', source,
     'q', redis.call('HINCRBY', key, 'seq', 1), ...)
 end
 
@@ -42,9 +45,9 @@ end
 
 local expires, fired = life and string.format('%.0f', now + life) or '', 0
 for i = 3, #ARGV, 4 do
-  local child_key, child = KEYS[13 + (i - 3) / 4], ARGV[i]
+  local child_key, child = KEYS[14 + (i - 3) / 4], ARGV[i]
   if redis.call('EXISTS', child_key) == 0 then
-    accept(k, now, header.maxlen, {key = child_key, id = child, source = source, lane = lane, group = ARGV[i + 2], body = ARGV[i + 3],
+    accept(k, c, {key = child_key, id = child, source = source, lane = lane, group = ARGV[i + 2], body = ARGV[i + 3],
       numbers = numbers, first = 1, hold = 0, expires = expires})
     tell('fired', 'o', child, 't', ARGV[i + 1])
     children[#children + 1] = child

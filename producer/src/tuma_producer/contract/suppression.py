@@ -1,0 +1,60 @@
+"""An account's suppression list: whom no call may begin with, whoever asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from tuma_producer.contract.keys import account_keys
+from tuma_producer.contract.scripts import Call, Script, load
+from tuma_producer.contract.wire import moment
+from tuma_producer.errors import InvalidSend, UnknownAccount
+from tuma_producer.intents import Suppression, normalise_each
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+PAGE = 1000  # numbers in one step
+
+_SUPPRESS = load("tuma_producer.contract", "suppress")
+_UNSUPPRESS = load("tuma_producer.contract", "unsuppress")
+
+Counting = Generator[list[Call], list[Any], int]  # it gives calls, is sent their replies, and returns how many changed
+
+
+def suppress(account: str, numbers: str | Iterable[str]) -> Counting:
+    """What to ask for so that these numbers are on the list. Raises `InvalidSend` for one that is none, and `UnknownAccount`."""
+    return _change(_SUPPRESS, account, _checked(numbers))
+
+
+def unsuppress(account: str, numbers: str | Iterable[str]) -> Counting:
+    """What to ask for so that these numbers are not on the list; raises as `suppress` does."""
+    return _change(_UNSUPPRESS, account, _checked(numbers))
+
+
+def listed(page: Iterable[Sequence[Any]]) -> Iterator[Suppression]:
+    """A page of the list, as its reply holds it."""
+    for number, since in page:
+        yield Suppression(number.decode(), moment(int(since)))
+
+
+def _change(script: Script, account: str, numbers: Iterable[str]) -> Counting:
+    keys, remaining, changed = account_keys(account), iter(numbers), 0
+    while some := list(islice(remaining, PAGE)):
+        (reply,) = yield [Call(script, [keys.profile, keys.suppressed], [*some])]
+        if reply < 0:
+            raise UnknownAccount(account)
+        changed += int(reply)
+    return changed
+
+
+def _checked(numbers: str | Iterable[str]) -> list[str]:
+    """The numbers as they are kept. All are looked at before the first is: who gives a wrong one changes nothing."""
+    field, given = "numbers", [numbers] if isinstance(numbers, str) else list(numbers)
+    if not given:
+        raise InvalidSend(field, "must be a phone number or a list with at least one")
+    try:
+        return normalise_each(given)
+    except ValueError as error:
+        raise InvalidSend(field, str(error)) from None

@@ -1,0 +1,68 @@
+"""Somebody opts out while a campaign waits: no call that the provider gets from then on has the number."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.support.houses import open_house
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.e2e.conftest import Tuma
+    from tests.support.houses import House
+    from tests.support.servers import Server
+
+CAMPAIGN = [f"+24399{n:07}" for n in range(1000)]
+OUT, LATER = CAMPAIGN[500], CAMPAIGN[501]
+
+
+@pytest.fixture(scope="module")
+def house(server: Server) -> Iterator[House]:
+    with open_house(server, {"campaign": {"provider": "lisoloo"}}) as found:
+        found.worker()
+        yield found
+
+
+def test_a_number_that_is_added_while_a_thousand_wait_is_in_no_later_call(house: House) -> None:
+    assert house.tuma("queue", "pause", "campaign.send").status == 0
+    waiting = house.send("campaign", *CAMPAIGN, message="Sale")
+    assert house.tuma("suppress", "add", "campaign", OUT, LATER).out == "account campaign: 2 numbers added\n"
+    assert house.tuma("queue", "resume", "campaign.send").status == 0
+    intent = house.done(waiting)
+    assert intent.counts == {"delivered": 998, "suppressed": 2}
+    assert {number for _, number in house.copies("campaign")} == {*CAMPAIGN} - {OUT, LATER}
+    assert house.done(house.send("campaign", OUT, message="Sale again")).counts == {"suppressed": 1}
+    assert house.tuma("suppress", "remove", "campaign", OUT, "--json").json == {"account": "campaign", "removed": 1}
+    assert house.done(house.send("campaign", OUT, message="Welcome back")).counts == {"delivered": 1}
+
+
+def test_a_list_is_exported_and_imported_and_what_is_wrong_in_it_is_told_by_line(tuma: Tuma, tmp_path: Path) -> None:
+    optouts = tmp_path / "optouts.csv"
+    optouts.write_text("number;why\n+243 990 000 001;asked\n\n12;?\n00243990000002\n+243990000001\n", encoding="utf-8")
+    ran = tuma("suppress", "import", "lisoloo-main", str(optouts), "--json")
+    assert (ran.status, ran.json) == (2, {"account": "lisoloo-main", "added": 2, "known": 0, "refused": 1})
+    assert ran.err.startswith("error: line 4: ")
+    exported = tuma("suppress", "export", "lisoloo-main").out
+    assert sorted(line.partition(",")[0] for line in exported.splitlines()) == ["+243990000001", "+243990000002", "number"]
+    optouts.write_text(exported, encoding="utf-8")
+    again = tuma("suppress", "import", "lisoloo-main", str(optouts))
+    assert (again.status, again.out) == (0, "account lisoloo-main: added 0, on the list before 2, refused 0\n")
+    assert "+243…01" in tuma("suppress", "list", "lisoloo-main").out
+    assert "+243990000001" in tuma("suppress", "list", "lisoloo-main", "--show-numbers", "--json").out
+
+
+@pytest.mark.parametrize(
+    ("command", "error"),
+    [
+        (("add", "nobody", OUT), "error: account: 'nobody' is not configured (known: lisoloo-main)\n"),
+        (("list", "nobody"), "error: account: 'nobody' is not configured (known: lisoloo-main)\n"),
+        (("add", "lisoloo-main", "12"), "error: numbers: entry 0: … is not an international number"),
+        (("import", "lisoloo-main", "/nonexistent.csv"), "error: cannot read /nonexistent.csv (No such file or directory)\n"),
+    ],
+)
+def test_mistakes_are_one_line(tuma: Tuma, command: tuple[str, ...], error: str) -> None:
+    ran = tuma("suppress", *command)
+    assert (ran.status, ran.err[: len(error)], ran.err.count("\n")) == (2, error, 1)
