@@ -33,7 +33,8 @@ def test_slower_calls_need_more_slots_for_the_same_rate() -> None:
 
 
 def test_without_a_limit_the_drain_target_says_how_fast() -> None:
-    assert need(Load(permitted=math.inf, arriving=1, backlog=600, busy=1.0), drain=60, headroom=1.0) == Need(11, provider_bound=False)
+    load = Load(permitted=math.inf, arriving=1, backlog=600, busy=1.0)
+    assert need(load, drain=60, headroom=1.0) == Need(11, provider_bound=False)
 
 
 def test_a_provider_that_takes_few_calls_at_once_gets_no_more() -> None:
@@ -76,7 +77,7 @@ def _hour(wanted: Callable[[float, float], int], busy: float) -> Seen:
             asked.append(min(CEILING, max(1, math.ceil(wanted(backlog, served) / SLOTS))))
             starting.extend([second + START] * (asked[-1] - replicas - len(starting)))
             if not starting:
-                replicas = max(max(asked), min(replicas, asked[-1]))
+                replicas = max(*asked, min(replicas, asked[-1]))
         backlog += BASE
         served = min(LIMIT, replicas * SLOTS / busy, backlog)
         backlog -= served

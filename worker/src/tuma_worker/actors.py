@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import dramatiq
 
 from tuma_producer.contract.connection import connect
-from tuma_worker import bootstrap, logs
+from tuma_worker import bootstrap, health, logs
 from tuma_worker.settings import load_settings
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from tuma_worker.queue.broker import TumaBroker
     from tuma_worker.queue.leases import Held
+    from tuma_worker.settings import Settings
 
 
 def declare(service: bootstrap.Service) -> None:
@@ -67,8 +68,18 @@ def setup() -> None:
     _in_background(lambda: bootstrap.keep_registered(connect(settings.redis_url), settings, stop=threading.Event()))
     _in_background(lambda: bootstrap.build_sweeper(connect(settings.redis_url), settings).keep_sweeping(threading.Event()))
     _in_background(lambda: bootstrap.build_mover(connect(settings.redis_url), settings).keep_moving(threading.Event()))
+    gauger = bootstrap.build_gauger(connect(settings.redis_url), settings, service.broker)
+    _in_background(lambda: gauger.keep_gauging(threading.Event()))
+    if settings.ops_port != 0:
+        _answer_probes(settings, service.broker)
     dramatiq.set_broker(service.broker)
     _stop_claiming_at(signal.SIGTERM, service.broker)
+
+
+def _answer_probes(settings: Settings, broker: TumaBroker) -> None:
+    doctor = bootstrap.build_doctor(connect(settings.redis_url), settings, broker)
+    answers = {"livez": doctor.alive, "startupz": doctor.started, "readyz": doctor.ready, "scaling": doctor.scaling}
+    health.serve(settings.ops_host, settings.ops_port, answers)
 
 
 def _expose(broker: TumaBroker) -> None:

@@ -24,6 +24,7 @@ from tuma_worker.core.next_step import Policy
 from tuma_worker.dispatch.carrying import Mover
 from tuma_worker.dispatch.custody import Keeper, Steerer
 from tuma_worker.dispatch.firing import Firer
+from tuma_worker.dispatch.gauging import Doctor, Gauger
 from tuma_worker.dispatch.probing import Prober
 from tuma_worker.dispatch.resolving import Resolver
 from tuma_worker.dispatch.sending import Outlet, Sender
@@ -220,6 +221,16 @@ def build_mover(redis: Redis, settings: Settings) -> Mover:
     """What looks after the failover of all configured accounts."""
     queues = [queue_config(name, account) for name, account in settings.accounts.items()]
     return Mover([Carried(redis, queue) for queue in queues], _name(), settings.failover_every, _clock)
+
+
+def build_gauger(redis: Redis, settings: Settings, broker: TumaBroker) -> Gauger:
+    """What shows how all configured accounts stand."""
+    return Gauger(redis, [queue_config(name, account) for name, account in settings.accounts.items()], broker.take_busy)
+
+
+def build_doctor(redis: Redis, settings: Settings, broker: TumaBroker) -> Doctor:
+    """What answers probes and scalers."""
+    return Doctor(redis, frozenset(settings.accounts), broker.vitals)
 
 
 def _name() -> str:

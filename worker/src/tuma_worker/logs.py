@@ -52,6 +52,7 @@ class Event(StrEnum):
     ACCOUNTS_NOT_REGISTERED = "accounts.not_registered"
     SWEEP_FAILED = "sweep.failed"
     MOVE_FAILED = "move.failed"
+    GAUGE_FAILED = "gauge.failed"
     LEASE_LOST = "lease.lost"
     LEASE_NOT_RENEWED = "lease.not_renewed"
     MESSAGE_GONE = "message.gone"

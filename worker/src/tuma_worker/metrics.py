@@ -13,8 +13,9 @@ import tempfile
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
+from typing import Final
 
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 
 CODES = 100  # different codes that one process names; whatever comes after them is counted as `OTHER`
 OTHER = "other"
@@ -26,6 +27,18 @@ _unrecognised = Counter(
 _retries = Counter("tuma_retries", "Recipients that went back into the line after a call.", ["account"])
 _halts = Counter("tuma_account_halts", "Times that an account was halted.", ["account", "fault"])
 _openings = Counter("tuma_breaker_openings", "Times that an account's breaker opened.", ["account"])
+
+# Every worker reads the same from Redis: what was read last is true, whoever read it.
+_SHARED: Final = "mostrecent"
+_backlog = Gauge("tuma_backlog_seconds", "What the allowance needs for what waits.", ["account"], multiprocess_mode=_SHARED)
+_slots = Gauge("tuma_useful_slots", "Calls in flight, over all workers, that would help.", ["account"], multiprocess_mode=_SHARED)
+_bound = Gauge("tuma_provider_bound", "1 while more is wanted than the limits allow.", ["account"], multiprocess_mode=_SHARED)
+_in_flight = Gauge("tuma_calls_in_flight", "Calls that hold a permit.", ["account"], multiprocess_mode=_SHARED)
+_oldest = Gauge(
+    "tuma_oldest_waiting_seconds", "For how long the oldest could have gone.", ["account", "priority"], multiprocess_mode=_SHARED
+)
+_used = Gauge("tuma_window_used_ratio", "How full a limit's window is.", ["account", "limit"], multiprocess_mode=_SHARED)
+_held = Gauge("tuma_account_standing", "1 while no call may start.", ["account", "hold"], multiprocess_mode=_SHARED)
 
 
 class Names:
@@ -77,13 +90,36 @@ def breaker_opened(account: str) -> None:
     _child(_openings, account).inc()
 
 
+def queue_seen(account: str, *, backlog: float, useful_slots: int, provider_bound: bool, in_flight: int) -> None:
+    """Show how an account's sends stand, over all workers."""
+    _backlog.labels(account).set(backlog)
+    _slots.labels(account).set(useful_slots)
+    _bound.labels(account).set(provider_bound)
+    _in_flight.labels(account).set(in_flight)
+
+
+def lane_seen(account: str, priority: str, oldest: float) -> None:
+    """Show for how many seconds the oldest of a priority could have gone."""
+    _oldest.labels(account, priority).set(oldest)
+
+
+def window_seen(account: str, limit: str, used: float) -> None:
+    """Show which share of a limit counts now."""
+    _used.labels(account, limit).set(used)
+
+
+def standing_seen(account: str, hold: str, *, stands: bool) -> None:
+    """Show whether an account stands still by this kind of hold: `halted`, `paused` or `breaker`."""
+    _held.labels(account, hold).set(stands)
+
+
 def exposed(host: str, port: int) -> dict[str, str]:
     """The environment in which Dramatiq's processes count together and show the sums at this address.
 
     Empties the folder that they share; what stood there was counted by processes that have ended. Raises `OSError` where the
     address cannot be listened on, because somebody else does or because it is not this machine's.
     """
-    _check_free(host, port)
+    check_free(host, port)
     folder = Path(tempfile.gettempdir()) / f"tuma-metrics-{os.getuid()}-{port}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700)
@@ -95,7 +131,8 @@ def exposed(host: str, port: int) -> dict[str, str]:
     }
 
 
-def _check_free(host: str, port: int) -> None:
+def check_free(host: str, port: int) -> None:
+    """Raise `OSError` where this address cannot be listened on."""
     with socket.socket() as probe:  # as Dramatiq's server will: IPv4, and no matter what has only just been closed
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind((host, port))

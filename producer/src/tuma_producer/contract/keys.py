@@ -87,6 +87,10 @@ class QueueKeys:
         """List with at most one token: consumers block on it; whoever makes work possible rings it."""
         return self._prefix + "bell"
 
+    def busy(self, part: int) -> str:
+        """Hash: `calls` that were made and the `seconds` for which they kept threads, in one part of the day. Expires."""
+        return f"{self._prefix}busy:{part}"
+
     @cached_property
     def messages(self) -> str:
         """Hash: message id to the Dramatiq message, for actors that are no sends."""

@@ -116,6 +116,8 @@ def _show(found: Line) -> None:
     console.print(table(["limit", "used", "window", "set by"], windows))
     if found.next_permit is not None:
         say(f"next permit at {datetime.fromtimestamp(found.next_permit / 1000, UTC):%H:%M:%S.%f}"[:-3] + " UTC")
+    held_by = "the provider's limits hold it, no worker more would help" if found.provider_bound else "no limit is in the way"
+    say(f"useful calls in flight: {found.useful_slots}, at {found.busy_seconds:g} s each; {held_by}")
     for hold in found.holds:
         say(f"hold: {hold}")
     say("")

@@ -23,6 +23,7 @@ def worker(
     *,
     processes: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
     threads: Annotated[int, typer.Option(min=1, help="Threads of each process: the calls it can have in flight.")] = 8,
+    accounts: Annotated[list[str] | None, typer.Option("--account", help="Serve this account's queues only (repeatable).")] = None,
     queues: Annotated[list[str] | None, typer.Option(help="Serve this queue only (repeatable), such as lisoloo-main.send.")] = None,
     shutdown_timeout: Annotated[float, typer.Option(min=0, help="Seconds that calls in flight get to end after SIGTERM.")] = 30,
 ) -> None:
@@ -33,7 +34,8 @@ def worker(
     Example: tuma worker --processes 2 --threads 16
     """
     settings = load_settings()
-    _check(settings, queues or [])
+    queues = [*(queues or []), *(queue for name in accounts or [] for queue in _queues_of(settings, name))]
+    _check(settings, queues, processes)
     options = {"--processes": processes, "--threads": threads, "--worker-shutdown-timeout": round(shutdown_timeout * 1000)}
     command = [sys.executable, "-m", "dramatiq", "tuma_worker.actors:setup", "--skip-logging"]
     command += [word for name, value in options.items() for word in (name, str(value))]
@@ -41,11 +43,23 @@ def worker(
     os.execve(sys.executable, command, os.environ | _exposed(settings))  # noqa: S606 - no shell is wanted: this very process becomes Dramatiq's master
 
 
-def _check(settings: Settings, queues: list[str]) -> None:
+def _queues_of(settings: Settings, name: str) -> list[str]:
+    if name not in settings.accounts:
+        message = f"--account: {name!r} is not among the configured accounts ({', '.join(sorted(settings.accounts))})"
+        raise TumaError(message)
+    return [queue.name for queue in bootstrap.all_queues(name, settings.accounts[name])]
+
+
+def _check(settings: Settings, queues: list[str], processes: int) -> None:
     """Raise for what would otherwise be reported from inside Dramatiq's processes, again and again."""
     if not settings.accounts:
         message = "no account is configured; set TUMA_ACCOUNTS__<NAME>__PROVIDER and ..__API_KEY, or TUMA_CONFIG_FILE"
         raise TumaError(message)
+    if settings.ops_port != 0 and processes > 1:
+        message = "TUMA_OPS_PORT: probes are about one process; start several workers of --processes 1, or set it to 0"
+        raise TumaError(message)
+    if settings.ops_port != 0:
+        _check_free("TUMA_OPS_PORT", settings.ops_host, settings.ops_port)
     bootstrap.check_accounts(settings)
     known = sorted(queue.name for name, account in settings.accounts.items() for queue in bootstrap.all_queues(name, account))
     for queue in queues:
@@ -59,13 +73,15 @@ def _check(settings: Settings, queues: list[str]) -> None:
 def _exposed(settings: Settings) -> dict[str, str]:
     if settings.metrics_port == 0:
         return {}
+    _check_free("TUMA_METRICS_PORT", settings.metrics_host, settings.metrics_port)
+    return metrics.exposed(settings.metrics_host, settings.metrics_port)
+
+
+def _check_free(variable: str, host: str, port: int) -> None:
     try:
-        return metrics.exposed(settings.metrics_host, settings.metrics_port)
+        metrics.check_free(host, port)
     except OSError as error:
-        message = (
-            f"TUMA_METRICS_PORT: cannot listen on {settings.metrics_host}:{settings.metrics_port} ({error.strerror}); "
-            "set another, or 0 for none"
-        )
+        message = f"{variable}: cannot listen on {host}:{port} ({error.strerror}); set another, or 0 for none"
         raise TumaError(message) from None
 
 

@@ -1,7 +1,7 @@
 """How many calls in flight would help: what workers should be scaled by.
 
-A backlog says nothing of that, for a limit may be what holds it; nor does the processor, which a waiting call does not use. By Little's
-law, a rate of calls keeps `rate * seconds of each` slots busy; no more than that can help, and no rate passes the limit.
+A backlog says nothing of that, for a limit may be what holds it; nor does the processor, which a waiting call does not use. By
+Little's law, a rate of calls keeps `rate * seconds of each` slots busy; no more than that can help, and no rate passes the limit.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ BUSY = 0.5  # seconds that a call is taken to last before any was measured
 class Load:
     """What an account's sends are asked and allowed, over all workers.
 
-    Calls per second: `permitted` by the limits (infinite without any), `arriving`. `backlog` is the calls that could go now but for the
-    limits, `busy` the seconds that one keeps a thread, `concurrency` the calls that the provider takes at once (None: any number).
+    Calls per second: `permitted` by the limits (infinite without any), `arriving`. `backlog` is the calls that could go now but for
+    the limits, `busy` the seconds that one keeps a thread, `concurrency` the calls that the provider takes at once (None: any).
     """
 
     permitted: float
@@ -36,7 +36,7 @@ class Need:
 
 
 def need(load: Load, *, drain: float = 60.0, headroom: float = 1.25) -> Need:
-    """What would work off the backlog in `drain` seconds, or as fast as the limits allow. `headroom` is for calls longer than most."""
+    """What would work off the backlog in `drain` seconds, or as fast as the limits allow. `headroom` is for the longer calls."""
     wanted = load.arriving + load.backlog / drain
     slots = math.ceil(min(load.permitted, wanted) * load.busy * headroom)
     most = slots if load.concurrency is None else load.concurrency

@@ -6,6 +6,9 @@ out a job only together with the permit to make the provider call that the job n
 
 from __future__ import annotations
 
+import threading
+from collections import Counter, defaultdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import dramatiq
@@ -21,7 +24,17 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
+HEARTBEAT = 90.0  # seconds; where Redis is silent a turn takes its four tries of ten, and Dramatiq three more to begin the next
 DEFAULT_THREADS = 8  # Dramatiq's own default; a booting worker says how many it really has
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """How this process is: `started` once every consumer has come round, `stopping` once told to end, `ailing` what is not well."""
+
+    started: bool
+    stopping: bool
+    ailing: tuple[str, ...]
 
 
 class TumaBroker(dramatiq.Broker):
@@ -49,6 +62,9 @@ class TumaBroker(dramatiq.Broker):
         self._leases = Leases(redis, clock, min((queue.lease for queue in self._configs.values()), default=QueueConfig.lease))
         self._consumers: dict[str, Consumer] = {}  # a consumer that lost its connection is replaced by the next one
         self._seats = {name: Seat(f"{worker}/{name}") for name in self._configs}
+        self._worker: dramatiq.Worker | None = None
+        self._stopping = False
+        self._busy = Busy()
         self.queues: dict[str, QueueConfig] = {}
         self.add_middleware(_Lifecycle(self))
         for name in self._configs:
@@ -63,9 +79,18 @@ class TumaBroker(dramatiq.Broker):
 
         To Dramatiq all of them are one message.
         """
-        work(self.held(batch_id))
+        self._do(batch_id, work)
         while self._consumers[self.held(batch_id).queue.name].follow(batch_id):
-            work(self.held(batch_id))
+            self._do(batch_id, work)
+
+    def _do(self, batch_id: str, work: Callable[[Held], object]) -> None:
+        began, held = self._leases.clock(), self.held(batch_id)
+        work(held)
+        self._busy.add(held.queue.name, self._leases.clock() - began)
+
+    def take_busy(self) -> dict[str, tuple[int, float]]:
+        """By queue, the batches that were worked off since it was last asked, and the seconds that they kept threads."""
+        return self._busy.take()
 
     def declare_queue(self, queue_name: str) -> None:
         """Declare a configured queue. Raises `QueueNotFound` for any other: a queue without limits is one by configuration too."""
@@ -108,12 +133,26 @@ class TumaBroker(dramatiq.Broker):
 
     def stop_claiming(self) -> None:
         """Claim nothing from now on, in any of this process's consumers."""
+        self._stopping = True
         for consumer in list(self._consumers.values()):
             consumer.stop_claiming()
 
-    def resize(self, threads: int) -> None:
-        """Say how many worker threads this process has."""
-        self._slots.resize(threads)
+    def boot(self, worker: dramatiq.Worker) -> None:
+        """Say who works on it, with how many threads."""
+        self._worker = worker
+        self._slots.resize(worker.worker_threads)
+
+    def vitals(self) -> Vitals:
+        """How this process is. Asks nobody else: what Redis or a provider does is no reason to end it."""
+        worker = self._worker
+        if worker is None:
+            return Vitals(started=False, stopping=self._stopping, ailing=())
+        turned = {name: self._seats[name].turned_at for name in list(worker.consumers)}
+        late = self._leases.clock() - HEARTBEAT
+        ailing = [f"the consumer of {name} does not come round" for name, at in turned.items() if at is not None and at < late]
+        ailing += [f"worker thread {index} has ended" for index, thread in enumerate(worker.workers) if not thread.is_alive()]
+        started = bool(turned) and None not in turned.values()
+        return Vitals(started, self._stopping, () if self._stopping else tuple(ailing))
 
     def close(self) -> None:
         """Stop keeping leases; what is still held lapses."""
@@ -126,6 +165,29 @@ class TumaBroker(dramatiq.Broker):
             raise QueueNotFound(queue_name) from None
 
 
+class Busy:
+    """Adds up how many batches a process has worked off, and for how long. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._calls: Counter[str] = Counter()
+        self._seconds: defaultdict[str, float] = defaultdict(float)
+
+    def add(self, queue: str, seconds: float) -> None:
+        """One more."""
+        with self._lock:
+            self._calls[queue] += 1
+            self._seconds[queue] += seconds
+
+    def take(self) -> dict[str, tuple[int, float]]:
+        """What was added since the last time."""
+        with self._lock:
+            taken = {queue: (calls, self._seconds[queue]) for queue, calls in self._calls.items()}
+            self._calls.clear()
+            self._seconds.clear()
+            return taken
+
+
 class _Lifecycle(dramatiq.Middleware):
     """Tells the broker what Dramatiq's worker is about to do."""
 
@@ -133,7 +195,7 @@ class _Lifecycle(dramatiq.Middleware):
         self._broker = broker
 
     def before_worker_boot(self, _broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
-        self._broker.resize(worker.worker_threads)
+        self._broker.boot(worker)
 
     def before_worker_shutdown(self, _broker: dramatiq.Broker, _worker: dramatiq.Worker) -> None:
         self._broker.stop_claiming()

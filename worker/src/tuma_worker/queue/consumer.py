@@ -98,10 +98,12 @@ def new_token() -> str:
 class Seat:
     """A process's place at a queue. It outlives a consumer that lost its connection.
 
+    `turned_at` is when its consumer last came round, by the process's clock; None before it ever has.
     `handed` are claims of another kind than the thread that made them was at: they wait for a thread of their own.
     """
 
     worker: str
+    turned_at: float | None = None
     handed: deque[Claim] = field(default_factory=deque)
     _unanswered: deque[str] = field(default_factory=deque)
 
@@ -199,6 +201,7 @@ class Consumer(dramatiq.Consumer):
 
     def __next__(self) -> dramatiq.MessageProxy | None:
         """The next batch; None after a wait, so that Dramatiq may look whether it should stop."""
+        self._seat.turned_at = self._leases.clock()
         if self._stopping.is_set():
             self._resting.set()
             self._let_go_of_handed()

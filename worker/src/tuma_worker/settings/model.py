@@ -161,6 +161,8 @@ class Settings(BaseSettings):
     gateway_port: Annotated[int, Field(ge=0, le=65535)] = 8080
     metrics_host: Text = "127.0.0.1"
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0  # where `tuma worker` shows its counters; 0: nowhere
+    ops_host: Text = "127.0.0.1"
+    ops_port: Annotated[int, Field(ge=0, le=65535)] = 0  # where a worker answers probes and says how many it should be; 0: nowhere
     sweep_every: Seconds = 120.0  # seconds between two looks for recipients that nobody owns
     failover_every: Seconds = (
         1.0  # seconds between two looks whether a halted account's sends can go by another; 5 times that in calm

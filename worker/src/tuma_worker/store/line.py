@@ -12,8 +12,10 @@ from tuma_producer.contract.holds import holds
 from tuma_producer.contract.keys import AccountKeys
 from tuma_producer.contract.reading import texts
 from tuma_producer.contract.wire import LANES, segments_of
+from tuma_worker.core.scaling import BUSY, Load, need
 from tuma_worker.queue.config import SEND
 from tuma_worker.queue.scripts import SYSTEM
+from tuma_worker.store.clock import server_ms
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from tuma_producer.contract.keys import QueueKeys
 
 
+_MINUTE = 60
+_BUSY_PART = 300  # seconds for which what calls took is added up
+_STANDSTILL = {"paused", "halt"}  # while the queue's state has one of these, no worker could help
 _GROUPS_SEEN = 100  # of a source, for the average length of its texts: a campaign may have a text for each recipient
 
 
@@ -58,6 +63,8 @@ class Line:
     """A queue at one moment. `later` jobs wait for a time, `backlog_seconds` is what the allowance needs for those that are ready.
 
     `next_permit` is when the next call may start as far as the last claim knew (Unix ms); None where nothing holds one back.
+    `useful_slots` calls in flight, over all processes, would help; `provider_bound`: more are wanted than the limits allow.
+    `busy_seconds` is how long a call keeps its thread, `calls_per_second` what the limits allow; None without limits.
     """
 
     queue: str
@@ -69,6 +76,10 @@ class Line:
     holds: tuple[str, ...]
     next_permit: int | None
     backlog_seconds: float
+    useful_slots: int
+    provider_bound: bool
+    busy_seconds: float
+    calls_per_second: float | None
 
 
 def operations(redis: Redis, account: str) -> list[str]:
@@ -91,11 +102,20 @@ def look(redis: Redis, account: str, operation: str = SEND) -> Line:
     for lane in range(len(LANES)):
         pipeline.zrange(queue.sources(lane), 0, -1)
     (seconds, micros), raw_state, raw_used, profile, later, in_flight, *sources = pipeline.execute()
+    busy = _busy(redis, queue, seconds)
     now = seconds * 1000 + micros // 1000
     state, used = texts(raw_state), texts(raw_used)
     config = _configured(profile, operation)
     waiting = tuple(_waiting(redis, queue, sources))
     windows = tuple(_window(redis, queue, limit, state=state, used=used, now=now) for limit in config["limits"])
+    needed = _needed(waiting, config)
+    load = Load(
+        permitted=_calls_per_second(windows, needed),
+        arriving=_arriving(windows, needed),
+        backlog=0.0 if _STANDSTILL & state.keys() else needed["calls"],
+        busy=busy,
+    )
+    asked = need(load)
     return Line(
         queue=f"{account}.{operation}",
         now=now,
@@ -105,8 +125,35 @@ def look(redis: Redis, account: str, operation: str = SEND) -> Line:
         windows=windows,
         holds=_holds(state, waiting, now),
         next_permit=_next_permit(state, now),
-        backlog_seconds=_backlog(waiting, windows, config),
+        backlog_seconds=round(max((needed[one.unit] * one.seconds / one.count for one in windows), default=0.0), 1),
+        useful_slots=asked.slots,
+        provider_bound=asked.provider_bound,
+        busy_seconds=round(busy, 3),
+        calls_per_second=None if math.isinf(load.permitted) else round(load.permitted, 4),
     )
+
+
+def note_busy(redis: Redis, queue: QueueKeys, calls: int, seconds: float) -> None:
+    """Add what one process has seen: so many calls kept threads for so many seconds in all.
+
+    A repeat after a lost reply counts twice, in both: the mean of the others suffers little.
+    """
+    key = queue.busy(server_ms(redis) // 1000 // _BUSY_PART)
+    pipeline: Any = redis.pipeline(transaction=False)
+    pipeline.hincrby(key, "calls", calls)
+    pipeline.hincrbyfloat(key, "seconds", seconds)
+    pipeline.expire(key, 3 * _BUSY_PART)
+    pipeline.execute()
+
+
+def _busy(redis: Redis, queue: QueueKeys, now: int) -> float:
+    """The mean of the last five to ten minutes."""
+    pipeline: Any = redis.pipeline(transaction=False)
+    for part in (now // _BUSY_PART, now // _BUSY_PART - 1):
+        pipeline.hmget(queue.busy(part), "calls", "seconds")
+    parts = [(int(calls or 0), float(seconds or 0)) for calls, seconds in pipeline.execute()]
+    calls = sum(calls for calls, _ in parts)
+    return sum(seconds for _, seconds in parts) / calls if calls else BUSY
 
 
 def _configured(profile: list[bytes | None], operation: str) -> dict[str, Any]:
@@ -163,9 +210,28 @@ def _next_permit(state: Mapping[str, str], now: int) -> int | None:
     return max((at for at in known if at > now), default=None)
 
 
-def _backlog(waiting: tuple[Waiting, ...], windows: tuple[Window, ...], config: Mapping[str, Any]) -> float:
+def _needed(waiting: tuple[Waiting, ...], config: Mapping[str, Any]) -> dict[str, float]:
+    """The calls that what is ready needs, and the messages that it is."""
     sends = [one for one in waiting if not one.source.startswith(SYSTEM)]
     jobs, groups = sum(one.jobs for one in sends), sum(one.groups for one in sends)
     messages = sum(one.jobs * (one.segments if config["segments"] else 1) for one in sends)
-    needed = {"messages": messages, "calls": max(groups, math.ceil(jobs / max(1, config["batch_max"])))}
-    return round(max((needed[one.unit] * one.seconds / one.count for one in windows), default=0.0), 1)
+    return {"messages": messages, "calls": max(groups, math.ceil(jobs / max(1, config["batch_max"])))}
+
+
+def _calls_per_second(windows: tuple[Window, ...], needed: Mapping[str, float]) -> float:
+    """What the limits allow, of calls as full as those that wait."""
+    per_call = max(1.0, needed["messages"] / needed["calls"]) if needed["calls"] else 1.0
+    each = {"calls": 1.0, "messages": per_call}
+    return min((one.count / one.seconds / each[one.unit] for one in windows), default=math.inf)
+
+
+def _arriving(windows: tuple[Window, ...], needed: Mapping[str, float]) -> float:
+    """The calls per second that were made of late: without a backlog as many as arrive, and what waits is asked for besides.
+
+    Seen in the longest window of at most a minute, for a short one holds few calls and a long one remembers what is long over.
+    """
+    calls = [one for one in windows if one.unit == "calls"]
+    if not calls:
+        return needed["calls"] / _MINUTE
+    seen = max(calls, key=lambda one: (one.seconds <= _MINUTE, one.seconds if one.seconds <= _MINUTE else -one.seconds))
+    return seen.used / seen.seconds

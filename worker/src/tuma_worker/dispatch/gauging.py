@@ -1,0 +1,116 @@
+"""Tells how every account's sends stand: to Prometheus, to probes and to whoever scales."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+
+from tuma_producer.contract.connection import FAILURES
+from tuma_producer.contract.wire import LANES
+from tuma_worker import logs, metrics
+from tuma_worker.queue.config import SEND
+from tuma_worker.store import line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from threading import Event
+
+    from redis import Redis
+
+    from tuma_worker.health import Answer
+    from tuma_worker.queue.broker import Vitals
+    from tuma_worker.queue.config import QueueConfig
+    from tuma_worker.store.line import Line
+
+_log = structlog.get_logger(__name__)
+
+EVERY = 15.0  # seconds: as often as autoscalers look
+_HOLDS = {"halted": "the account is halted", "paused": "the queue is paused", "breaker": "breaker:"}
+
+
+@dataclass(frozen=True, slots=True)
+class Gauger:
+    """Looks at the sends of these accounts. `taken` says by queue how many batches this process worked off, and for how long."""
+
+    redis: Redis
+    queues: Sequence[QueueConfig]
+    taken: Callable[[], Mapping[str, tuple[int, float]]]
+
+    def run_once(self) -> None:
+        """Write down what this process has seen, and show what all have."""
+        taken = self.taken()
+        for queue in self.queues:
+            if queue.name in taken:
+                line.note_busy(self.redis, queue.keys, *taken[queue.name])
+            _show(queue.account, line.look(self.redis, queue.account))
+
+    def keep_gauging(self, stop: Event) -> None:
+        """Look again and again, until told to stop."""
+        while not stop.wait(EVERY):
+            try:
+                self.run_once()
+            except FAILURES as error:
+                _log.warning(logs.Event.GAUGE_FAILED, error=type(error).__name__)
+
+
+def _show(account: str, found: Line) -> None:
+    metrics.queue_seen(
+        account,
+        backlog=found.backlog_seconds,
+        useful_slots=found.useful_slots,
+        provider_bound=found.provider_bound,
+        in_flight=found.in_flight,
+    )
+    for lane in LANES:
+        oldest = min((one.oldest for one in found.waiting if one.lane == lane), default=found.now)
+        metrics.lane_seen(account, lane, (found.now - oldest) / 1000)
+    for window in found.windows:
+        metrics.window_seen(account, window.name, window.used / window.count)
+    for hold, begins in _HOLDS.items():
+        metrics.standing_seen(account, hold, stands=any(said.startswith(begins) for said in found.holds))
+
+
+@dataclass(frozen=True, slots=True)
+class Doctor:
+    """What a worker answers to probes and scalers."""
+
+    redis: Redis
+    accounts: frozenset[str]
+    vitals: Callable[[], Vitals]
+
+    def alive(self, _rest: str) -> Answer:
+        """Whether the process works on. It asks nobody else: ending a worker mends no Redis."""
+        ailing = self.vitals().ailing
+        return (503, {"ailing": ailing}) if ailing else (200, {"status": "ok"})
+
+    def started(self, _rest: str) -> Answer:
+        """Whether every consumer has come round once: Redis answered, and knows the scripts."""
+        return (200, {"status": "started"}) if self.vitals().started else (503, {"detail": "not yet started"})
+
+    def ready(self, _rest: str) -> Answer:
+        """Whether it takes work: started, not told to end, and Redis answers."""
+        vitals = self.vitals()
+        if not vitals.started or vitals.stopping:
+            return 503, {"detail": "stopping" if vitals.stopping else "not yet started"}
+        try:
+            self.redis.ping()
+        except FAILURES:
+            return 503, {"detail": "no usable Redis"}
+        return 200, {"status": "ready"}
+
+    def scaling(self, names: str) -> Answer:
+        """How many calls in flight would help these accounts, whose names stand with commas between them."""
+        accounts = names.split(",")
+        if unknown := sorted(set(accounts) - self.accounts):
+            return 404, {"detail": f"not configured here: {', '.join(unknown)}"}
+        try:
+            found = [line.look(self.redis, account, SEND) for account in accounts]
+        except FAILURES:
+            return 503, {"detail": "no usable Redis"}
+        return 200, {
+            "useful_slots": sum(one.useful_slots for one in found),
+            "provider_bound": any(one.provider_bound for one in found),
+            "backlog_seconds": max(one.backlog_seconds for one in found),
+        }
