@@ -62,4 +62,5 @@ chaos: $(READY) ## twenty minutes of bad weather (ARGS='--minutes 2 --seed 7' fo
 pins: $(READY) ## compile requirements/*.txt again (PINS='--upgrade' for newer ones)
 	$(COMPILE) requirements/worker.in --output-file requirements/worker.txt
 	$(COMPILE) requirements/dev.in --output-file requirements/dev.txt --constraint requirements/worker.txt
+	$(COMPILE) requirements/build.in --output-file requirements/build.txt --constraint requirements/dev.txt
 	@! grep -n '://' requirements/*.txt # the pins name packages and hashes, never where they were found
