@@ -1,0 +1,59 @@
+{{/* What would render and then go wrong. Each message names the value and the mend. */}}
+{{- define "tuma.checks" -}}
+{{- if not .Values.accounts }}{{ fail "accounts: none is configured; add one, such as accounts.lisoloo-main.provider=lisoloo" }}{{ end }}
+{{- $tag := default .Chart.AppVersion .Values.image.tag }}
+{{- if and (not .Values.image.digest) (has $tag (list "latest" "main" "master" "stable" "edge" "dev")) }}
+{{- fail (printf "image.tag: %q floats, so pods of one release may differ; name a version, or image.digest" $tag) }}{{ end }}
+{{- if and .Values.existingSecret .Values.secrets }}{{ fail "existingSecret: secrets are given as well; remove one of the two" }}{{ end }}
+{{- if and .Values.existingSecret (or .Values.redis.url .Values.valkey.enabled) }}
+{{- fail "existingSecret: it holds redis-url, but redis.url or valkey.enabled names a server as well; remove one of the two" }}{{ end }}
+{{- if and .Values.redis.url .Values.valkey.enabled }}{{ fail "valkey.enabled: redis.url names a server already; remove one of the two" }}{{ end }}
+{{- if not (or .Values.existingSecret .Values.redis.url .Values.valkey.enabled) }}
+{{- fail "redis.url: no server is named; set it, or existingSecret with the key redis-url" }}{{ end }}
+{{- if not .Values.existingSecret }}
+{{- range $name, $account := .Values.accounts }}
+{{- if not (or $.Values.sandbox.enabled (hasKey $.Values.secrets (printf "%s.api-key" $name))) }}
+{{- fail (printf "secrets: %s.api-key is missing; set it, or existingSecret" $name) }}{{ end }}
+{{- end }}
+{{- end }}
+{{- if and .Values.gateway.ingress.enabled .Values.gateway.httpRoute.enabled }}
+{{- fail "gateway.ingress.enabled: gateway.httpRoute is enabled as well; choose one way in" }}{{ end }}
+{{- if and .Values.gateway.enabled (not .Values.publicUrl) (or .Values.gateway.ingress.enabled .Values.gateway.httpRoute.enabled) }}
+{{- fail "publicUrl: receipts have a way in, but providers are not told of it; set the address that they reach" }}{{ end }}
+{{- if lt (int .Values.gateway.graceSeconds) (add .Values.gateway.preStopSeconds 10 | int) }}
+{{- fail (printf "gateway.graceSeconds: %d is less than preStopSeconds and 10 for the receipts in flight; set at least %d" (int .Values.gateway.graceSeconds) (add .Values.gateway.preStopSeconds 10)) }}{{ end }}
+{{- include "tuma.checkBudget" (dict "where" "gateway" "budget" .Values.gateway.podDisruptionBudget) }}
+{{- $seen := dict }}
+{{- range $name := keys (.Values.workers | default (dict "main" dict)) | sortAlpha }}
+{{- $worker := include "tuma.worker" (dict "root" $ "name" $name) | fromYaml }}
+{{- $accounts := include "tuma.accountsOf" (dict "root" $ "worker" $worker) | fromJsonArray }}
+{{- range $accounts }}
+{{- if not (hasKey $.Values.accounts .) }}{{ fail (printf "workers.%s.accounts: %q is not one of accounts (%s)" $name . (keys $.Values.accounts | sortAlpha | join ", ")) }}{{ end }}
+{{- if hasKey $seen . }}{{ fail (printf "workers.%s.accounts: %q is served by workers.%s already; name each account once" $name . (get $seen .)) }}{{ end }}
+{{- $_ := set $seen . $name }}
+{{- $timeout := get (get $.Values.accounts .) "timeout" | default 30 | float64 }}
+{{- if lt (float64 $worker.shutdownSeconds) (mulf 3 $timeout) }}
+{{- fail (printf "workers.%s.shutdownSeconds: %v is less than three calls of %s (timeout %v), so calls in flight may be abandoned; set at least %v" $name $worker.shutdownSeconds . $timeout (mulf 3 $timeout)) }}{{ end }}
+{{- end }}
+{{- if lt (int $worker.graceSeconds) (add $worker.shutdownSeconds 15 | int) }}
+{{- fail (printf "workers.%s.graceSeconds: %d is less than shutdownSeconds and 15 to put back the rest; set at least %d" $name (int $worker.graceSeconds) (add $worker.shutdownSeconds 15)) }}{{ end }}
+{{- include "tuma.checkBudget" (dict "where" (printf "workers.%s" $name) "budget" $worker.podDisruptionBudget) }}
+{{- $ceiling := (include "tuma.ceiling" (dict "root" $ "worker" $worker) | fromJson).ceiling | int }}
+{{- $scaled := ne $worker.autoscaling.mode "none" }}
+{{- $most := ternary (int $worker.autoscaling.maxReplicas) (int $worker.replicas) $scaled }}
+{{- if and (gt $ceiling 0) (gt $most (max 2 $ceiling | int)) (not $worker.allowAboveCeiling) }}
+{{- fail (printf "workers.%s.%s: %d replicas, but the limits of %s keep no more than %d busy; lower it, or set allowAboveCeiling" $name (ternary "autoscaling.maxReplicas" "replicas" $scaled) $most (join ", " $accounts) $ceiling) }}{{ end }}
+{{- if and $scaled (eq $ceiling 0) (eq $most 0) }}{{ fail (printf "workers.%s.autoscaling.maxReplicas: without a limit of calls there is no ceiling to take; set it" $name) }}{{ end }}
+{{- if and (eq $worker.autoscaling.mode "hpa") (gt (len $accounts) 1) }}{{ fail (printf "workers.%s.autoscaling.mode: hpa takes the largest of its metrics, where the slots of %s must be added up; use keda, or workers for each account" $name (join ", " $accounts)) }}{{ end }}
+{{- if and $scaled (gt (int $worker.autoscaling.minReplicas) (max 2 (ternary $most $ceiling (gt $most 0)) | int)) }}
+{{- fail (printf "workers.%s.autoscaling.minReplicas: %d is more than the most; lower it" $name (int $worker.autoscaling.minReplicas)) }}{{ end }}
+{{- end }}
+{{- range keys .Values.accounts | sortAlpha }}
+{{- if not (hasKey $seen .) }}{{ fail (printf "accounts.%s: no workers serve it; name it in workers.<name>.accounts" .) }}{{ end }}
+{{- end }}
+{{- end }}
+
+{{- define "tuma.checkBudget" -}}
+{{- if and .budget.enabled (eq (toString .budget.maxUnavailable) "0") }}
+{{- fail (printf "%s.podDisruptionBudget.maxUnavailable: 0 lets no node be drained; set at least 1" .where) }}{{ end }}
+{{- end }}

@@ -1,0 +1,387 @@
+"""The chart, rendered by the real Helm engine and held against the schemas of Kubernetes and our own settings."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import helm_python as helm
+import kubernetes_validate
+import pytest
+import yaml
+
+from tuma_worker import providers
+from tuma_worker.core.limits import Counted
+from tuma_worker.queue import broker
+from tuma_worker.sandbox.settings import LINESERVE_TEST_KEY, LISOLOO_TEST_KEY
+from tuma_worker.settings import Account, Settings
+from tuma_worker.settings.problems import misnamed
+from tuma_worker.settings.sources import REDIS_URL_FILE
+
+CHART = Path(__file__).parents[2] / "helm"
+OLDEST, NEWEST = "1.27", "1.34"
+Values = dict[str, Any]
+Objects = dict[tuple[str, str], dict[str, Any]]
+
+
+def account(**more: Any) -> Values:  # noqa: ANN401 - any value of the chart
+    return {"provider": "lisoloo", **more}
+
+
+def plain(**more: Any) -> Values:  # noqa: ANN401 - as above
+    """The least that renders, and more."""
+    return {"accounts": {"main": account()}, "existingSecret": "tuma", **more}
+
+
+def workers(**more: Any) -> Values:  # noqa: ANN401 - as above
+    return plain(workers={"main": more})
+
+
+CASES: dict[str, Values] = {
+    "least": plain(),
+    "own secret": {"accounts": {"main": account()}, "redis": {"url": "rediss://r:6379"}, "secrets": {"main.api-key": "k"}},
+    "to try out": {"accounts": {"main": account()}, "valkey": {"enabled": True}, "sandbox": {"enabled": True}},
+    "digest": plain(image={"repository": "r/tuma", "digest": "sha256:" + "a" * 64}),
+    "two workers": plain(
+        accounts={"a": account(timeout=8), "b": account(provider="lineserve")},
+        workers={"fast": {"accounts": ["a"], "shutdownSeconds": 25, "graceSeconds": 45}, "slow": {"accounts": ["b"]}},
+    ),
+    "keda": workers(autoscaling={"mode": "keda"}),
+    "hpa": workers(autoscaling={"mode": "hpa", "maxReplicas": 2}),
+    "ingress": plain(publicUrl="https://s.example", gateway={"ingress": {"enabled": True, "host": "s.example", "tlsSecret": "t"}}),
+    "route": plain(
+        publicUrl="https://s.example", gateway={"httpRoute": {"enabled": True, "host": "s.example", "parentRefs": [{"name": "g"}]}}
+    ),
+    "monitoring": plain(monitoring={"podMonitor": {"enabled": True}, "rules": {"enabled": True}, "dashboard": {"enabled": True}}),
+    "no policies": plain(networkPolicy={"enabled": False}, gateway={"enabled": False}, serviceAccount={"create": False}),
+    "single": plain(gateway={"replicas": 1}, workers={"main": {"replicas": 1}}),
+    "placed": workers(
+        priorityClassName="high", nodeSelector={"a": "b"}, tolerations=[{"operator": "Exists"}], podAnnotations={"x": "y"}
+    ),
+    "routes": plain(routes={"drc": {"*": ["main"]}}, accounts={"main": account(secretKeys=["api-key", "webhook-secret"])}),
+}
+
+REFUSED: dict[str, tuple[Values, str]] = {
+    "nobody to send by": ({"existingSecret": "tuma"}, "accounts: none is configured"),
+    "no server": ({"accounts": {"main": account()}, "secrets": {"main.api-key": "k"}}, "redis.url: no server is named"),
+    "no key": ({"accounts": {"main": account()}, "redis": {"url": "redis://r"}}, "secrets: main.api-key is missing"),
+    "two servers": (plain(valkey={"enabled": True}), "existingSecret: it holds redis-url"),
+    "two secrets": (plain(secrets={"main.api-key": "k"}), "existingSecret: secrets are given as well"),
+    "a tag that floats": (plain(image={"tag": "latest"}), 'image.tag: "latest" floats'),
+    "grace too short": (workers(graceSeconds=100), "workers.main.graceSeconds: 100 is less than .* set at least 105"),
+    "calls abandoned": (workers(shutdownSeconds=60), "workers.main.shutdownSeconds: 60 is less than three calls of main .* at least 90"),
+    "a gateway cut off": (plain(gateway={"preStopSeconds": 25}), "gateway.graceSeconds: 30 is less than"),
+    "a budget that blocks": (workers(podDisruptionBudget={"maxUnavailable": 0}), "workers.main.podDisruptionBudget.maxUnavailable: 0"),
+    "a gateway's too": (plain(gateway={"podDisruptionBudget": {"maxUnavailable": 0}}), "gateway.podDisruptionBudget.maxUnavailable: 0"),
+    "above the ceiling": (workers(replicas=9), "workers.main.replicas: 9 replicas, but the limits of main keep no more than 2 busy"),
+    "scaled above it": (workers(autoscaling={"mode": "keda", "maxReplicas": 9}), "workers.main.autoscaling.maxReplicas: 9 replicas"),
+    "a floor above it": (workers(autoscaling={"mode": "keda", "minReplicas": 5}), "workers.main.autoscaling.minReplicas: 5 is more"),
+    "no such account": (workers(accounts=["mian"]), 'workers.main.accounts: "mian" is not one of accounts'),
+    "served twice": (plain(workers={"main": {}, "more": {}}), 'workers.more.accounts: "main" is served by workers.main already'),
+    "served by none": (
+        plain(accounts={"a": account(), "b": account()}, workers={"main": {"accounts": ["a"]}}), "accounts.b: no workers serve it",
+    ),
+    "two ways in": (
+        plain(gateway={"ingress": {"enabled": True, "host": "h"}, "httpRoute": {"enabled": True, "host": "h"}}), "choose one way in",
+    ),
+    "a way that nobody knows": (plain(gateway={"ingress": {"enabled": True, "host": "h"}}), "publicUrl: receipts have a way in"),
+    "hpa over two accounts": (
+        plain(accounts={"a": account(), "b": account()}, workers={"main": {"autoscaling": {"mode": "hpa"}}}), "hpa takes the largest",
+    ),
+    "misspelt": (plain(gatway={}), "gatway"),
+    "misspelt within": (workers(threds=8), "threds"),
+    "a secret among the fields": (plain(accounts={"main": account(api_key="k")}), "api_key"),
+    "no provider": (plain(accounts={"main": {}}), "provider"),
+    "another provider": (plain(accounts={"main": {"provider": "else"}}), "provider"),
+    "a name that is none": (plain(accounts={"Main": account()}), "invalid propertyName 'Main'"),
+    "no threads": (workers(threads=0), "threads"),
+}  # fmt: skip
+
+
+def merged(values: Values) -> str:
+    return json.dumps(values, sort_keys=True)
+
+
+@lru_cache
+def _rendered(values: str) -> dict[str, str]:
+    with helm.Chart.load(CHART) as chart:
+        return dict(chart.render(json.loads(values), name="rel", namespace="ns"))
+
+
+def objects(values: Values) -> Objects:
+    """What renders, by kind and name."""
+    texts = [text for name, text in _rendered(merged(values)).items() if not name.endswith(".txt")]
+    found = [one for text in texts for one in yaml.safe_load_all(text) if one is not None]
+    named = {(one["kind"], one["metadata"]["name"]): one for one in found}
+    assert len(named) == len(found), "no two have one name"
+    return named
+
+
+def pods(found: Objects) -> dict[str, dict[str, Any]]:
+    templates = {name: one["spec"]["template"]["spec"] for (kind, name), one in found.items() if kind == "Deployment"}
+    return templates | {name: one["spec"] for (kind, name), one in found.items() if kind == "Pod"}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_renders_is_valid_to_the_oldest_and_the_newest_kubernetes(case: str) -> None:
+    for one in objects(CASES[case]).values():
+        if one["apiVersion"].split("/")[0] in {"keda.sh", "monitoring.coreos.com", "gateway.networking.k8s.io"}:
+            continue
+        for version in (OLDEST, NEWEST):
+            kubernetes_validate.validate(one, version, strict=True)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_pod_is_restricted(case: str) -> None:
+    for spec in pods(objects(CASES[case])).values():
+        assert spec["securityContext"]["runAsNonRoot"]
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert spec["automountServiceAccountToken"] is False
+        assert "volumes" not in spec or all({"emptyDir", "secret"} & volume.keys() for volume in spec["volumes"])
+        for container in spec["containers"]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
+            }  # fmt: skip
+            assert container["resources"]["limits"]["memory"]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_selector_finds_pods_and_every_target_is_there(case: str) -> None:
+    found = objects(CASES[case])
+    labels = [one["spec"]["template"]["metadata"]["labels"] for (kind, _), one in found.items() if kind == "Deployment"]
+    for (kind, _), one in found.items():
+        spec = one.get("spec", {})
+        if kind in {"Service", "Deployment", "PodDisruptionBudget", "NetworkPolicy"}:
+            selector = spec["podSelector"] if kind == "NetworkPolicy" else spec["selector"]
+            wanted = selector.get("matchLabels", selector)
+            assert sum(wanted.items() <= one.items() for one in labels) == 1, (kind, wanted)
+        if "scaleTargetRef" in spec:
+            target = found["Deployment", spec["scaleTargetRef"]["name"]]
+            assert "replicas" not in target["spec"], "one owner of the number"
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_would_go_wrong_is_refused_by_its_name(case: str) -> None:
+    values, message = REFUSED[case]
+    with pytest.raises(helm.HelmError, match=message):
+        objects(values)
+
+
+def test_the_chart_has_no_finding_of_lint() -> None:
+    found = helm.lint(CHART, values=CASES["least"])
+    messages = found["messages"] if isinstance(found, dict) else found
+    assert [one for one in messages if "icon" not in str(one)] == []
+
+
+# -------------------------------------------------------------------------------------------------- settings and the chart
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_variable_is_a_setting(case: str) -> None:
+    known = {f"TUMA_{name.upper()}" for name in Settings.model_fields} | {REDIS_URL_FILE}
+    found = objects(CASES[case])
+    config = found["ConfigMap", "rel-config"]["data"]
+    named = [variable["name"] for spec in pods(found).values() for one in spec["containers"] for variable in one.get("env", [])]
+    assert {name for name in [*config, *named] if name.startswith("TUMA_")} <= known
+    assert not list(misnamed(dict.fromkeys([*config, *named], "x")))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_rendered_accounts_and_routes_load(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = tmp_path / "key"
+    key.write_text("secret-of-the-test")
+    for name, text in objects(CASES[case])["ConfigMap", "rel-config"]["data"].items():
+        monkeypatch.setenv(name, re.sub(r"/etc/tuma/secrets/[\w.-]+", str(key), text))
+    assert Settings().accounts.keys() == CASES[case]["accounts"].keys()
+
+
+def test_an_account_of_the_chart_has_the_fields_of_the_settings_without_the_secrets() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    fields = schema["properties"]["accounts"]["additionalProperties"]["properties"].keys() - {"secretKeys"}
+    assert fields == Account.model_fields.keys() - {"api_key", "webhook_password", "webhook_secret"}
+
+
+def test_the_chart_knows_what_the_providers_document() -> None:
+    helpers = (CHART / "templates" / "_helpers.tpl").read_text()
+    for name in sorted(providers.PROVIDERS):
+        documented = re.findall(r'"([^"]+)"', _documented(helpers, name))
+        limits = [limit.count / limit.window for limit in providers.named(name).defaults.limits if limit.counted is Counted.CALLS]
+        assert [_per_second(text) for text in documented if "calls" in text] == limits
+
+
+def _documented(helpers: str, name: str) -> str:
+    found = re.search(rf'"{name}" \(list ([^)]*)\)', helpers)
+    assert found is not None
+    return found[1]
+
+
+def _per_second(text: str) -> float:
+    count, _, per = text.partition(" calls/")
+    return float(count) / {"min": 60, "h": 3600}[per]
+
+
+def test_the_sandbox_of_the_chart_knows_its_accounts() -> None:
+    values = {**CASES["to try out"], "accounts": {"a": account(), "b": account(provider="lineserve")}}
+    secret = objects(values)["Secret", "rel-secrets"]["stringData"]
+    assert (secret["a.api-key"], secret["b.api-key"]) == (LISOLOO_TEST_KEY, LINESERVE_TEST_KEY)
+
+
+def test_a_changed_configuration_rolls_every_deployment_of_ours() -> None:
+    def sums(values: Values) -> list[str]:
+        found = objects(values)
+        return [
+            one["spec"]["template"]["metadata"]["annotations"]["checksum/config"]
+            for (kind, _), one in found.items()
+            if kind == "Deployment"
+        ]
+
+    assert not set(sums(plain())) & set(sums(plain(logLevel="debug")))
+
+
+# ---------------------------------------------------------------------------------------------------------- arithmetic
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_times_fit_together(case: str) -> None:
+    values = CASES[case]
+    for name, spec in pods(objects(values)).items():
+        if "-worker-" not in name:
+            continue
+        container = spec["containers"][0]
+        options = dict(word[2:].split("=") for word in container["args"][1:] if not word.startswith("--account"))
+        served = [word.partition("=")[2] for word in container["args"] if word.startswith("--account=")]
+        timeout = max(values["accounts"][one].get("timeout", Account.model_fields["timeout"].default) for one in served)
+        drain, grace = float(options["shutdown-timeout"]), spec["terminationGracePeriodSeconds"]
+        assert timeout < drain < grace
+        assert 3 * timeout <= drain <= grace - 15
+        assert options["processes"] == "1"
+        assert "preStop" not in container.get("lifecycle", {}), "a second signal would let go of calls in flight"
+        liveness = container["livenessProbe"]
+        assert liveness["periodSeconds"] * liveness["failureThreshold"] + broker.HEARTBEAT > timeout
+
+
+def test_metrics_and_scaling_are_on_ports_that_no_route_leads_to() -> None:
+    for case in ("ingress", "route"):
+        found = objects(CASES[case])
+        way = next(one for (kind, _), one in found.items() if kind in {"Ingress", "HTTPRoute"})
+        assert "rel-gateway" in json.dumps(way)
+        assert "/receipts/" in json.dumps(way)
+        assert "worker" not in json.dumps(way)
+        assert [port["containerPort"] for port in pods(found)["rel-gateway"]["containers"][0]["ports"]] == [8080]
+
+
+def test_the_notes_tell_rate_slots_ceiling_and_grace() -> None:
+    notes = _notes()
+    assert "1 calls/s" in notes
+    assert "2 at 1 s a call" in notes
+    assert "2 of 8 threads" in notes
+    assert "90 s for calls in flight, 120 s until" in notes
+
+
+def _notes() -> str:
+    """Rendered as a template of its own, since the engine keeps notes out of what it returns."""
+    texts = _rendered(merged(CASES["least"]))
+    found = [text for name, text in texts.items() if name.endswith("NOTES.txt")]
+    if found:
+        return found[0]
+    pytest.fail("the engine does not return NOTES.txt")
+
+
+# -------------------------------------------------------------------------------------------------------------- alerts
+
+
+def rules() -> str:
+    return yaml.safe_dump(objects(CASES["monitoring"])["PrometheusRule", "rel"]["spec"])
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="NO PROMTOOL: install Debian's prometheus to test the alerts")
+def test_each_alert_fires_in_its_fault_and_is_silent_in_the_calm(tmp_path: Path) -> None:
+    (tmp_path / "rules.yaml").write_text(rules())
+    (tmp_path / "tests.yaml").write_text(
+        yaml.safe_dump({"rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": SCENES})
+    )
+    ran = subprocess.run(["promtool", "test", "rules", "tests.yaml"], cwd=tmp_path, capture_output=True, text=True, check=False)  # noqa: S607 - whichever is on PATH
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    tested = {one["alertname"] for scene in SCENES for one in scene["alert_rule_test"] if one["exp_alerts"]}
+    assert tested == {rule["alert"] for group in yaml.safe_load(rules())["groups"] for rule in group["rules"]}
+
+
+CALM = {
+    'tuma_useful_slots{account="a"}': "1x40",
+    'tuma_provider_bound{account="a"}': "0x40",
+    'tuma_oldest_waiting_seconds{account="a",priority="otp"}': "0x40",
+    'tuma_oldest_waiting_seconds{account="a",priority="bulk"}': "600x40",
+    'tuma_account_standing{account="a",hold="halted"}': "0x40",
+    'tuma_account_standing{account="a",hold="breaker"}': "0x40",
+    'tuma_calls_total{account="a",operation="send",answer="Accepted"}': "0+60x40",
+    'tuma_calls_total{account="a",operation="send",answer="Unknown"}': "0+1x40",
+}
+FAULTS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
+    "TumaAnswerUnrecognised": (
+        {'tuma_answers_unrecognised_total{account="a",status="418",code="tea"}': "_x25 1x15"}, {"status": "418", "code": "tea"},
+    ),
+    "TumaAccountHalted": ({'tuma_account_standing{account="a",hold="halted"}': "1x40"}, {"severity": "critical"}),
+    "TumaBreakerOpen": ({'tuma_account_standing{account="a",hold="breaker"}': "1x40"}, {}),
+    "TumaCallsWithoutAnswer": ({'tuma_calls_total{account="a",operation="send",answer="Unknown"}': "0+6x40"}, {}),
+    "TumaShortOfThroughput": (
+        {
+            'tuma_oldest_waiting_seconds{account="a",priority="otp"}': "60x40",
+            'tuma_provider_bound{account="a"}': "1x40",
+        },
+        {"priority": "otp"},
+    ),
+    "TumaShortOfWorkers": (
+        {'tuma_oldest_waiting_seconds{account="a",priority="otp"}': "60x40"}, {"priority": "otp", "severity": "critical"},
+    ),
+}  # fmt: skip
+ALERTS = [*FAULTS, "TumaNoWorkers"]
+
+
+def _scene(series: dict[str, str], expected: dict[str, dict[str, str]]) -> dict[str, Any]:
+    summaries = {
+        rule["alert"] + rule["labels"].get("priority", ""): rule["annotations"]["summary"]
+        for group in yaml.safe_load(rules())["groups"]
+        for rule in group["rules"]
+    }
+
+    def alerts(name: str) -> list[dict[str, Any]]:
+        if name not in expected:
+            return []
+        labels = expected[name]
+        summary = summaries[name + labels.get("priority", "")]
+        for label, value in labels.items():
+            summary = summary.replace(f"{{{{ $labels.{label} }}}}", value)
+        summary = summary.replace(
+            "{{ $labels.status }} {{ $labels.code }}", " ".join(labels.get(one, "") for one in ("status", "code"))
+        )
+        return [{"exp_labels": labels, "exp_annotations": {"summary": summary}}]
+
+    return {
+        "interval": "1m",
+        "input_series": [{"series": name, "values": values} for name, values in series.items()],
+        "alert_rule_test": [{"eval_time": "30m", "alertname": name, "exp_alerts": alerts(name)} for name in ALERTS],
+    }
+
+
+SCENES = [
+    _scene(CALM, {}),
+    *(_scene(CALM | series, {name: {"account": "a", "severity": "warning"} | labels}) for name, (series, labels) in FAULTS.items()),
+    _scene({}, {"TumaNoWorkers": {"severity": "critical"}}),
+]
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="NO PROMTOOL: install Debian's prometheus to test the dashboard")
+def test_every_panel_asks_what_prometheus_understands_and_we_count(tmp_path: Path) -> None:
+    panels = json.loads((CHART / "files" / "dashboard.json").read_text())["panels"]
+    asked = [target["expr"] for panel in panels for target in panel["targets"]]
+    documented = (CHART.parent / "docs" / "metrics.md").read_text()
+    assert {name for one in asked for name in re.findall(r"tuma_\w+", one)} <= set(re.findall(r"`(tuma_\w+)`", documented))
+    recorded = [{"record": f"panel:{index}", "expr": expr} for index, expr in enumerate(asked)]
+    (tmp_path / "panels.yaml").write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": recorded}]}))
+    ran = subprocess.run(["promtool", "check", "rules", "panels.yaml"], cwd=tmp_path, capture_output=True, text=True, check=False)  # noqa: S607 - as above
+    assert ran.returncode == 0, ran.stdout + ran.stderr
