@@ -17,10 +17,10 @@ PINS   ?=
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --no-emit-package tuma-producer --no-emit-package tuma-worker --annotation-style line --custom-compile-command 'make pins' $(PINS)
 
-.PHONY: help setup demo test check bench chaos pins
+.PHONY: help setup demo test check bench chaos pins image-test
 
 help: ## what can be made
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
 
 setup: $(READY) ## .venv with the pinned tools and both distributions, editable
 
@@ -58,6 +58,9 @@ bench: $(READY) ## measurements beside their peers (about half an hour; BENCHES=
 
 chaos: $(READY) ## twenty minutes of bad weather (ARGS='--minutes 2 --seed 7' for others)
 	$(BIN)/python -m tests.chaos.run --minutes 20 --json $(ARGS)
+
+image-test: $(READY) ## build the image and run it as Kubernetes would (needs Debian's buildah, podman and runc)
+	@tests/image.sh
 
 pins: $(READY) ## compile requirements/*.txt again (PINS='--upgrade' for newer ones)
 	$(COMPILE) requirements/worker.in --output-file requirements/worker.txt

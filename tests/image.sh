@@ -1,0 +1,94 @@
+#!/usr/bin/env bash
+# Builds the image as it is and runs it as Kubernetes would: nobody's user, read-only, no capabilities, SIGTERM with calls in flight.
+# Needs buildah, podman and runc (Debian has them), a python image to build on, and a package index.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+BASE=${TUMA_TEST_PYTHON_IMAGE:-docker.io/library/python:3.12-slim-bookworm}
+IMAGE=localhost/tuma:test
+work=$(mktemp -d)
+for tool in buildah podman runc; do
+  command -v "$tool" >/dev/null || { echo "image-test: $tool is missing; install Debian's buildah, podman and runc" >&2; exit 1; }
+done
+store=${TUMA_TEST_IMAGE_STORE:-$work}
+cat >"$work/containers.conf" <<'CONF'
+[containers]
+default_ulimits = ["nofile=20000:20000", "nproc=2048:2048"]
+[engine]
+runtime = "runc"
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+CONF
+export CONTAINERS_CONF=$work/containers.conf
+at=(--root "$store/store" --runroot "$store/run" --storage-driver overlay)
+cleanup() {
+  podman "${at[@]}" rm --force --time 0 tuma-valkey tuma-sandbox tuma-gateway tuma-worker >/dev/null 2>&1 || true
+  [ -z "${server:-}" ] || kill "$server" 2>/dev/null || true
+  rm -rf "$work" 2>/dev/null || true
+}
+trap cleanup EXIT
+
+say() { echo "image-test: $*"; }
+run() { # NAME ARGUMENTS...: the image as the chart runs it
+  local name=$1; shift
+  podman "${at[@]}" run --detach --name "$name" --network host --read-only --tmpfs /tmp --cap-drop all \
+    --security-opt no-new-privileges --memory 384m --env-file "$work/env" "$IMAGE" "$@" >/dev/null
+}
+free() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+until_ok() { # URL
+  for _ in $(seq 150); do curl --silent --fail --output /dev/null "$1" && return 0; sleep 0.2; done
+  say "$1 never answered"; podman "${at[@]}" logs tuma-worker >&2 || true; return 1
+}
+
+say "building on $BASE"
+buildah "${at[@]}" bud --isolation chroot --pull-never --format docker --build-arg "PYTHON_IMAGE=$BASE" --tag "$IMAGE" . >"$work/build.log" 2>&1 \
+  || { tail -30 "$work/build.log" >&2; exit 1; }
+say "size: $(podman "${at[@]}" image inspect --format '{{.Size}}' "$IMAGE") bytes, its base $(podman "${at[@]}" image inspect --format '{{.Size}}' "$BASE")"
+podman "${at[@]}" run --rm --network none --entrypoint python "$IMAGE" -c '
+import os, shutil
+assert os.getuid() == 10001, os.getuid()
+assert not os.access("/opt/tuma/bin", os.W_OK), "the code must not be writable"
+assert not shutil.which("gcc"), "a compiler is there"
+'
+
+redis=$(free) ops=$(free) sandbox=$(free) gateway=$(free)
+.venv/bin/python -c 'import sys; from tests.support import servers; s = servers.start(port=int(sys.argv[1])); print("up", flush=True); sys.stdin.read(); s.stop()' \
+  "$redis" < <(sleep 600) >"$work/server.log" 2>&1 &
+server=$!
+until grep -q up "$work/server.log"; do sleep 0.1; done
+cat >"$work/env" <<ENV
+TUMA_REDIS_URL=redis://127.0.0.1:$redis/0
+TUMA_OPS_PORT=$ops
+TUMA_OPS_HOST=127.0.0.1
+TUMA_GATEWAY_HOST=127.0.0.1
+TUMA_ACCOUNTS={"main": {"provider": "lisoloo", "environment": "sandbox", "cold_start": "burst", "sender_id": "KITOKO", "batch_max": 1, "base_url": "http://127.0.0.1:$sandbox/lisoloo", "api_key": "sk_test_Sandbox0000000000000000000000000"}}
+ENV
+run tuma-sandbox sandbox --port "$sandbox" --config '{"latency_ms": 3000}'
+run tuma-gateway gateway --port "$gateway"
+until_ok "http://127.0.0.1:$gateway/readyz"
+run tuma-worker worker --processes 1 --threads 4 --shutdown-timeout 20
+until_ok "http://127.0.0.1:$ops/readyz"
+for number in 1 2 3 4 5 6 7 8; do
+  podman "${at[@]}" run --rm --network host --read-only --tmpfs /tmp --env-file "$work/env" "$IMAGE" \
+    send --account main --to "+24399000000$number" --message "text $number" >/dev/null
+done
+in_flight() { curl --silent "http://127.0.0.1:$ops/scaling/main" >/dev/null; .venv/bin/python -c '
+import sys; from redis import Redis; print(Redis(port=int(sys.argv[1])).zcard("tuma:{main}:send:leases"))' "$redis"; }
+for _ in $(seq 50); do [ "$(in_flight)" -gt 0 ] && break; sleep 0.1; done
+[ "$(in_flight)" -gt 0 ] || { say "no call was ever in flight"; exit 1; }
+before=$(date +%s%N)
+podman "${at[@]}" stop --time 30 tuma-worker >/dev/null
+took=$((($(date +%s%N) - before) / 1000000))
+status=$(podman "${at[@]}" inspect --format '{{.State.ExitCode}}' tuma-worker)
+left=$(in_flight)
+say "SIGTERM with calls of 3 s in flight: ended after $took ms, status $status, $left calls left without an end"
+[ "$status" = 0 ] && [ "$left" = 0 ] && [ "$took" -lt 20000 ] || { podman "${at[@]}" logs tuma-worker >&2; exit 1; }
+run_again() { podman "${at[@]}" rm tuma-worker >/dev/null; run tuma-worker worker --processes 1 --threads 4; }
+run_again
+for _ in $(seq 300); do
+  made=$(podman "${at[@]}" logs tuma-worker 2>&1 | grep -c delivery.settled || true)
+  waiting=$(.venv/bin/python -c 'import sys; from redis import Redis; r = Redis(port=int(sys.argv[1])); print(r.zcard("tuma:{main}:send:entries") + r.zcard("tuma:{main}:send:leases"))' "$redis")
+  [ "$waiting" = 0 ] && break; sleep 0.2
+done
+[ "$waiting" = 0 ] || { say "$waiting sends are left"; exit 1; }
+say "the next worker made the $made calls that were left: well"
