@@ -22,8 +22,8 @@ CONF
 export CONTAINERS_CONF=$work/containers.conf
 at=(--root "$store/store" --runroot "$store/run" --storage-driver overlay)
 cleanup() {
-  podman "${at[@]}" rm --force --time 0 tuma-valkey tuma-sandbox tuma-gateway tuma-worker >/dev/null 2>&1 || true
-  [ -z "${server:-}" ] || kill "$server" 2>/dev/null || true
+  for name in tuma-worker tuma-gateway tuma-sandbox; do podman "${at[@]}" rm --force --time 0 "$name" >/dev/null 2>&1 || true; done
+  [ -z "${server:-}" ] || { kill "$server" && wait "$server"; } 2>/dev/null || true
   rm -rf "$work" 2>/dev/null || true
 }
 trap cleanup EXIT
@@ -41,7 +41,7 @@ until_ok() { # URL
 }
 
 say "building on $BASE"
-buildah "${at[@]}" bud --isolation chroot --pull-never --format docker --build-arg "PYTHON_IMAGE=$BASE" --tag "$IMAGE" . >"$work/build.log" 2>&1 \
+buildah "${at[@]}" bud --isolation chroot --layers --pull-never --format docker --build-arg "PYTHON_IMAGE=$BASE" --tag "$IMAGE" . >"$work/build.log" 2>&1 \
   || { tail -30 "$work/build.log" >&2; exit 1; }
 say "size: $(podman "${at[@]}" image inspect --format '{{.Size}}' "$IMAGE") bytes, its base $(podman "${at[@]}" image inspect --format '{{.Size}}' "$BASE")"
 podman "${at[@]}" run --rm --network none --entrypoint python "$IMAGE" -c '
@@ -52,9 +52,19 @@ assert not shutil.which("gcc"), "a compiler is there"
 '
 
 redis=$(free) ops=$(free) sandbox=$(free) gateway=$(free)
-.venv/bin/python -c 'import sys; from tests.support import servers; s = servers.start(port=int(sys.argv[1])); print("up", flush=True); sys.stdin.read(); s.stop()' \
-  "$redis" < <(sleep 600) >"$work/server.log" 2>&1 &
+.venv/bin/python -c '
+import signal, sys
+from tests.support import servers
+signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+server = servers.start(port=int(sys.argv[1]))
+try:
+    print("up", flush=True)
+    signal.pause()
+finally:
+    server.stop()
+' "$redis" >"$work/server.log" 2>&1 &
 server=$!
+touch "$work/server.log"
 until grep -q up "$work/server.log"; do sleep 0.1; done
 cat >"$work/env" <<ENV
 TUMA_REDIS_URL=redis://127.0.0.1:$redis/0
@@ -68,11 +78,11 @@ run tuma-gateway gateway --port "$gateway"
 until_ok "http://127.0.0.1:$gateway/readyz"
 run tuma-worker worker --processes 1 --threads 4 --shutdown-timeout 20
 until_ok "http://127.0.0.1:$ops/readyz"
-for number in 1 2 3 4 5 6 7 8; do
-  podman "${at[@]}" run --rm --network host --read-only --tmpfs /tmp --env-file "$work/env" "$IMAGE" \
-    send --account main --to "+24399000000$number" --message "text $number" >/dev/null
-done
-in_flight() { curl --silent "http://127.0.0.1:$ops/scaling/main" >/dev/null; .venv/bin/python -c '
+to=()
+for number in 1 2 3 4 5 6 7 8; do to+=(--to "+24399000000$number"); done
+podman "${at[@]}" run --rm --network host --read-only --tmpfs /tmp --env-file "$work/env" "$IMAGE" \
+  send --account main "${to[@]}" --message "eight calls, for four threads" >/dev/null
+in_flight() { .venv/bin/python -c '
 import sys; from redis import Redis; print(Redis(port=int(sys.argv[1])).zcard("tuma:{main}:send:leases"))' "$redis"; }
 for _ in $(seq 50); do [ "$(in_flight)" -gt 0 ] && break; sleep 0.1; done
 [ "$(in_flight)" -gt 0 ] || { say "no call was ever in flight"; exit 1; }
@@ -83,12 +93,13 @@ status=$(podman "${at[@]}" inspect --format '{{.State.ExitCode}}' tuma-worker)
 left=$(in_flight)
 say "SIGTERM with calls of 3 s in flight: ended after $took ms, status $status, $left calls left without an end"
 [ "$status" = 0 ] && [ "$left" = 0 ] && [ "$took" -lt 20000 ] || { podman "${at[@]}" logs tuma-worker >&2; exit 1; }
-run_again() { podman "${at[@]}" rm tuma-worker >/dev/null; run tuma-worker worker --processes 1 --threads 4; }
-run_again
+podman "${at[@]}" rm tuma-worker >/dev/null
+run tuma-worker worker --processes 1 --threads 4
 for _ in $(seq 300); do
   made=$(podman "${at[@]}" logs tuma-worker 2>&1 | grep -c delivery.settled || true)
   waiting=$(.venv/bin/python -c 'import sys; from redis import Redis; r = Redis(port=int(sys.argv[1])); print(r.zcard("tuma:{main}:send:entries") + r.zcard("tuma:{main}:send:leases"))' "$redis")
   [ "$waiting" = 0 ] && break; sleep 0.2
 done
-[ "$waiting" = 0 ] || { say "$waiting sends are left"; exit 1; }
-say "the next worker made the $made calls that were left: well"
+taken=$(curl --silent "http://127.0.0.1:$sandbox/_sandbox/ledger" | .venv/bin/python -c 'import json, sys; books = json.load(sys.stdin); print(books["recipients"], books["duplicates"])')
+say "the next worker made $made calls; the provider took (and took twice): $taken"
+[ "$waiting" = 0 ] && [ "$made" -gt 0 ] && [ "$taken" = "8 0" ] || { podman "${at[@]}" logs tuma-worker >&2; exit 1; }

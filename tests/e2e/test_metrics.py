@@ -60,6 +60,8 @@ def test_calls_and_answers_that_no_table_knows_are_summed_over_all_processes(hou
         ("lineserve", "send", "Accepted"): 1,
         ("lisoloo", "send", "Accepted"): 20,
     }
+    assert counted(url, "tuma_call_seconds_count", "account") == {("lineserve",): 2, ("lisoloo",): 20}
+    assert counted(url, "tuma_call_recipients_sum", "account") == {("lineserve",): 4, ("lisoloo",): 20}
     assert counted(url, "tuma_answers_unrecognised_total", "account", "status", "code") == {
         ("lineserve", "429", "slow_down"): 1,
         ("lisoloo", "201", "recipient-count"): 1,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.support.houses import House
     from tests.support.programs import Running
 
-LIMIT, WINDOW = 20, 1  # calls in so many seconds
+LIMIT, WINDOW = 8, 1  # calls in so many seconds
 
 
 @pytest.fixture
@@ -26,6 +26,14 @@ def house(server: servers.Server) -> Iterator[House]:
     config = {"latency_ms": 300, "lisoloo": {"limits": {"send": [{"count": LIMIT, "seconds": WINDOW}]}}}
     with open_house(server, {"lisoloo": settings}, config=config) as found:
         yield found
+
+
+def started(house: House, count: int) -> list[Running]:
+    """So many further workers, once all of them take jobs."""
+    workers = [house.start("worker", "--threads", "2") for _ in range(count)]
+    for worker in workers:
+        worker.until("ready for action")
+    return workers
 
 
 def end(worker: Running) -> None:
@@ -47,8 +55,8 @@ def sent(house: House, count: int) -> list[str]:
 
 
 def test_four_workers_are_replaced_one_after_another(house: House) -> None:
-    workers = [house.worker(threads=2) for _ in range(4)]
-    intents = sent(house, 120)
+    workers = started(house, 4)
+    intents = sent(house, 100)
     for old in workers:
         house.worker(threads=2)
         end(old)
@@ -58,15 +66,15 @@ def test_four_workers_are_replaced_one_after_another(house: House) -> None:
 def test_workers_are_scaled_up_and_down_and_the_rate_is_the_same(house: House) -> None:
     port = servers.closed_port()
     first = house.worker(threads=4, TUMA_OPS_PORT=str(port))
-    intents = sent(house, 120)
+    intents = sent(house, 60)
 
     def scaling() -> dict[str, Any]:
         answer: dict[str, Any] = httpx.get(f"http://127.0.0.1:{port}/scaling/lisoloo").json()
         return answer
 
     until(lambda: scaling()["provider_bound"], "the limit is what holds")
-    more = [house.worker(threads=4) for _ in range(3)]
-    assert scaling()["useful_slots"] <= 8, "sixteen threads ask for no more than the limit keeps busy"
+    more = started(house, 3)
+    assert scaling()["useful_slots"] <= 8, "more threads ask for no more than the limit keeps busy"
     for one in more:
         end(one)
     counts(house, intents)

@@ -15,12 +15,18 @@ from pathlib import Path
 from threading import Lock
 from typing import Final
 
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter, Gauge, Histogram
 
 CODES = 100  # different codes that one process names; whatever comes after them is counted as `OTHER`
 OTHER = "other"
 
 _calls = Counter("tuma_calls", "Calls made to a provider, by what their answer meant.", ["account", "operation", "answer"])
+_seconds = Histogram(
+    "tuma_call_seconds", "How long a call took.", ["account"], buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30)
+)
+_recipients = Histogram(
+    "tuma_call_recipients", "Recipients of a call.", ["account"], buckets=(1, 2, 5, 10, 25, 50, 100, 250, 500, 1000)
+)
 _unrecognised = Counter(
     "tuma_answers_unrecognised", "Answers that the provider's documents do not explain.", ["account", "status", "code"]
 )
@@ -37,6 +43,7 @@ _in_flight = Gauge("tuma_calls_in_flight", "Calls that hold a permit.", ["accoun
 _oldest = Gauge(
     "tuma_oldest_waiting_seconds", "For how long the oldest could have gone.", ["account", "priority"], multiprocess_mode=_SHARED
 )
+_dead = Gauge("tuma_dead_letters", "Dead letters that wait for somebody.", ["account"], multiprocess_mode=_SHARED)
 _used = Gauge("tuma_window_used_ratio", "How full a limit's window is.", ["account", "limit"], multiprocess_mode=_SHARED)
 _held = Gauge("tuma_account_standing", "1 while no call may start.", ["account", "hold"], multiprocess_mode=_SHARED)
 
@@ -70,6 +77,12 @@ def called(account: str, operation: str, answer: str) -> None:
     _child(_calls, account, operation, answer).inc()
 
 
+def took(account: str, seconds: float, recipients: int) -> None:
+    """Count how long a send's call took, and how many it was for."""
+    _seconds.labels(account).observe(seconds)
+    _recipients.labels(account).observe(recipients)
+
+
 def unrecognised(account: str, status: int | None, code: str) -> None:
     """Count an answer that no table explains. `code` is a symbol that is safe to show, empty where there is none."""
     _child(_unrecognised, account, str(status or "none"), _codes.bounded(code or "none")).inc()
@@ -96,6 +109,11 @@ def queue_seen(account: str, *, backlog: float, useful_slots: int, provider_boun
     _slots.labels(account).set(useful_slots)
     _bound.labels(account).set(provider_bound)
     _in_flight.labels(account).set(in_flight)
+
+
+def dead_seen(account: str, letters: int) -> None:
+    """Show how many dead letters wait for somebody."""
+    _dead.labels(account).set(letters)
 
 
 def lane_seen(account: str, priority: str, oldest: float) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import structlog
 
 from tuma_producer.contract.connection import FAILURES
+from tuma_producer.contract.keys import AccountKeys
 from tuma_producer.contract.wire import LANES
 from tuma_worker import logs, metrics
 from tuma_worker.queue.config import SEND
@@ -45,6 +46,7 @@ class Gauger:
             if queue.name in taken:
                 line.note_busy(self.redis, queue.keys, *taken[queue.name])
             _show(queue.account, line.look(self.redis, queue.account))
+            metrics.dead_seen(queue.account, cast("int", self.redis.zcard(AccountKeys(queue.account).dead)))
 
     def keep_gauging(self, stop: Event) -> None:
         """Look again and again, until told to stop."""

@@ -140,7 +140,7 @@ class Sender:
             settled = self._insist(lambda: outlet.attempts.settle(batch_id, begun.targets, step, group=held.claim.group, late=True))
         held.settled = True
         self._tell(held, begun, reply, step, late=late)
-        _count(held, begun, reply, step, called=told is not None)
+        _count(held, begun, reply, step, took=None if told is None else took)
         if settled is not None:
             _tell_of_account(held, step, settled)
 
@@ -205,11 +205,12 @@ class Sender:
         )
 
 
-def _count(held: Held, begun: Begun, reply: Reply, step: NextStep, *, called: bool) -> None:
-    """The counters of an attempt, beside its line. `called` is false where no call was made in the end."""
+def _count(held: Held, begun: Begun, reply: Reply, step: NextStep, *, took: float | None) -> None:
+    """The counters of an attempt, beside its line. `took` is how long its call did, None where none was made in the end."""
     account = held.queue.account
-    if called:
+    if took is not None:
         metrics.called(account, held.queue.operation, type(reply.answer).__name__)
+        metrics.took(account, took, len(begun.targets))
     if not reply.recognised or reply.mismatch:
         metrics.unrecognised(account, reply.status, reply.mismatch or step.code)
     if step.rest is not None and step.rest.target is RecipientState.QUEUED:
