@@ -56,7 +56,7 @@ def sent(house: House, count: int) -> list[str]:
 
 def test_four_workers_are_replaced_one_after_another(house: House) -> None:
     workers = started(house, 4)
-    intents = sent(house, 100)
+    intents = sent(house, 60)
     for old in workers:
         house.worker(threads=2)
         end(old)

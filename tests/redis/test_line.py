@@ -8,7 +8,8 @@ import pytest
 from tests.redis.driver import Driver, calls, messages, numbers, queue_of, text
 
 from tuma_worker.store import accounts
-from tuma_worker.store.line import look, operations
+from tuma_worker.store.line import look, note_busy, operations
+from tuma_worker.store.steering import Scope, Steering
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -42,3 +43,30 @@ def test_each_queue_of_an_account_is_looked_at_by_its_own_limits(redis: Redis) -
     assert operations(redis, control.account) == ["send", "control"]
     found = [look(redis, control.account, operation).windows[0].count for operation in ("send", "control")]
     assert found == [60, 30]
+
+
+def test_what_the_floors_keep_for_others_is_not_allowed_to_those_who_wait(redis: Redis) -> None:
+    driver = Driver(redis, queue_of(calls(10, 10), floors={"otp": 0.25}, batch_max=1))
+    driver.enqueue(*numbers(3), priority="bulk")
+    assert look(redis, driver.queue.account).calls_per_second == 0.7
+    driver.enqueue(*numbers(3), priority="otp")
+    assert look(redis, driver.queue.account).calls_per_second == 1.0
+
+
+def test_the_useful_slots_follow_what_calls_were_seen_to_last(redis: Redis) -> None:
+    driver = Driver(redis, queue_of(calls(10, 10), batch_max=1))
+    driver.enqueue(*numbers(120))
+    before = look(redis, driver.queue.account)
+    assert (before.useful_slots, before.provider_bound, before.busy_seconds) == (1, True, 0.5)
+    note_busy(redis, driver.queue.keys, 2, 7.0)
+    note_busy(redis, driver.queue.keys, 1, 5.0)
+    after = look(redis, driver.queue.account)
+    assert (after.useful_slots, after.provider_bound, after.busy_seconds) == (5, True, 4.0)
+
+
+def test_a_paused_queue_asks_for_no_workers(redis: Redis) -> None:
+    driver = Driver(redis, queue_of(calls(10, 10), batch_max=1))
+    driver.enqueue(*numbers(120))
+    Steering(redis, driver.queue.account, driver.queue.operation, "ops").pause(Scope())
+    found = look(redis, driver.queue.account)
+    assert (found.useful_slots, found.provider_bound) == (0, False)

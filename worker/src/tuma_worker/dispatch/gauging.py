@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -46,7 +46,7 @@ class Gauger:
             if queue.name in taken:
                 line.note_busy(self.redis, queue.keys, *taken[queue.name])
             _show(queue.account, line.look(self.redis, queue.account))
-            metrics.dead_seen(queue.account, cast("int", self.redis.zcard(AccountKeys(queue.account).dead)))
+            metrics.dead_seen(queue.account, self.redis.zcard(AccountKeys(queue.account).dead))
 
     def keep_gauging(self, stop: Event) -> None:
         """Look again and again, until told to stop."""

@@ -110,7 +110,7 @@ def look(redis: Redis, account: str, operation: str = SEND) -> Line:
     windows = tuple(_window(redis, queue, limit, state=state, used=used, now=now) for limit in config["limits"])
     needed = _needed(waiting, config)
     load = Load(
-        permitted=_calls_per_second(windows, needed),
+        permitted=_calls_per_second(windows, needed, _reserved(waiting, config)),
         arriving=_arriving(windows, needed),
         backlog=0.0 if _STANDSTILL & state.keys() else needed["calls"],
         busy=busy,
@@ -161,7 +161,12 @@ def _configured(profile: list[bytes | None], operation: str) -> dict[str, Any]:
     sends, others = profile
     told = json.loads(sends or b"{}") if operation == SEND else json.loads(others or b"{}").get(operation, {})
     limits = [limit for limit in told.get("limits", []) if limit.keys() >= {"name", "unit", "count", "window"}]
-    return {"limits": limits, "batch_max": told.get("batch_max", 1), "segments": told.get("segments", False)}
+    return {
+        "limits": limits,
+        "batch_max": told.get("batch_max", 1),
+        "segments": told.get("segments", False),
+        "floors": told.get("floors", []),
+    }
 
 
 def _waiting(redis: Redis, queue: QueueKeys, sources: list[list[bytes]]) -> Iterator[Waiting]:
@@ -218,11 +223,17 @@ def _needed(waiting: tuple[Waiting, ...], config: Mapping[str, Any]) -> dict[str
     return {"messages": messages, "calls": max(groups, math.ceil(jobs / max(1, config["batch_max"])))}
 
 
-def _calls_per_second(windows: tuple[Window, ...], needed: Mapping[str, float]) -> float:
-    """What the limits allow, of calls as full as those that wait."""
+def _reserved(waiting: tuple[Waiting, ...], config: Mapping[str, Any]) -> float:
+    """The share of each window that the first of those who wait may not touch."""
+    first = min((LANES.index(one.lane) for one in waiting), default=0)
+    return float(sum(config["floors"][:first]))
+
+
+def _calls_per_second(windows: tuple[Window, ...], needed: Mapping[str, float], reserved: float) -> float:
+    """What the limits allow those who wait, of calls as full as theirs. A part of a call that the floors leave is none."""
     per_call = max(1.0, needed["messages"] / needed["calls"]) if needed["calls"] else 1.0
     each = {"calls": 1.0, "messages": per_call}
-    return min((one.count / one.seconds / each[one.unit] for one in windows), default=math.inf)
+    return min((max(1, math.floor(one.count * (1 - reserved))) / one.seconds / each[one.unit] for one in windows), default=math.inf)
 
 
 def _arriving(windows: tuple[Window, ...], needed: Mapping[str, float]) -> float:
