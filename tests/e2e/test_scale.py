@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from tests.support.houses import House
     from tests.support.programs import Running
 
+pytestmark = pytest.mark.long  # a dozen processes are started
+
 LIMIT, WINDOW = 8, 1  # calls in so many seconds
 
 
