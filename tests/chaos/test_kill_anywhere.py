@@ -38,7 +38,8 @@ NO_SCENARIO = {
     "contract.schedule": "a producer's, as is enqueue",
     "contract.hand_over": "a producer's, as is enqueue",
     "contract.ask": "as withdraw",
-    "store.tally": "the gateway's: a provider that got no answer tells again, and it counts once; tested with custody",
+    "store.tally": "as apply, which a receipt is counted by once however often it is tried; tested with custody",
+    "store.park": "as file; what is parked, or not yet, is looked at again: tested with receipts",
     "contract.reschedule": "as withdraw",
     "contract.withdraw": "a step of a cancel or a pause; who got no answer asks again, and a mover looks again: tested with both",
     "contract.edit": "as withdraw",
@@ -132,6 +133,8 @@ SCENARIOS = [
     Scenario("queue.release", ANSWER_LOST, skip=1, sizes=(1,)),  # the search is done
     Scenario("store.resend", NEVER_ARRIVED),
     Scenario("store.apply", NEVER_KNOWN),
+    Scenario("store.apply", OPEN, skip=1),  # a receipt is applied
+    Scenario("store.file", OPEN),  # and kept
     Scenario("store.expire", TOO_LATE),
     Scenario("store.fire", SCHEDULED),
     Scenario("store.settle", PROBED_IN_LINE, sizes=(1,)),  # the account halts

@@ -175,6 +175,9 @@ class InventedAccount:
     webhook_username: str | None = "tuma"
     webhook_password: SecretStr | None = field(default=SecretStr(PASSWORD))
     webhook_secret: SecretStr | None = field(default=SecretStr(SECRET))
+    webhook_password_old: SecretStr | None = None
+    webhook_secret_old: SecretStr | None = None
+    webhook_timestamp_header: str | None = None
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from tuma_worker.providers.base import BadReceipt
 if TYPE_CHECKING:
     from tuma_worker.providers.base import Receipts
 
+NOW = 1_747_736_100.0
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
@@ -89,5 +90,5 @@ def test_whatever_a_webhook_holds_it_is_read_or_refused(inner: object, outer: ob
 
 def test_an_account_without_credentials_takes_every_webhook_and_one_with_them_refuses_a_bare_one(provider: str) -> None:
     bare = InventedAccount("https://provider.example", webhook_username=None, webhook_password=None, webhook_secret=None)
-    assert named(provider).receipts(bare).authentic({}, b"{}")
-    assert not named(provider).receipts(InventedAccount("https://provider.example")).authentic({}, b"{}")
+    assert named(provider).receipts(bare).authentic({}, b"{}", NOW)
+    assert not named(provider).receipts(InventedAccount("https://provider.example")).authentic({}, b"{}", NOW)

@@ -7,6 +7,7 @@ import hmac
 import json
 
 import pytest
+from pydantic import SecretStr
 from tests.contract.canned import SECRET, InventedAccount, webhook
 
 from tuma_worker.core.receipts import Receipt
@@ -14,6 +15,7 @@ from tuma_worker.core.states import Evidence, RecipientState
 from tuma_worker.providers import named
 
 RECEIPTS = named("lineserve").receipts(InventedAccount("https://provider.example"))
+NOW = 1_747_736_100.0
 BODY = b'{"event": "sms.sent"}'
 SIGNATURE = hmac.new(SECRET.encode(), BODY, hashlib.sha256).hexdigest()
 
@@ -58,8 +60,39 @@ def test_a_receipt_without_a_message_id_can_still_find_its_call_by_other_means()
     ],
 )
 def test_only_a_body_signed_with_the_configured_secret_is_authentic(headers: dict[str, str], *, authentic: bool) -> None:
-    assert RECEIPTS.authentic(headers, BODY) is authentic
+    assert RECEIPTS.authentic(headers, BODY, NOW) is authentic
 
 
 def test_a_signature_is_for_one_body_only() -> None:
-    assert not RECEIPTS.authentic({"X-Lineserve-Signature": SIGNATURE}, BODY + b" ")
+    assert not RECEIPTS.authentic({"X-Lineserve-Signature": SIGNATURE}, BODY + b" ", NOW)
+
+
+def signed(content: bytes, secret: str = SECRET) -> str:
+    return hmac.new(secret.encode(), content, hashlib.sha256).hexdigest()
+
+
+def test_while_a_secret_is_replaced_the_old_and_the_new_one_are_good() -> None:
+    account = InventedAccount("https://provider.example", webhook_secret_old=SecretStr("the one before"))
+    receipts = named("lineserve").receipts(account)
+    for secret, good in ((SECRET, True), ("the one before", True), ("another", False)):
+        assert receipts.authentic({"X-Lineserve-Signature": signed(BODY, secret)}, BODY, NOW) is good
+
+
+@pytest.mark.parametrize(
+    ("signed_at", "authentic"),
+    [
+        (str(int(NOW)), True),
+        (str(int(NOW) - 299), True),
+        (str(int(NOW) + 299), True),
+        (str(int(NOW) - 301), False),  # overheard, and played again
+        (str(int(NOW) + 301), False),
+        ("yesterday", False),
+        ("", False),
+    ],
+)
+def test_where_the_time_is_signed_as_well_an_old_signature_is_good_for_nothing(signed_at: str, *, authentic: bool) -> None:
+    receipts = named("lineserve").receipts(InventedAccount("https://provider.example", webhook_timestamp_header="X-Signed-At"))
+    signature = signed(signed_at.encode() + b"." + BODY)
+    assert receipts.authentic({"X-Lineserve-Signature": signature, "x-signed-at": signed_at}, BODY, NOW) is authentic
+    assert not receipts.authentic({"X-Lineserve-Signature": SIGNATURE, "x-signed-at": signed_at}, BODY, NOW)
+    assert not receipts.authentic({"X-Lineserve-Signature": signature, "x-signed-at": str(int(NOW) - 1)}, BODY, NOW)

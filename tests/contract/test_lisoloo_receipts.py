@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from tests.contract.canned import PASSWORD, InventedAccount, webhook
 
 from tuma_worker.core.receipts import Receipt
@@ -17,6 +18,7 @@ from tuma_worker.providers.base import BadReceipt
 RECEIPTS = named("lisoloo").receipts(InventedAccount("https://provider.example"))
 CALL_ID = "65f1c0ffee0000000000a001"
 NUMBER = "+243990000001"
+NOW = 1_747_736_100.0
 
 
 def read(body: dict[str, Any]) -> Receipt:
@@ -136,4 +138,11 @@ def basic(text: str) -> str:
     ],
 )
 def test_only_the_configured_credentials_are_authentic(headers: dict[str, str], *, authentic: bool) -> None:
-    assert RECEIPTS.authentic(headers, b"{}") is authentic
+    assert RECEIPTS.authentic(headers, b"{}", NOW) is authentic
+
+
+def test_while_a_password_is_replaced_the_old_and_the_new_one_are_good() -> None:
+    account = InventedAccount("https://provider.example", webhook_password_old=SecretStr("the one before"))
+    receipts = named("lisoloo").receipts(account)
+    for password, good in ((PASSWORD, True), ("the one before", True), ("another", False)):
+        assert receipts.authentic({"Authorization": basic(f"tuma:{password}")}, b"{}", NOW) is good

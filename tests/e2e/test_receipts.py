@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+from tests.support.cluster import until
 from tests.support.houses import open_house
 from tests.support.programs import PATIENCE
+
+from tuma_producer.contract.keys import AccountKeys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,7 +63,8 @@ class Waiting:
         return {"event_id": "e-1", "event_type": event, "timestamp": at, "message_id": self.provider_id, "data": told}
 
     def events(self) -> int:
-        """How many events its account has in all."""
+        """How many events its account has in all, when all that has come is applied."""
+        until(lambda: not self.house.redis.xlen(AccountKeys("main").inbox), "the inbox is empty")
         return int(self.house.redis.xlen("tuma:{main}:events"))
 
 
@@ -215,9 +219,18 @@ def test_the_common_address_believes_nobody_without_credentials(waiting: Waiting
     assert post(f"{house.gateway_url}/receipts/trusting", waiting.body()) == 401  # no password is set: nobody can prove themselves
     assert (waiting.intent.counts, waiting.events()) == ({"sent": 1}, before)
     assert post(f"{house.gateway_url}/receipts/main", waiting.body(), (USER, PASSWORD)) == 200
+    waiting.house.until(waiting.intent_id, "intent.done")
     assert waiting.intent.counts == {"delivered": 1}
 
 
-def test_news_at_the_common_address_about_a_call_that_is_not_known_yet_must_come_again(house: House) -> None:
+def test_news_at_the_common_address_about_a_call_that_is_not_known_yet_waits_for_it(house: House) -> None:
+    keys = AccountKeys("main")
     body = {"event_type": "sms.delivered", "message_id": "not-known-yet", "data": {"recipient_phone": STUCK}}
-    assert post(f"{house.gateway_url}/receipts/main", body, (USER, PASSWORD)) == 503
+    assert post(f"{house.gateway_url}/receipts/main", body, (USER, PASSWORD)) == 200
+    until(lambda: bool(house.redis.exists(keys.parked)), "it is parked")
+    intent_id = house.send("main", STUCK)
+    house.until(intent_id, "recipient.sent")
+    batch_id = house.sandbox.calls("main")[-1]["callback_url"].rpartition("/")[2].partition(".")[0]
+    house.redis.set(keys.provider_id("not-known-yet"), batch_id, ex=60)
+    assert house.done(intent_id).counts == {"delivered": 1}
+    until(lambda: not house.redis.exists(keys.parked), "nothing is parked any more")

@@ -27,6 +27,7 @@ from tuma_worker.store.campaigns import Campaigns
 from tuma_worker.store.carried import Carried
 from tuma_worker.store.custody import Custodies, tally_request
 from tuma_worker.store.dead import Choice, DeadLetters
+from tuma_worker.store.inbox import Filed, Inbox
 from tuma_worker.store.steering import Scope, Steering
 from tuma_worker.store.unowned import Unowned
 
@@ -175,6 +176,21 @@ def _custody(driver: Driver) -> None:
     assert producer.get(intent).counts == {"delivered": 1}
 
 
+def _receipts(driver: Driver) -> None:
+    driver.enqueue()
+    batch = driver.send()
+    inbox = Inbox(driver.redis, driver.queue.account, keep=60)
+    for _ in range(2):
+        driver.redis.xadd(driver.account.inbox, {"b": batch.batch_id, "d": "news"})
+    assert inbox.lead("test", 1.0)
+    first, second = inbox.page()
+    assert inbox.park([first]) == 0
+    assert inbox.page() == [second]
+    assert inbox.file([Filed(second, batch.batch_id, "digest")]) == 1
+    assert [raw.body for raw in inbox.kept(batch.batch_id)] == [b"news"]
+    assert driver.redis.xlen(driver.account.inbox) == 0
+
+
 def _half_open(driver: Driver) -> None:
     steering = Steering(driver.redis, driver.queue.account, driver.queue.operation, "test")
     steering.halt(Halt(Fault.MONEY, "1202", operator=False, after=1.0))
@@ -223,5 +239,6 @@ ACTS: dict[str, Callable[[Driver], None]] = {
     "schedule": _schedule, "fire": _schedule, "reschedule": _schedule, "edit": _schedule,
     "hold_campaign": _campaign, "page_campaign": _campaign, "forget_campaign": _campaign,
     **dict.fromkeys(("hand_over", "ask", "heard", "take_up", "conclude", "tally"), _custody),
+    "file": _receipts, "park": _receipts,
     "half_open": _half_open, "withdraw": _withdraw, "resume": _withdraw,
 }  # fmt: skip

@@ -36,6 +36,7 @@ PERMANENT = {
     r"tuma:accounts": "one name per account",
     r"tuma:routes": "one field per route",
     r"tuma:\{[^}]+\}:profile": "one per account",
+    r"tuma:\{[^}]+\}:inbox": "a stream of what is yet to be applied; its entries go as they are",
     r"tuma:\{[^}]+\}:events": "a stream, trimmed at every entry",
     r"tuma:\{[^}]+\}:intent:[\w~-]+": "an intent that has not ended; at its end it gets an expiry, which is checked below",
     r"tuma:\{[^}]+\}:(campaigns|campaign:\w+)": "forgotten by the sweeper with the last intent of the campaign",

@@ -45,7 +45,7 @@ def resolver(driver: Driver) -> Resolver:
     outlet = Outlet(
         client, driver.attempts, Policy(resolve_after=APART), Breaker(), callbacks=None, sender_id=None, keeps_books=True
     )
-    return Resolver(driver.redis, {driver.queue.account: outlet})
+    return Resolver(driver.redis, {driver.queue.account: outlet}, heed=lambda _account: None)
 
 
 def given_up(driver: Driver) -> Claim:

@@ -72,6 +72,7 @@ def setup() -> None:
     _in_background(lambda: gauger.keep_gauging(threading.Event()))
     if settings.ops_port != 0:
         _answer_probes(settings, service.broker)
+    _in_background(lambda: bootstrap.build_applier(connect(settings.redis_url), settings).keep_applying(threading.Event()))
     dramatiq.set_broker(service.broker)
     _stop_claiming_at(signal.SIGTERM, service.broker)
 

@@ -8,6 +8,7 @@ import secrets
 import socket
 import time
 from dataclasses import dataclass
+from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 import structlog
@@ -32,11 +33,14 @@ from tuma_worker.dispatch.sweeping import Sweeper
 from tuma_worker.providers.http import Http
 from tuma_worker.queue.broker import TumaBroker
 from tuma_worker.queue.config import SEND, QueueConfig
+from tuma_worker.receipts.applying import Applier, Box
+from tuma_worker.receipts.group import Group
 from tuma_worker.receipts.intake import Door, Intake
 from tuma_worker.store import accounts, routes
 from tuma_worker.store.attempts import Attempts
 from tuma_worker.store.carried import Carried
 from tuma_worker.store.custody import Custodies
+from tuma_worker.store.inbox import Inbox
 from tuma_worker.store.schedules import Schedules
 from tuma_worker.store.unowned import Unowned
 
@@ -201,7 +205,7 @@ def build_service(settings: Settings) -> Service:
         sender=Sender(
             outlets, choose=lambda most: dice.uniform(0, most), secret=lambda: secrets.token_urlsafe(18), pause=time.sleep
         ),
-        resolver=Resolver(redis, outlets),
+        resolver=Resolver(redis, outlets, heed=build_applier(redis, settings).drain),
         prober=Prober(redis, outlets),
         firer=Firer({queue.account: Schedules(redis, queue) for queue in queues}),
         steerer=Steerer(redis, {name: outlet.keeper for name, outlet in outlets.items() if outlet.keeper is not None}),
@@ -246,10 +250,23 @@ def _clock() -> float:
 def build_intake(redis: AsyncRedis, settings: Settings) -> Intake:
     """What the gateway hands webhooks to."""
     doors = {
-        name: Door(providers.named(account.provider).receipts(account), password=_proves_itself(account))
+        name: Door(
+            providers.named(account.provider).receipts(account),
+            password=_proves_itself(account),
+            networks=tuple(map(ip_network, account.webhook_from)),
+        )
         for name, account in settings.accounts.items()
     }
-    return Intake(redis, doors)
+    return Intake(Group(redis), doors, time.time)
+
+
+def build_applier(redis: Redis, settings: Settings) -> Applier:
+    """What applies the receipts of all configured accounts."""
+    boxes = [
+        Box(Inbox(redis, name, account.raw_receipts_for), providers.named(account.provider).receipts(account))
+        for name, account in settings.accounts.items()
+    ]
+    return Applier(redis, boxes, _name(), _clock)
 
 
 def _proves_itself(account: Account) -> bool:

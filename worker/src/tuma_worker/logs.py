@@ -41,6 +41,7 @@ class Event(StrEnum):
     CUSTODY_ASKED = "custody.asked"
     CUSTODY_CONCLUDED = "custody.concluded"
     SCHEDULE_FIRED = "schedule.fired"
+    RECEIPTS_NOT_APPLIED = "receipts.not_applied"
     RECEIPT_APPLIED = "receipt.applied"
     RECEIPT_UNMATCHED = "receipt.unmatched"
     RECEIPT_REFUSED = "receipt.refused"

@@ -48,6 +48,10 @@ _used = Gauge("tuma_window_used_ratio", "How full a limit's window is.", ["accou
 _held = Gauge("tuma_account_standing", "1 while no call may start.", ["account", "hold"], multiprocess_mode=_SHARED)
 
 
+_receipts = Counter("tuma_receipts", "Webhooks that came to the gateway, by what became of them.", ["account", "verdict"])
+_applied = Counter("tuma_receipts_applied", "Receipts that were taken in and looked at, by what they were.", ["account", "outcome"])
+
+
 class Names:
     """Lets so many different names through, and calls every further one `other`. Thread-safe."""
 
@@ -129,6 +133,16 @@ def window_seen(account: str, limit: str, used: float) -> None:
 def standing_seen(account: str, hold: str, *, stands: bool) -> None:
     """Show whether an account stands still by this kind of hold: `halted`, `paused` or `breaker`."""
     _held.labels(account, hold).set(stands)
+
+
+def receipt_came(account: str, verdict: str) -> None:
+    """Count a webhook. `account` is one that is configured, or `OTHER`."""
+    _child(_receipts, account, verdict).inc()
+
+
+def receipts_applied(account: str, outcome: str, count: int) -> None:
+    """Count receipts that were looked at."""
+    _child(_applied, account, outcome).inc(count)
 
 
 def exposed(host: str, port: int) -> dict[str, str]:

@@ -147,6 +147,25 @@ class AccountKeys:
         """Set: digests of the receipts that were counted of an attempt with several dates. Expires with its record."""
         return f"{self._prefix}receipts:{batch_id}"
 
+    @cached_property
+    def inbox(self) -> str:
+        """Stream: every receipt that was taken in and has not been applied yet."""
+        return self._prefix + "inbox"
+
+    @cached_property
+    def parked(self) -> str:
+        """Sorted set: receipts about calls that nobody knows yet, by when to look again in ms. Expires after the last."""
+        return self._prefix + "parked"
+
+    @cached_property
+    def applier(self) -> str:
+        """String: the process that applies the account's receipts. Expires soon after its last look."""
+        return self._prefix + "applier"
+
+    def raw_receipts(self, batch_id: str) -> str:
+        """Hash: a digest of each receipt of an attempt to when it came (ms) and what it said. Expires a set time after the last."""
+        return f"{self._prefix}raw:{batch_id}"
+
     def provider_id(self, provider_id: str) -> str:
         """String: the batch that the provider knows under this id."""
         return f"{self._prefix}provider-id:{provider_id}"

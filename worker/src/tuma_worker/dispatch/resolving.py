@@ -16,6 +16,8 @@ from tuma_worker.providers.base import Call
 from tuma_worker.queue.scripts import Release, push, release
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from redis import Redis
 
     from tuma_worker.core.answers import Trace
@@ -28,10 +30,15 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Resolver:
-    """Resolves attempts of all accounts that this process is configured with."""
+    """Resolves attempts of all accounts that this process is configured with.
+
+    `heed` applies the receipts of an account that have come and were not applied yet: what they prove must be known before anything
+    is believed for want of evidence.
+    """
 
     redis: Redis
     outlets: dict[str, Outlet]
+    heed: Callable[[str], object]
 
     def resolve(self, held: Held) -> None:
         """Look at one attempt again. Makes no call and needs no permit.
@@ -40,6 +47,7 @@ class Resolver:
         waits in line for its permit. Where it keeps none, do what the intent asked for.
         """
         outlet = self.outlets[held.queue.account]
+        self.heed(held.queue.account)
         attempt = _unanswered(outlet, held)
         if attempt is None:
             return
@@ -59,12 +67,14 @@ class Resolver:
     def trace(self, held: Held) -> None:
         """Search the provider's books for one attempt, under the permit that this job was claimed with."""
         outlet = self.outlets[held.queue.account]
+        self.heed(held.queue.account)
         attempt = _unanswered(outlet, held)
         if attempt is None:
             return
         began = outlet.attempts.now()
         trace = outlet.client.trace(_call(outlet, attempt), attempt.started / 1000)
         metrics.called(held.queue.account, "trace", type(trace).__name__)
+        self.heed(held.queue.account)  # the search may have taken a while
         self._follow(held, outlet, attempt, trace, began)
         # Last: a worker that dies before leaves the job to the next one, and its permit counts until a grace after its lease.
         held.settled = release(self.redis, held.queue, held.claim.batch_id, Release.CALLED)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 import uvicorn
+from prometheus_client import start_http_server
 
 from tuma_producer.contract.connection import connect, connect_async, server_of, translated
 from tuma_producer.errors import TumaError
@@ -30,18 +31,33 @@ _DRAIN = 5  # seconds; a provider gives a receipt ten
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. Raises `TumaError` where the port is taken, Redis is away, or an account cannot work."""
     bootstrap.check_accounts(settings)
+    _show_metrics(settings)
     with _listener(settings.gateway_host, settings.gateway_port) as listener:
         with connect(settings.redis_url) as redis, translated(server_of(redis)):
             bootstrap.register_accounts(redis, settings)
         asyncio.run(_serve(settings, listener))
 
 
+def _show_metrics(settings: Settings) -> None:
+    if settings.gateway_metrics_port == 0:
+        return
+    try:
+        start_http_server(settings.gateway_metrics_port, settings.metrics_host)
+    except OSError as error:
+        message = (
+            f"TUMA_GATEWAY_METRICS_PORT: cannot listen on {settings.metrics_host}:{settings.gateway_metrics_port} "
+            f"({error.strerror}); set another, or 0 for none"
+        )
+        raise TumaError(message) from None
+
+
 async def _serve(settings: Settings, listener: socket.socket) -> None:
     redis = connect_async(settings.redis_url)
     app = build_app(bootstrap.build_intake(redis, settings), redis)
     config = uvicorn.Config(
-        app, lifespan="off", ws="none", access_log=False, log_config=None, server_header=False, timeout_graceful_shutdown=_DRAIN
-    )
+        app, lifespan="off", ws="none", access_log=False, log_config=None, server_header=False, timeout_graceful_shutdown=_DRAIN,
+        proxy_headers=bool(settings.gateway_proxies), forwarded_allow_ips=list(settings.gateway_proxies),
+    )  # fmt: skip
     try:
         await _Server(config).serve([listener])
     finally:

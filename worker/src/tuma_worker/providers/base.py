@@ -78,8 +78,8 @@ class BadReceipt(ValueError):
 class Receipts(Protocol):
     """How a provider's webhooks are checked and read. No I/O."""
 
-    def authentic(self, headers: Mapping[str, str], body: bytes) -> bool:
-        """Whether the request carries the credentials that this account expects; true where it expects none."""
+    def authentic(self, headers: Mapping[str, str], body: bytes, now: float) -> bool:
+        """Whether the request carries the credentials that this account expects; true where it expects none. `now` is Unix time."""
         ...
 
     def presented(self, headers: Mapping[str, str]) -> bool:

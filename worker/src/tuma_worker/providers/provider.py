@@ -61,6 +61,21 @@ class Account(Protocol):
         ...
 
     @property
+    def webhook_password_old(self) -> SecretStr | None:
+        """The password that `webhook_password` is replacing."""
+        ...
+
+    @property
+    def webhook_secret_old(self) -> SecretStr | None:
+        """The secret that `webhook_secret` is replacing."""
+        ...
+
+    @property
+    def webhook_timestamp_header(self) -> str | None:
+        """The header that says when a webhook was signed; None where the provider signs the body alone."""
+        ...
+
+    @property
     def webhook_secret(self) -> SecretStr | None:
         """The secret with which the provider signs its webhooks."""
         ...

@@ -1,170 +1,188 @@
-"""Take in one webhook: check it, read it, find the attempt it is about, and move its recipients.
+"""Take in one webhook: check who sent it, see that it can be read, and write it down before the provider is answered.
 
 A receipt is known by its path: each attempt has a callback address of its own, written down before the call, so a receipt finds its
 attempt even when it overtakes the answer, and when the answer never came. Receipts that come to an account's common address are
 matched by the provider's id instead, which is known only once the answer has been written down.
+
+What it means is somebody else's work (`applying`): a provider is answered as soon as nothing can be lost any more.
 """
 
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, cast
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
 
 import structlog
 
-from tuma_producer.contract.keys import AccountKeys
-from tuma_worker.core.states import Evidence, RecipientState
+from tuma_worker import metrics
 from tuma_worker.logs import Event
 from tuma_worker.providers.base import BadReceipt
-from tuma_worker.store.attempts import Target, apply_request
-from tuma_worker.store.custody import DATES, tally_request
+from tuma_worker.receipts.group import FullError
+from tuma_worker.store.inbox import stage_arrival, stage_backlog, stage_token
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
+    from ipaddress import IPv4Network, IPv6Network
 
-    from redis.asyncio import Redis
-
-    from tuma_worker.core.receipts import Receipt
     from tuma_worker.providers.base import Receipts
+    from tuma_worker.receipts.group import Group
 
 _log = structlog.get_logger(__name__)
+
+DEPTH = 16  # of objects and arrays in one another; a receipt of either provider has two
+BACKLOG = 2_000_000  # receipts of an account that were not applied yet; further ones must come again
+_TOKENS = 20_000  # attempts whose addresses are remembered
+_LOOK_EVERY = 256  # receipts of an account between two looks at its backlog
+
+_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]')
 
 
 class Verdict(StrEnum):
     """What became of a webhook."""
 
-    TAKEN = "taken"  # applied, or nothing new, or kept without being understood
+    TAKEN = "taken"
     UNAUTHENTIC = "unauthentic"
+    FORBIDDEN = "forbidden"  # it comes from an address that none may come from
     UNREADABLE = "unreadable"
     UNKNOWN = "unknown"  # no such account or attempt
-    EARLY = "early"  # about a call whose answer we have not seen: the provider must try again
+    TOO_LARGE = "too-large"
+    BUSY = "busy"  # it must come again
+    NO_STORE = "no-store"  # Redis cannot be used now: it must come again
 
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """How one account's webhooks are checked. `password` is true where they carry credentials that we were given."""
+    """How one account's webhooks are checked.
+
+    `password` is true where they carry credentials that we were given; `networks` are those that they may come from, none: all.
+    """
 
     receipts: Receipts
     password: bool
+    networks: Sequence[IPv4Network | IPv6Network] = ()
+
+    def admits(self, address: str) -> bool:
+        """Whether webhooks may come from there."""
+        if not self.networks:
+            return True
+        try:
+            found = ip_address(address)
+        except ValueError:
+            return False
+        return any(found in network for network in self.networks)
 
 
 @dataclass(frozen=True, slots=True)
+class Webhook:
+    """One request. `ticket` is the last part of an attempt's own address, None at the account's common one."""
+
+    account: str
+    ticket: str | None
+    address: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(slots=True)
 class Intake:
-    """Takes in the webhooks of all configured accounts."""
+    """Takes in the webhooks of all configured accounts. `clock` gives Unix seconds."""
 
-    redis: Redis
+    group: Group
     doors: Mapping[str, Door]
+    clock: Callable[[], float]
+    backlog: int = BACKLOG
+    _tokens: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    _came: dict[str, int] = field(default_factory=dict)
+    _full: set[str] = field(default_factory=set)
 
-    async def by_ticket(self, account: str, ticket: str, headers: Mapping[str, str], body: bytes) -> Verdict:
-        """A webhook at an attempt's own address; `ticket` is the last part of its path."""
-        door, (batch_id, _, token) = self.doors.get(account), ticket.partition(".")
+    async def take(self, webhook: Webhook) -> Verdict:
+        """Write the webhook down if it is to be believed and can be read. Raises what redis-py raises, and `TimeoutError`."""
+        door = self.doors.get(webhook.account)
         if door is None:
             return Verdict.UNKNOWN
-        attempt = await self._attempt(account, batch_id)
-        if attempt is None or not hmac.compare_digest(attempt.token.encode(), token.encode()):
-            return Verdict.UNKNOWN
-        if door.receipts.presented(headers) and not door.receipts.authentic(headers, body):
+        try:
+            return await self._taken(door, webhook)
+        except FullError:
+            return Verdict.BUSY
+
+    def count(self, account: str, verdict: Verdict) -> None:
+        """Count what became of a webhook."""
+        metrics.receipt_came(account if account in self.doors else metrics.OTHER, verdict)
+
+    async def _taken(self, door: Door, webhook: Webhook) -> Verdict:
+        account, batch_id = webhook.account, ""
+        if not door.admits(webhook.address):
+            return Verdict.FORBIDDEN
+        if not self._believed(door, webhook):
             return Verdict.UNAUTHENTIC
-        receipts = _read(account, door, body)
-        if receipts is None:
+        if webhook.ticket is not None:
+            batch_id, _, token = webhook.ticket.partition(".")
+            if not await self._is_ours(account, batch_id, token):
+                return Verdict.UNKNOWN
+        if not _readable(door, webhook):
             return Verdict.UNREADABLE
-        for receipt in receipts:
-            await self._apply(attempt, receipt)
+        if await self._is_full(account):
+            return Verdict.BUSY
+        await self.group.ask(lambda pipeline: stage_arrival(pipeline, account, batch_id, webhook.body))
         return Verdict.TAKEN
 
-    async def by_account(self, account: str, headers: Mapping[str, str], body: bytes) -> Verdict:
-        """A webhook at an account's common address: only where the provider proves itself by a password or signature."""
-        door = self.doors.get(account)
-        if door is None:
-            return Verdict.UNKNOWN
-        if not door.password or not door.receipts.authentic(headers, body):
-            return Verdict.UNAUTHENTIC
-        receipts = _read(account, door, body)
-        if receipts is None:
-            return Verdict.UNREADABLE
-        for receipt in receipts:
-            attempt = await self._attempt_of(account, receipt)
-            if attempt is None:
-                _log.info(Event.RECEIPT_UNMATCHED, account=account, kind=receipt.event)
-                return Verdict.EARLY
-            await self._apply(attempt, receipt)
-        return Verdict.TAKEN
+    def _believed(self, door: Door, webhook: Webhook) -> bool:
+        """Whether it proves itself. An attempt's own address is a secret already: there, only wrong credentials are refused."""
+        if webhook.ticket is not None and not door.receipts.presented(webhook.headers):
+            return True
+        if webhook.ticket is None and not door.password:
+            return False
+        return door.receipts.authentic(webhook.headers, webhook.body, self.clock())
 
-    async def _attempt(self, account: str, batch_id: str) -> _Attempt | None:
-        token, phase, dates = await cast("Any", self.redis.hmget(AccountKeys(account).batch(batch_id), ["token", "phase", DATES]))
-        if not token or not phase:
-            return None
-        return _Attempt(AccountKeys(account), batch_id, token.decode(), phase.decode(), dates=dates is not None)
+    async def _is_ours(self, account: str, batch_id: str, token: str) -> bool:
+        known = self._tokens.get((account, batch_id)) or await self._ask_token(account, batch_id)
+        return known is not None and hmac.compare_digest(known, token.encode())
 
-    async def _attempt_of(self, account: str, receipt: Receipt) -> _Attempt | None:
-        if receipt.provider_id is None:
-            return None
-        batch_id = await self.redis.get(AccountKeys(account).provider_id(receipt.provider_id))
-        return await self._attempt(account, cast("bytes", batch_id).decode()) if batch_id else None
+    async def _ask_token(self, account: str, batch_id: str) -> bytes | None:
+        """The token of an attempt, which never changes; thousands of receipts are about the same one."""
+        token: bytes | None = await self.group.ask(lambda pipeline: stage_token(pipeline, account, batch_id))
+        if token is not None:
+            while len(self._tokens) >= _TOKENS:
+                del self._tokens[next(iter(self._tokens))]
+            self._tokens[account, batch_id] = token
+        return token
 
-    async def _apply(self, attempt: _Attempt, receipt: Receipt) -> None:
-        log = _log.bind(account=attempt.keys.account, batch=attempt.batch_id, kind=receipt.event)
-        if receipt.state is None:
-            log.info(Event.RECEIPT_UNMATCHED, reason="an event that nobody here knows")
-            return
-        if attempt.phase in _DOUBTFUL:
-            adopted = await self._adopt(attempt, receipt)
-            log.info(Event.DELIVERY_RESOLVED, outcome="adopted", moved=adopted)
-        if receipt.number is None:
-            return
-        intent = await cast("Any", self.redis.hget(attempt.keys.batch(attempt.batch_id), receipt.number))
-        if intent is None:
-            log.warning(Event.RECEIPT_UNMATCHED, reason="the call had no such recipient")
-            return
-        if attempt.dates:
-            request = tally_request(attempt.keys, attempt.batch_id, intent.decode(), receipt)
-            counted = await request.run_async(self.redis)
-            log.debug(Event.RECEIPT_APPLIED, state=receipt.state, counted=counted)
-            return
-        target = Target(intent.decode(), receipt.number)
-        request = apply_request(
-            attempt.keys, attempt.batch_id, [target], receipt.state, receipt.evidence, reason=receipt.reason or ""
-        )
-        moved, _left = await request.run_async(self.redis)
-        log.debug(Event.RECEIPT_APPLIED, state=receipt.state, moved=moved)
-
-    async def _adopt(self, attempt: _Attempt, receipt: Receipt) -> int:
-        """Submit all recipients: any receipt proves that the provider took the call, also one whose answer we have not seen.
-
-        Later receipts at the account's common address find the call by the id that this one tells. Where the provider keeps the
-        dates, that id is the call's own, and needed to steer it.
-        """
-        record = await cast("Any", self.redis.hgetall(attempt.keys.batch(attempt.batch_id)))
-        targets = [Target(intent.decode(), name.decode()) for name, intent in record.items() if name.startswith(b"+")]
-        request = apply_request(
-            attempt.keys, attempt.batch_id, targets, RecipientState.SUBMITTED, Evidence.PROVIDER, phase="accepted", by_receipt=True,
-            provider_id=(receipt.provider_id or "") if attempt.dates else "",
-            provider_ids=[receipt.provider_id] if receipt.provider_id else [],
-        )  # fmt: skip
-        moved, _left = await request.run_async(self.redis)
-        return int(moved)
+    async def _is_full(self, account: str) -> bool:
+        """Whether the account has more waiting than is good for Redis; looked at now and then, and always while it is so."""
+        came = self._came[account] = self._came.get(account, 0) + 1
+        if account in self._full or came % _LOOK_EVERY == 1:
+            waiting: int = await self.group.ask(lambda pipeline: stage_backlog(pipeline, account))
+            (self._full.add if waiting >= self.backlog else self._full.discard)(account)
+        return account in self._full
 
 
-@dataclass(frozen=True, slots=True)
-class _Attempt:
-    """The part of an attempt's record that a receipt needs."""
-
-    keys: AccountKeys
-    batch_id: str
-    token: str
-    phase: str
-    dates: bool
-
-
-def _read(account: str, door: Door, body: bytes) -> list[Receipt] | None:
+def _readable(door: Door, webhook: Webhook) -> bool:
+    if _depth(webhook.body) > DEPTH:
+        _refuse(webhook, "body: is nested too deeply")
+        return False
     try:
-        return door.receipts.read(body)
+        door.receipts.read(webhook.body)
     except BadReceipt as error:
-        _log.warning(Event.RECEIPT_REFUSED, account=account, reason=str(error))
-        return None
+        _refuse(webhook, str(error))
+        return False
+    return True
 
 
-# Attempts of which no answer says that the provider took the call: nobody knows yet, or it was sent again for want of evidence.
-_DOUBTFUL = frozenset({"calling", "unknown", "resent"})
+def _refuse(webhook: Webhook, reason: str) -> None:
+    _log.warning(Event.RECEIPT_REFUSED, account=webhook.account, reason=reason)
+
+
+def _depth(body: bytes) -> int:
+    """How deep objects and arrays are nested, at the most; counted exactly only where there are many of them."""
+    at_most = body.count(b"{") + body.count(b"[")
+    if at_most <= DEPTH:
+        return at_most
+    depth = deepest = 0
+    for found in _BRACKET.finditer(body):
+        depth += {b"{": 1, b"[": 1, b"}": -1, b"]": -1}.get(found[0], 0)
+        deepest = max(deepest, depth)
+    return deepest

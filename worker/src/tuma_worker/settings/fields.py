@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -126,6 +127,16 @@ def _known_countries(countries: dict[str, str]) -> dict[str, str]:
     return countries
 
 
+def _networks(texts: tuple[str, ...]) -> tuple[str, ...]:
+    for text in texts:
+        try:
+            ip_network(text)
+        except ValueError:
+            message = f"has {text!r}, which is no address or network such as 203.0.113.0/24; correct it"
+            raise ValueError(message) from None
+    return texts
+
+
 _PREFIX = r"\+[1-9][0-9]{0,6}"
 
 
@@ -175,6 +186,7 @@ Prefixes = Annotated[tuple[Prefix, ...], BeforeValidator(_listed)]
 RouteAccounts = Annotated[tuple[AccountName, ...], BeforeValidator(_listed), AfterValidator(_each_once)]
 Route = Annotated[dict[str, RouteAccounts], AfterValidator(_prefixes_or_others), AfterValidator(_one_list_for_each_first)]
 Texts = Annotated[tuple[Text, ...], BeforeValidator(_listed)]
+Networks = Annotated[tuple[Text, ...], BeforeValidator(_listed), AfterValidator(_networks)]
 Hours = Annotated[str, AfterValidator(_hours)]
 CountryHours = Annotated[dict[str, Hours], BeforeValidator(json_text), AfterValidator(_known_countries)]
 Level = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)]

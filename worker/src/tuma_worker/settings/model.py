@@ -20,6 +20,7 @@ from tuma_worker.settings.fields import (
     Lanes,
     Level,
     Limits,
+    Networks,
     Prefixes,
     RedisAddress,
     Route,
@@ -82,6 +83,11 @@ class Account(BaseModel):
     the breaker for `breaker_open` seconds, and for longer each time that the call which then tries fails too. In `quiet` hours, by
     the clocks where a number's people live or else by `timezone`, nothing of some priorities is sent.
 
+    Webhooks are believed with the present credentials or, while these are being replaced, with `webhook_password_old` and
+    `webhook_secret_old`; only from the addresses in `webhook_from`, networks such as 203.0.113.0/24 (none: from anywhere). Where
+    the provider names a `webhook_timestamp_header`, the signature covers `<timestamp>.<body>`, and an old one is refused. What
+    they said is kept as it came for `raw_receipts_for` seconds (0: not at all).
+
     What it carries for other accounts that are halted: numbers that begin with one of `countries`, such as `+243` (none: all), of
     the priorities in `carries`, from a sender in `senders` (none: all) or its own `sender_id`; from any other under its own
     `sender_id`, where `own_sender` allows that.
@@ -121,13 +127,27 @@ class Account(BaseModel):
     quiet: Annotated[QuietHours, BeforeValidator(json_text)] | None = None
     webhook_username: Text | None = None
     webhook_password: Secret | None = None
+    webhook_password_old: Secret | None = None
     webhook_secret: Secret | None = None
+    webhook_secret_old: Secret | None = None
+    webhook_timestamp_header: Text | None = None
+    webhook_from: Networks = ()
+    raw_receipts_for: Duration = 259_200.0
 
     @model_validator(mode="after")
     def _webhook_pair(self) -> Self:
         if (self.webhook_username is None) != (self.webhook_password is None):
             message = "needs webhook_username and webhook_password together; set both or neither"
             raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _old_beside_new(self) -> Self:
+        pairs = {"webhook_password": self.webhook_password_old, "webhook_secret": self.webhook_secret_old}
+        for name, old in pairs.items():
+            if old is not None and getattr(self, name) is None:
+                message = f"needs {name} beside {name}_old; set the one that is to replace it, or leave the old one out"
+                raise ValueError(message)
         return self
 
     @model_validator(mode="after")
@@ -159,6 +179,8 @@ class Settings(BaseSettings):
     public_url: WebAddress | None = None  # where providers reach the gateway from outside, for callbacks
     gateway_host: Text = "127.0.0.1"
     gateway_port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    gateway_proxies: Networks = ()  # whose word on where a request comes from is taken: what stands before the gateway
+    gateway_metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0  # where `tuma gateway` shows its counters; 0: nowhere
     metrics_host: Text = "127.0.0.1"
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0  # where `tuma worker` shows its counters; 0: nowhere
     ops_host: Text = "127.0.0.1"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from typing import TYPE_CHECKING
 
 from tuma_worker.core.receipts import Receipt
 from tuma_worker.core.states import Evidence, RecipientState
 from tuma_worker.providers.incoming import event_name, header, per_recipient, receipt_body
 from tuma_worker.providers.reading import code, identifier, milliseconds, section
+from tuma_worker.providers.signing import signature_holds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,17 +33,20 @@ class LineserveReceipts:
 
     def __init__(self, settings: LineserveSettings) -> None:
         self._settings = settings
+        secrets = (settings.webhook_secret, settings.webhook_secret_old)
+        self._secrets = [secret.get_secret_value().encode() for secret in secrets if secret is not None]
 
-    def authentic(self, headers: Mapping[str, str], body: bytes) -> bool:
-        """Whether the body is signed with the configured secret; true where none is configured.
+    def authentic(self, headers: Mapping[str, str], body: bytes, now: float) -> bool:
+        """Whether the body is signed with a configured secret; true where none is configured.
 
         Assumed, since only the secret is documented: HMAC-SHA256 of the raw body in hex, perhaps after `sha256=`.
         """
-        if self._settings.webhook_secret is None:
+        if not self._secrets:
             return True
-        expected = hmac.new(self._settings.webhook_secret.get_secret_value().encode(), body, hashlib.sha256).hexdigest()
-        given = (header(headers, self._settings.signature_header) or "").strip().lower().removeprefix("sha256=")
-        return hmac.compare_digest(given.encode(), expected.encode())
+        signed_at = None
+        if self._settings.webhook_timestamp_header is not None:
+            signed_at = header(headers, self._settings.webhook_timestamp_header) or ""
+        return signature_holds(self._secrets, header(headers, self._settings.signature_header) or "", body, signed_at, now)
 
     def presented(self, headers: Mapping[str, str]) -> bool:
         """Whether there is a signature. Whether `callback_url` gets one is not documented; assumed: none."""

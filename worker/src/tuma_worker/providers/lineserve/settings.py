@@ -28,6 +28,8 @@ class LineserveSettings:
     timeout: float
     sender_id: str | None = None
     webhook_secret: SecretStr | None = None
+    webhook_secret_old: SecretStr | None = None
+    webhook_timestamp_header: str | None = None
     signature_header: str = SIGNATURE_HEADER
 
     @classmethod
@@ -40,6 +42,8 @@ class LineserveSettings:
             timeout=account.timeout,
             sender_id=account.sender_id,
             webhook_secret=account.webhook_secret,
+            webhook_secret_old=account.webhook_secret_old,
+            webhook_timestamp_header=account.webhook_timestamp_header,
         )
         settings.check()
         return settings

@@ -46,15 +46,18 @@ class LisolooReceipts:
     """Checks and reads the webhooks of one Lisoloo key."""
 
     def __init__(self, settings: LisolooSettings) -> None:
-        self._settings = settings
+        passwords = (settings.webhook_password, settings.webhook_password_old)
+        self._expected = [
+            f"{settings.webhook_username}:{password.get_secret_value()}".encode() for password in passwords if password is not None
+        ]
 
-    def authentic(self, headers: Mapping[str, str], body: bytes) -> bool:  # noqa: ARG002 - the body is not signed by this provider
-        """Whether the Basic credentials are the configured ones; true where none are configured."""
-        username, password = self._settings.webhook_username, self._settings.webhook_password
-        if username is None or password is None:
+    def authentic(self, headers: Mapping[str, str], body: bytes, now: float) -> bool:  # noqa: ARG002 - this provider signs neither
+        """Whether the Basic credentials are the configured ones, or those that they replace; true where none are configured."""
+        if not self._expected:
             return True
-        expected = f"{username}:{password.get_secret_value()}".encode()
-        return hmac.compare_digest(_credentials(header(headers, "Authorization")), expected)
+        given = _credentials(header(headers, "Authorization"))
+        matches = [hmac.compare_digest(given, expected) for expected in self._expected]
+        return any(matches)
 
     def presented(self, headers: Mapping[str, str]) -> bool:
         """Whether there is an `Authorization` header. Whether `callback_url` gets one is not documented."""

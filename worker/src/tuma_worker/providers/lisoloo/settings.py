@@ -31,6 +31,7 @@ class LisolooSettings:
     sender_id: str | None = None
     webhook_username: str | None = None
     webhook_password: SecretStr | None = None
+    webhook_password_old: SecretStr | None = None
 
     @classmethod
     def of(cls, account: Account) -> Self:
@@ -44,6 +45,7 @@ class LisolooSettings:
             sender_id=account.sender_id,
             webhook_username=account.webhook_username,
             webhook_password=account.webhook_password,
+            webhook_password_old=account.webhook_password_old,
         )
         settings.check()
         return settings

@@ -1,0 +1,192 @@
+"""Receipts between the gateway and the record: applied once, in order, by whoever comes, and kept as they came."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.contract.canned import InventedAccount
+from tests.redis.driver import GIVEN_UP, Driver, queue_of
+
+from tuma_worker.providers import named
+from tuma_worker.receipts.applying import Applier, Box
+from tuma_worker.store.inbox import PARKED_FOR, UNMATCHED, Inbox
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Iterable
+
+    from redis import Redis
+
+    from tuma_worker.queue.scripts import Claim
+
+READ = named("lisoloo").receipts(InventedAccount("https://provider.example"))
+STEPS = ("sms.processing", "sms.sent", "sms.delivered")
+NUMBERS = [f"+24399000{n:04}" for n in range(6)]
+
+
+@dataclass
+class Post:
+    """One account whose receipts are put into the inbox as the gateway does, and applied when a test says so."""
+
+    driver: Driver
+    now: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.inbox = Inbox(self.driver.redis, self.driver.queue.account, keep=60.0)
+
+    def applier(self, name: str = "one", receipts: Any = READ) -> Applier:  # noqa: ANN401 - a stand-in for a provider's
+        return Applier(self.driver.redis, [Box(self.inbox, receipts)], name, lambda: self.now)
+
+    def put(self, batch_id: str, body: dict[str, Any]) -> None:
+        self.driver.redis.xadd(self.driver.account.inbox, {"b": batch_id, "d": json.dumps(body)})
+
+    def drain(self) -> None:
+        self.applier().drain(self.driver.queue.account)
+        assert not self.driver.redis.exists(self.driver.account.inbox) or self.inbox.page() == []
+
+    def states(self, intent: str, numbers: Iterable[str]) -> list[str]:
+        return [self.driver.state_of(intent, number) for number in numbers]
+
+    def told(self, number: str) -> list[str]:
+        return [event["e"] for event in self.driver.events() if event.get("r") == number]
+
+
+def news(event: str, number: str, message_id: str = "call-1") -> dict[str, Any]:
+    data = {"recipient_phone": number}
+    return {"event_id": f"{event} {number}", "event_type": event, "message_id": message_id, "data": data}
+
+
+@pytest.fixture
+def post(redis: Redis) -> Post:
+    return Post(Driver(redis, queue_of(batch_max=10)))
+
+
+def sent(post: Post, *numbers: str) -> tuple[str, Claim]:
+    intent = post.driver.enqueue(to=list(numbers))
+    return intent, post.driver.send()
+
+
+def test_receipts_move_their_recipients_in_the_order_in_which_they_came(post: Post) -> None:
+    intent, batch = sent(post, *NUMBERS)
+    for number in NUMBERS:
+        for event in STEPS:
+            post.put(batch.batch_id, news(event, number))
+    post.drain()
+    assert post.states(intent, NUMBERS) == ["delivered"] * 6
+    for number in NUMBERS:
+        assert post.told(number) == ["sending", "submitted", "sent", "delivered"]
+    assert post.driver.events()[-1]["e"] == "done"
+
+
+def test_receipts_are_kept_as_they_came_each_once(post: Post) -> None:
+    _, batch = sent(post, NUMBERS[0])
+    for event in (*STEPS, *STEPS):
+        post.put(batch.batch_id, news(event, NUMBERS[0]))
+    post.drain()
+    assert [json.loads(raw.body)["event_type"] for raw in post.inbox.kept(batch.batch_id)] == list(STEPS)
+    assert 0 < post.driver.redis.pttl(post.driver.account.raw_receipts(batch.batch_id)) <= 60_000
+
+
+def test_a_receipt_proves_a_call_without_an_answer(post: Post) -> None:
+    intent = post.driver.enqueue(to=NUMBERS[:2])
+    batch = post.driver.taken()
+    assert post.driver.begin(batch) is not None
+    assert post.driver.settle(batch, GIVEN_UP)
+    post.put(batch.batch_id, news("sms.sent", NUMBERS[0]))
+    post.drain()
+    assert post.states(intent, NUMBERS[:2]) == ["sent", "submitted"]
+
+
+def test_an_event_that_nobody_knows_is_kept_and_changes_nothing(post: Post) -> None:
+    intent, batch = sent(post, NUMBERS[0])
+    post.put(batch.batch_id, news("sms.teleported", NUMBERS[0]))
+    post.drain()
+    assert post.states(intent, NUMBERS[:1]) == ["submitted"]
+    assert len(post.inbox.kept(batch.batch_id)) == 1
+
+
+def test_a_receipt_without_its_call_waits_until_that_is_known(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    intent, batch = sent(post, NUMBERS[0])
+    post.put("", news("sms.delivered", NUMBERS[0], "not-known-yet"))
+    post.drain()
+    assert (post.states(intent, NUMBERS[:1]), post.inbox.page(), post.inbox.parked()) == (["submitted"], [], [])
+    later = post.inbox.now() + 60_000
+    monkeypatch.setattr(Inbox, "now", lambda _inbox: later)
+    post.driver.redis.set(post.driver.account.provider_id("not-known-yet"), batch.batch_id, px=60_000)
+    post.applier()._take_turn()
+    assert post.states(intent, NUMBERS[:1]) == ["delivered"]
+    assert not post.driver.redis.exists(post.driver.account.parked)
+
+
+def test_a_receipt_whose_call_nobody_ever_knows_is_kept_apart_in_the_end(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    post.put("", news("sms.delivered", NUMBERS[0], "never-known"))
+    post.drain()
+    later = post.inbox.now() + PARKED_FOR
+    monkeypatch.setattr(Inbox, "now", lambda _inbox: later)
+    post.applier()._take_turn()
+    assert not post.driver.redis.exists(post.driver.account.parked)
+    assert len(post.inbox.kept(UNMATCHED)) == 1
+
+
+class Poisoned:
+    """Reads every receipt but one, over which it stumbles in a way that nobody thought of."""
+
+    def __init__(self, poison: str) -> None:
+        self.poison = poison.encode()
+
+    def read(self, body: bytes) -> Any:  # noqa: ANN401 - as the provider's
+        if self.poison in body:
+            raise KeyError
+        return READ.read(body)
+
+
+def test_a_receipt_over_which_we_stumble_holds_up_no_other(post: Post) -> None:
+    intent, batch = sent(post, *NUMBERS)
+    for number in NUMBERS:
+        post.put(batch.batch_id, news("sms.sent", number))
+    post.applier(receipts=Poisoned(NUMBERS[2])).drain(post.driver.queue.account)
+    assert post.states(intent, NUMBERS) == ["sent", "sent", "submitted", "sent", "sent", "sent"]
+    assert post.driver.redis.zcard(post.driver.account.parked) == 1
+
+
+def test_one_process_at_a_time_applies_and_another_follows_it_where_it_left(post: Post) -> None:
+    intent, batch = sent(post, NUMBERS[0])
+    first, second = post.applier("first"), post.applier("second")
+    for one in (first, second):
+        one._take_turn()
+    post.put(batch.batch_id, news("sms.sent", NUMBERS[0]))
+    assert second.run_once() == {}
+    assert post.states(intent, NUMBERS[:1]) == ["submitted"]
+    post.driver.redis.delete(post.driver.account.applier)  # the first has died, and its time is over
+    post.now = 60.0
+    second._take_turn()
+    assert second.run_once()[post.driver.queue.account] == {"moved": 1}
+    assert post.states(intent, NUMBERS[:1]) == ["sent"]
+    assert first.run_once()[post.driver.queue.account] == {}
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(dice=st.randoms(use_true_random=False), failed=st.sets(st.sampled_from(NUMBERS)))
+def test_whatever_the_order_and_however_often_the_end_is_the_same_and_each_change_is_told_once(
+    post: Post, dice: random.Random, failed: set[str]
+) -> None:
+    intent, batch = sent(post, *NUMBERS)
+    ends = {number: "sms.failed" if number in failed else "sms.delivered" for number in NUMBERS}
+    told = [news(event, number) for number in NUMBERS for event in (*STEPS[:2], ends[number])] * 3
+    forged = [news(ends[other], f"+2438{number[5:]}") for number in NUMBERS for other in NUMBERS[:1]]
+    told += forged
+    dice.shuffle(told)
+    before = len(post.driver.events())
+    for body in told:
+        post.put(batch.batch_id, body)
+    post.drain()
+    assert post.states(intent, NUMBERS) == ["failed" if number in failed else "delivered" for number in NUMBERS]
+    events = post.driver.events()[before:]
+    assert len({(event.get("r"), event["e"]) for event in events}) == len(events)
+    assert [int(event["q"]) for event in events] == list(range(int(events[0]["q"]), int(events[0]["q"]) + len(events)))
+    assert {event.get("r") for event in events} <= {*NUMBERS, None}

@@ -1,0 +1,106 @@
+"""The receipts' own entrance: plain ASGI, in front of everything else that the gateway serves.
+
+Receipts come by the ten thousand. A framework's routing, request and response cost a third of what this whole entrance does
+(docs/decisions/receipts-need-no-framework.md).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+import structlog
+
+from tuma_producer.contract.connection import FAILURES
+from tuma_worker.logs import Event
+from tuma_worker.receipts.intake import Verdict, Webhook
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from tuma_worker.receipts.intake import Intake
+
+_log = structlog.get_logger(__name__)
+
+PREFIX = "/receipts/"
+MAX_BODY = 64 * 1024  # bytes; a receipt of either provider has under two thousand
+
+# Providers retry on 5xx alone, so only what a retry can mend may be answered with one.
+_ANSWERS: dict[Verdict, tuple[int, str]] = {
+    Verdict.TAKEN: (200, ""),
+    Verdict.UNREADABLE: (400, "unreadable"),
+    Verdict.UNAUTHENTIC: (401, "unauthentic"),
+    Verdict.FORBIDDEN: (403, "not from this address"),
+    Verdict.UNKNOWN: (404, "unknown"),
+    Verdict.TOO_LARGE: (413, f"a receipt has at most {MAX_BODY} bytes"),
+    Verdict.BUSY: (503, "too many at once; try again"),
+    Verdict.NO_STORE: (503, "not now; try again"),
+}
+_METHOD_NOT_ALLOWED = (405, "POST receipts here")
+
+
+def _answer(status: int, detail: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Both messages of an answer, made once."""
+    body = json.dumps({"status": status, "detail": detail}).encode() if detail else b""
+    headers = [(b"content-length", str(len(body)).encode()), (b"content-type", b"application/json")]
+    if status == 503:  # noqa: PLR2004 - HTTP's own number
+        headers.append((b"retry-after", b"1"))
+    start = {"type": "http.response.start", "status": status, "headers": headers if body else headers[:1]}
+    return start, {"type": "http.response.body", "body": body}
+
+
+_RESPONSES = {verdict: _answer(*told) for verdict, told in _ANSWERS.items()}
+_NO_POST = _answer(*_METHOD_NOT_ALLOWED)
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """Takes `POST /receipts/<account>` and `POST /receipts/<account>/<ticket>`; everything else is `others`'."""
+
+    intake: Intake
+    others: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http" or not scope["path"].startswith(PREFIX):
+            await self.others(scope, receive, send)
+            return
+        start, body = _NO_POST if scope["method"] != "POST" else _RESPONSES[await self._take(scope, receive)]
+        await send(start)
+        await send(body)
+
+    async def _take(self, scope: Scope, receive: Receive) -> Verdict:
+        account, _, ticket = scope["path"].removeprefix(PREFIX).partition("/")
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        body = await _body(headers, receive)
+        if body is None:
+            verdict = Verdict.TOO_LARGE
+        else:
+            webhook = Webhook(account, unquote(ticket) if ticket else None, (scope["client"] or ("",))[0], headers, body)
+            verdict = await self._verdict(webhook)
+        self.intake.count(account, verdict)
+        return verdict
+
+    async def _verdict(self, webhook: Webhook) -> Verdict:
+        try:
+            return await self.intake.take(webhook)
+        except (*FAILURES, TimeoutError) as error:
+            _log.error(Event.RECEIPT_REFUSED, reason="no usable Redis", error=type(error).__name__)
+            return Verdict.NO_STORE
+
+
+async def _body(headers: dict[str, str], receive: Receive) -> bytes | None:
+    """The body, or None where it is longer than a receipt can be. Reads no further than that, whatever the length claims."""
+    length = headers.get("content-length", "")
+    if length.isdigit() and int(length) > MAX_BODY:
+        return None
+    body = b""
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if len(body) > MAX_BODY:
+            return None
+        if not message.get("more_body", False):
+            return bytes(body)

@@ -1,0 +1,278 @@
+"""Apply the receipts that the gateway has written down: match each with its call, move its recipient, and keep it as it came.
+
+A duty of the workers, not of the gateway: that has one thing to do, quickly, and is the one process that strangers reach. One
+process applies an account's receipts at a time, so that the steps of a recipient keep the order in which they came. It is followed
+a few seconds after it has died, and whoever follows begins at the first receipt that is still in the inbox: each leaves it in the
+step that keeps it, after it was applied, and applying it again changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import structlog
+
+from tuma_producer.contract.connection import FAILURES, is_cluster, unavailable
+from tuma_producer.contract.wire import digest
+from tuma_worker import metrics
+from tuma_worker.core.states import Evidence, RecipientState
+from tuma_worker.logs import Event
+from tuma_worker.providers.base import BadReceipt
+from tuma_worker.store.attempts import Target, apply_request
+from tuma_worker.store.custody import tally_request
+from tuma_worker.store.inbox import AT_ONCE, PARKED_FOR, UNMATCHED, Filed, wait_for_arrivals
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from threading import Event as Signal
+
+    from redis import Redis
+
+    from tuma_worker.core.receipts import Receipt
+    from tuma_worker.providers.base import Receipts
+    from tuma_worker.store.inbox import Arrived, Inbox, Known
+
+_log = structlog.get_logger(__name__)
+
+TURN = 2.0  # seconds between two looks at who leads and at what is parked
+LEAD = 6.0  # seconds after which a leader that has died is followed
+_WAIT = 0.1  # seconds between two looks where nothing can tell that something has come
+_DRAINED = 200  # pages at the most: who waits for the inbox to be empty is not to wait for a flood to end
+
+Outcomes = Counter[str]  # how many receipts were of which kind
+# Attempts of which no answer says that the provider took the call: nobody knows yet, or it was sent again for want of evidence.
+_DOUBTFUL = frozenset({"calling", "unknown", "resent"})
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """The inbox of one account, and how what is in it is read."""
+
+    inbox: Inbox
+    receipts: Receipts
+
+
+@dataclass(frozen=True, slots=True)
+class _News:
+    """One receipt that could be read, and the attempt that it is about."""
+
+    arrived: Arrived
+    receipt: Receipt
+    batch_id: str
+
+    @property
+    def filed(self) -> Filed:
+        receipt = self.receipt
+        told = receipt.event_id or f"{receipt.event} {receipt.provider_id} {receipt.occurred_at}"
+        return Filed(self.arrived, self.batch_id or UNMATCHED, digest(told, receipt.number or ""))
+
+
+@dataclass(slots=True)
+class Applier:
+    """Applies the receipts of some accounts in the name of `worker`. `clock` counts seconds."""
+
+    redis: Redis
+    boxes: Sequence[Box]
+    worker: str
+    clock: Callable[[], float]
+    _led: list[Box] = field(default_factory=list)
+    _next_turn: float = 0.0
+
+    def keep_applying(self, stop: Signal) -> None:
+        """Apply whatever comes until told to stop."""
+        while not stop.is_set():
+            try:
+                self._take_turn()
+                self.run_once()
+                self._wait(stop)
+            except FAILURES as error:
+                _log.warning(Event.RECEIPTS_NOT_APPLIED, error=type(error).__name__)
+                self._led, self._next_turn = [], 0.0
+                stop.wait(TURN)
+
+    def run_once(self) -> dict[str, Outcomes]:
+        """Apply one page of each account that this process leads."""
+        return {box.inbox.account: self._apply_safely(box, box.inbox.page()) for box in self._led}
+
+    def drain(self, account: str) -> None:
+        """Apply all that has come for an account up to now, whoever leads."""
+        for box in self.boxes:
+            if box.inbox.account == account:
+                self._drain(box)
+
+    def _take_turn(self) -> None:
+        """Learn which accounts are this process's to look after, and look at what of theirs is parked."""
+        now = self.clock()
+        if now < self._next_turn:
+            return
+        self._next_turn = now + TURN
+        self._led = [box for box in self.boxes if box.inbox.lead(self.worker, LEAD)]
+        for box in self._led:
+            self._apply_safely(box, box.inbox.parked())
+
+    def _wait(self, stop: Signal) -> None:
+        """Return when something has come, and no later than the next turn."""
+        left = self._next_turn - self.clock()
+        if left <= 0:
+            return
+        if not self._led:
+            stop.wait(left)
+        elif is_cluster(self.redis):  # no command waits for the keys of two accounts
+            stop.wait(min(left, _WAIT))
+        else:
+            wait_for_arrivals(self.redis, [box.inbox.account for box in self._led], left)
+
+    def _drain(self, box: Box) -> None:
+        until = box.inbox.now()
+        for _ in range(_DRAINED):
+            page = [arrived for arrived in box.inbox.page() if arrived.at <= until]
+            self._apply_safely(box, page)
+            if len(page) < AT_ONCE:
+                return
+
+    def _apply_safely(self, box: Box, page: Sequence[Arrived]) -> Outcomes:
+        """Apply a page. What goes wrong with one receipt holds up no other: it is put off, and tried again later."""
+        try:
+            outcomes = apply(box, page) if page else Outcomes()
+        except Exception as error:
+            if unavailable(error):
+                raise
+            outcomes = Outcomes()
+            for arrived in page:
+                outcomes += _apply_alone(box, arrived)
+        for outcome, count in outcomes.items():
+            metrics.receipts_applied(box.inbox.account, outcome, count)
+        return outcomes
+
+
+def _apply_alone(box: Box, arrived: Arrived) -> Outcomes:
+    try:
+        return apply(box, [arrived])
+    except Exception as error:
+        if unavailable(error):
+            raise
+        _log.exception(Event.RECEIPTS_NOT_APPLIED, account=box.inbox.account, batch=arrived.batch_id)
+        if box.inbox.now() - arrived.at < PARKED_FOR:
+            box.inbox.park([arrived])
+        else:
+            box.inbox.file([_unread(arrived)])
+        return Outcomes(failed=1)
+
+
+def apply(box: Box, page: Sequence[Arrived]) -> Outcomes:
+    """Apply receipts of one account in the order in which they came. Returns how many were what."""
+    inbox, outcomes = box.inbox, Outcomes()
+    news, unreadable = _read(box, page)
+    found, orphans = _matched(inbox, news)
+    known = inbox.known(_wanted(found))
+    _adopt(inbox, found, known)
+    for wave in _waves(found):
+        _move(inbox, wave, known, outcomes)
+    waiting = [one for one in orphans if inbox.now() - one.arrived.at < PARKED_FOR]
+    given_up = [one for one in orphans if one not in waiting]
+    if waiting:
+        outcomes["no-room"] += inbox.park(one.arrived for one in waiting)
+        outcomes["parked"] += sum(not one.arrived.member for one in waiting)
+    done = [*(one.filed for one in (*found, *given_up)), *map(_unread, unreadable)]
+    if done:
+        fresh = inbox.file(done)
+        outcomes["repeated"] += len(done) - fresh if inbox.keep else 0
+    outcomes["unmatched"] += len(given_up)
+    outcomes["unreadable"] += len(unreadable)
+    return +outcomes
+
+
+def _unread(arrived: Arrived) -> Filed:
+    return Filed(arrived, arrived.batch_id or UNMATCHED, digest(arrived.body.hex()))
+
+
+def _read(box: Box, page: Sequence[Arrived]) -> tuple[list[_News], list[Arrived]]:
+    news, unreadable = [], []
+    for arrived in page:
+        try:
+            news += [_News(arrived, receipt, arrived.batch_id) for receipt in box.receipts.read(arrived.body)]
+        except BadReceipt:  # it was readable at the door, by another release perhaps
+            unreadable.append(arrived)
+    return news, unreadable
+
+
+def _matched(inbox: Inbox, news: Sequence[_News]) -> tuple[list[_News], list[_News]]:
+    """The news with their attempts, and those of which nobody knows one yet."""
+    asked = {one.receipt.provider_id for one in news if not one.batch_id and one.receipt.provider_id}
+    batches = inbox.batches(asked)
+    found: list[_News] = []
+    orphans: list[_News] = []
+    for one in news:
+        batch_id = one.batch_id or batches.get(one.receipt.provider_id or "", "")
+        (found if batch_id else orphans).append(_News(one.arrived, one.receipt, batch_id))
+    return found, orphans
+
+
+def _wanted(news: Sequence[_News]) -> dict[str, set[str]]:
+    wanted: dict[str, set[str]] = {}
+    for one in news:
+        numbers = wanted.setdefault(one.batch_id, set())
+        if one.receipt.number is not None:
+            numbers.add(one.receipt.number)
+    return wanted
+
+
+def _adopt(inbox: Inbox, news: Sequence[_News], known: dict[str, Known]) -> None:
+    """Submit all recipients of calls without an answer: any receipt proves that the provider took the call.
+
+    Later receipts at the account's common address find the call by the id that this one tells. Where the provider keeps the dates,
+    that id is the call's own, and needed to steer it.
+    """
+    proofs = {one.batch_id: one.receipt for one in reversed(news) if one.receipt.state is not None}
+    for batch_id, receipt in proofs.items():
+        attempt = known.get(batch_id)
+        if attempt is None or attempt.phase not in _DOUBTFUL:
+            continue
+        request = apply_request(
+            inbox.keys, batch_id, inbox.recipients(batch_id), RecipientState.SUBMITTED, Evidence.PROVIDER, phase="accepted",
+            by_receipt=True, provider_id=(receipt.provider_id or "") if attempt.dates else "",
+            provider_ids=[receipt.provider_id] if receipt.provider_id else [],
+        )  # fmt: skip
+        moved, _left = request.run(inbox.redis)
+        _log.info(Event.DELIVERY_RESOLVED, account=inbox.account, batch=batch_id, outcome="adopted", moved=int(moved))
+
+
+def _waves(news: Sequence[_News]) -> Iterator[list[_News]]:
+    """The news in parts of which none has two about the same recipient, each recipient's in their order."""
+    turns: Counter[tuple[str, str | None]] = Counter()
+    waves: list[list[_News]] = []
+    for one in news:
+        whom = (one.batch_id, one.receipt.number)
+        if turns[whom] == len(waves):
+            waves.append([])
+        waves[turns[whom]].append(one)
+        turns[whom] += 1
+    yield from waves
+
+
+def _move(inbox: Inbox, wave: Sequence[_News], known: dict[str, Known], outcomes: Outcomes) -> None:
+    """Move the recipients that these are about; those of one call that come into the same state go in one step."""
+    together: dict[tuple[str, RecipientState, Evidence, str], list[Target]] = {}
+    for one in wave:
+        receipt, attempt = one.receipt, known.get(one.batch_id)
+        intent = attempt.intents.get(receipt.number or "") if attempt else None
+        if receipt.state is None:
+            outcomes["unknown-event"] += 1
+        elif attempt is None or (intent is None and receipt.number is not None):
+            outcomes["unmatched"] += 1
+            _log.warning(Event.RECEIPT_UNMATCHED, account=inbox.account, batch=one.batch_id, kind=receipt.event)
+        elif intent is None:
+            outcomes["about-the-call"] += 1
+        elif attempt.dates:
+            counted = tally_request(inbox.keys, one.batch_id, intent, receipt).run(inbox.redis)
+            outcomes["moved" if counted else "nothing-new"] += 1
+        else:
+            kind = (one.batch_id, receipt.state, receipt.evidence, receipt.reason or "")
+            together.setdefault(kind, []).append(Target(intent, receipt.number or ""))
+    for (batch_id, state, evidence, reason), targets in together.items():
+        moved, left = apply_request(inbox.keys, batch_id, targets, state, evidence, reason=reason).run(inbox.redis)
+        outcomes["moved"] += int(moved)
+        outcomes["nothing-new"] += int(left)
+        _log.debug(Event.RECEIPT_APPLIED, account=inbox.account, batch=batch_id, state=state, moved=int(moved))
