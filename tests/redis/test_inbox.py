@@ -118,7 +118,7 @@ def test_a_receipt_without_its_call_waits_until_that_is_known(post: Post, monkey
     later = post.inbox.now() + 60_000
     monkeypatch.setattr(Inbox, "now", lambda _inbox: later)
     post.driver.redis.set(post.driver.account.provider_id("not-known-yet"), batch.batch_id, px=60_000)
-    post.applier()._take_turn()
+    post.applier().take_turn()
     assert post.states(intent, NUMBERS[:1]) == ["delivered"]
     assert not post.driver.redis.exists(post.driver.account.parked)
 
@@ -128,7 +128,7 @@ def test_a_receipt_whose_call_nobody_ever_knows_is_kept_apart_in_the_end(post: P
     post.drain()
     later = post.inbox.now() + PARKED_FOR
     monkeypatch.setattr(Inbox, "now", lambda _inbox: later)
-    post.applier()._take_turn()
+    post.applier().take_turn()
     assert not post.driver.redis.exists(post.driver.account.parked)
     assert len(post.inbox.kept(UNMATCHED)) == 1
 
@@ -158,13 +158,13 @@ def test_one_process_at_a_time_applies_and_another_follows_it_where_it_left(post
     intent, batch = sent(post, NUMBERS[0])
     first, second = post.applier("first"), post.applier("second")
     for one in (first, second):
-        one._take_turn()
+        one.take_turn()
     post.put(batch.batch_id, news("sms.sent", NUMBERS[0]))
     assert second.run_once() == {}
     assert post.states(intent, NUMBERS[:1]) == ["submitted"]
     post.driver.redis.delete(post.driver.account.applier)  # the first has died, and its time is over
     post.now = 60.0
-    second._take_turn()
+    second.take_turn()
     assert second.run_once()[post.driver.queue.account] == {"moved": 1}
     assert post.states(intent, NUMBERS[:1]) == ["sent"]
     assert first.run_once()[post.driver.queue.account] == {}

@@ -19,7 +19,7 @@ from tuma_worker.gateway.app import build_app
 from tuma_worker.logs import Event
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tuma_worker.settings import Settings
 
@@ -35,7 +35,16 @@ def serve(settings: Settings) -> None:
     with _listener(settings.gateway_host, settings.gateway_port) as listener:
         with connect(settings.redis_url) as redis, translated(server_of(redis)):
             bootstrap.register_accounts(redis, settings)
-        asyncio.run(_serve(settings, listener))
+        with asyncio.Runner(loop_factory=_loop_factory()) as loop:
+            loop.run(_serve(settings, listener))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    try:
+        from uvloop import new_event_loop  # noqa: PLC0415 - there is none for every platform
+    except ImportError:
+        return asyncio.new_event_loop
+    return new_event_loop
 
 
 def _show_metrics(settings: Settings) -> None:

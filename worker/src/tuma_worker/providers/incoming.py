@@ -41,4 +41,6 @@ def per_recipient(name: str, value: object, *, needed: bool) -> str | None:
 
 def header(headers: Mapping[str, str], name: str) -> str | None:
     """A header, whatever the case of its name in the mapping."""
-    return next((value for key, value in headers.items() if key.lower() == name.lower()), None)
+    wanted = name.lower()
+    found = headers.get(wanted)  # as an ASGI server has it
+    return found if found is not None else next((value for key, value in headers.items() if key.lower() == wanted), None)

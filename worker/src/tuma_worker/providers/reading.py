@@ -8,41 +8,43 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
 _LOOKS_LIKE_A_NUMBER = re.compile(r"\d{8}")
+_NO_DIGITS = re.compile(r"[^0-9]+")
+_DECODER = json.JSONDecoder(parse_float=Decimal, parse_constant=lambda _: None)  # making one takes longer than reading a receipt
 _MAX_ID = 200
 _MAX_NUMBER = 15
 _MAX_DELAY = 86_400.0
 
 
-_JSON = json.JSONDecoder(parse_float=Decimal, parse_constant=lambda _: None)
-
-
 def json_object(body: bytes) -> Mapping[str, object] | None:
     """The JSON object that `body` holds; None for anything else. Fractions are decimals, NaN and infinities are null."""
     try:
-        value = _JSON.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
+        value = _DECODER.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
     except (ValueError, RecursionError):
         return None
-    return value if isinstance(value, Mapping) else None
+    return value if isinstance(value, dict) else None
 
 
 def section(value: object, name: str) -> Mapping[str, object]:
     """The object under `name`; an empty one where there is none."""
-    inner = value.get(name) if isinstance(value, Mapping) else None
-    return inner if isinstance(inner, Mapping) else {}
+    inner = value.get(name) if isinstance(value, dict) else None
+    return inner if isinstance(inner, dict) else {}
 
 
 def items(value: object, name: str) -> list[object]:
     """The array under `name`; an empty one where there is none."""
-    inner = value.get(name) if isinstance(value, Mapping) else None
+    inner = value.get(name) if isinstance(value, dict) else None
     return inner if isinstance(inner, list) else []
 
 
@@ -81,7 +83,7 @@ def money(value: object) -> Decimal | None:
 
 def digits(number: str) -> str:
     """The digits of a phone number, by which two spellings of it are compared."""
-    return "".join(character for character in number if character in "0123456789").removeprefix("00")
+    return _NO_DIGITS.sub("", number).removeprefix("00")
 
 
 def phone(value: object) -> str | None:

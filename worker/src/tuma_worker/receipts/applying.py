@@ -84,9 +84,9 @@ class Applier:
         """Apply whatever comes until told to stop."""
         while not stop.is_set():
             try:
-                self._take_turn()
-                self.run_once()
-                self._wait(stop)
+                self.take_turn()
+                for box in self._heard(stop):
+                    self._apply_safely(box, box.inbox.page())
             except FAILURES as error:
                 _log.warning(Event.RECEIPTS_NOT_APPLIED, error=type(error).__name__)
                 self._led, self._next_turn = [], 0.0
@@ -96,14 +96,8 @@ class Applier:
         """Apply one page of each account that this process leads."""
         return {box.inbox.account: self._apply_safely(box, box.inbox.page()) for box in self._led}
 
-    def drain(self, account: str) -> None:
-        """Apply all that has come for an account up to now, whoever leads."""
-        for box in self.boxes:
-            if box.inbox.account == account:
-                self._drain(box)
-
-    def _take_turn(self) -> None:
-        """Learn which accounts are this process's to look after, and look at what of theirs is parked."""
+    def take_turn(self) -> None:
+        """Learn, when it is time, which accounts are this process's to look after, and look at what of theirs is parked."""
         now = self.clock()
         if now < self._next_turn:
             return
@@ -112,17 +106,23 @@ class Applier:
         for box in self._led:
             self._apply_safely(box, box.inbox.parked())
 
-    def _wait(self, stop: Signal) -> None:
-        """Return when something has come, and no later than the next turn."""
-        left = self._next_turn - self.clock()
-        if left <= 0:
-            return
+    def drain(self, account: str) -> None:
+        """Apply all that has come for an account up to now, whoever leads."""
+        for box in self.boxes:
+            if box.inbox.account == account:
+                self._drain(box)
+
+    def _heard(self, stop: Signal) -> list[Box]:
+        """The accounts for which something has come, once it has, and no later than the next turn."""
+        left = max(0.0, self._next_turn - self.clock())
         if not self._led:
             stop.wait(left)
-        elif is_cluster(self.redis):  # no command waits for the keys of two accounts
+            return []
+        if is_cluster(self.redis):  # no command waits for the keys of two accounts
             stop.wait(min(left, _WAIT))
-        else:
-            wait_for_arrivals(self.redis, [box.inbox.account for box in self._led], left)
+            return self._led
+        heard = wait_for_arrivals(self.redis, [box.inbox.account for box in self._led], left)
+        return [box for box in self._led if box.inbox.account in heard]
 
     def _drain(self, box: Box) -> None:
         until = box.inbox.now()

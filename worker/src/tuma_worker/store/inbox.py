@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from tuma_producer.contract.keys import AccountKeys
+from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.scripts import load
 from tuma_worker.store.attempts import Target
 from tuma_worker.store.clock import server_ms
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from redis import Redis
     from redis.asyncio.client import Pipeline as AsyncPipeline
 
+    from tuma_producer.contract.keys import AccountKeys
     from tuma_producer.contract.scripts import Argument
 
 _FILE = load(__package__, "file")
@@ -78,17 +79,18 @@ class Known:
 
 def stage_arrival(pipeline: AsyncPipeline, account: str, batch_id: str, body: bytes) -> None:
     """Write a receipt down with the next run of this pipeline."""
-    pipeline.xadd(AccountKeys(account).inbox, {"b": batch_id, "d": body})
+    # By its name: what redis-py's own method checks of every call is a tenth of what a receipt costs.
+    pipeline.execute_command("XADD", account_keys(account).inbox, "*", "b", batch_id, "d", body)
 
 
 def stage_backlog(pipeline: AsyncPipeline, account: str) -> None:
     """Ask how many receipts of the account have not been applied yet."""
-    pipeline.xlen(AccountKeys(account).inbox)
+    pipeline.xlen(account_keys(account).inbox)
 
 
 def stage_token(pipeline: AsyncPipeline, account: str, batch_id: str) -> None:
     """Ask for the secret part of an attempt's address."""
-    pipeline.hget(AccountKeys(account).batch(batch_id), "token")
+    pipeline.hget(account_keys(account).batch(batch_id), "token")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ class Inbox:
     @property
     def keys(self) -> AccountKeys:
         """The account's keys."""
-        return AccountKeys(self.account)
+        return account_keys(self.account)
 
     def lead(self, name: str, seconds: float) -> bool:
         """Whether `name` is the one process that applies this account's receipts, for so long from now; the first to ask is."""
@@ -190,7 +192,9 @@ def _parked(member: bytes) -> Arrived:
     return Arrived(int(entry.partition(b"-")[0]), batch_id.decode(), body, member=member)
 
 
-def wait_for_arrivals(redis: Redis, accounts: Iterable[str], seconds: float) -> None:
-    """Return when one of these inboxes holds something, or after so long. On one server only."""
-    inboxes: Any = {AccountKeys(account).inbox: "0-0" for account in accounts}
-    redis.xread(inboxes, count=1, block=max(1, round(seconds * 1000)))
+def wait_for_arrivals(redis: Redis, accounts: Iterable[str], seconds: float) -> set[str]:
+    """The accounts whose inboxes hold something, once one does; none after so long. On one server only."""
+    names = {account_keys(account).inbox: account for account in accounts}
+    streams: Any = dict.fromkeys(names, "0-0")
+    reply: Any = redis.xread(streams, count=1, block=max(1, round(seconds * 1000)))
+    return {names[key.decode()] for key in dict(reply or ())}  # pairs, or with the newer protocol a dictionary

@@ -1,0 +1,167 @@
+"""The door that receipts come through: who is believed, what is bounded, and that nothing is answered before it is written down."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from ipaddress import ip_network
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.contract.canned import InventedAccount
+from tests.redis.driver import SECRET, Driver, queue_of
+from tests.support import servers
+
+from tuma_producer.contract.connection import FAILURES, connect_async
+from tuma_worker.providers import named
+from tuma_worker.receipts.group import FullError, Group
+from tuma_worker.receipts.intake import Door, Intake, Verdict, Webhook
+from tuma_worker.store.inbox import stage_backlog
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from redis import Redis
+    from redis.asyncio.client import Pipeline
+
+ACCOUNT = "lisoloo-main"
+BODY = b'{"event_type": "sms.delivered", "data": {"recipient_phone": "+243990000000"}}'
+READ = named("lisoloo").receipts(InventedAccount("https://provider.example"))
+DOOR = Door(READ, password=True, networks=(ip_network("203.0.113.0/24"),))
+
+
+@dataclass
+class Entrance:
+    """An intake for one account, with one call under way."""
+
+    driver: Driver
+    url: str
+    ticket: str
+
+    def webhook(self, **other: Any) -> Webhook:  # noqa: ANN401 - fields of what is made
+        return replace(Webhook(ACCOUNT, self.ticket, "203.0.113.7", {}, BODY), **other)
+
+    def ask(self, do: Callable[[Intake], Awaitable[Any]], **more: Any) -> Any:  # noqa: ANN401 - whatever that gives
+        async def run() -> Any:  # noqa: ANN401 - as above
+            redis = connect_async(self.url)
+            try:
+                return await do(Intake(Group(redis), {ACCOUNT: DOOR}, lambda: 0.0, **more))
+            finally:
+                await redis.aclose()
+
+        return asyncio.run(run())
+
+    def take(self, *webhooks: Webhook, **more: Any) -> list[Verdict]:  # noqa: ANN401 - fields of the intake
+        async def all_together(intake: Intake) -> list[Verdict]:
+            return list(await asyncio.gather(*map(intake.take, webhooks)))
+
+        found: list[Verdict] = self.ask(all_together, **more)
+        return found
+
+    def written(self) -> int:
+        return int(self.driver.redis.xlen(self.driver.account.inbox))
+
+
+@pytest.fixture
+def entrance(redis: Redis, redis_url: str) -> Entrance:
+    driver = Driver(redis, queue_of())
+    driver.enqueue()
+    return Entrance(driver, redis_url, f"{driver.send().batch_id}.{SECRET}")
+
+
+def test_what_comes_together_is_written_down_and_each_is_answered(entrance: Entrance) -> None:
+    assert entrance.take(*[entrance.webhook()] * 50) == [Verdict.TAKEN] * 50
+    assert entrance.written() == 50
+    (_, fields), *_ = entrance.driver.redis.xrange(entrance.driver.account.inbox)  # type: ignore[misc] # a synchronous client
+    assert fields == {b"b": entrance.ticket.partition(".")[0].encode(), b"d": BODY}
+
+
+@pytest.mark.parametrize(
+    ("other", "verdict"),
+    [
+        ({"address": "198.51.100.1"}, Verdict.FORBIDDEN),
+        ({"address": ""}, Verdict.FORBIDDEN),
+        ({"address": "2001:db8::1"}, Verdict.FORBIDDEN),
+        ({"headers": {"authorization": "Basic d3Jvbmc6d3Jvbmc="}}, Verdict.UNAUTHENTIC),
+        ({"ticket": None}, Verdict.UNAUTHENTIC),
+        ({"ticket": "no-such-call.token"}, Verdict.UNKNOWN),
+        ({"ticket": ""}, Verdict.UNKNOWN),
+        ({"account": "nobody"}, Verdict.UNKNOWN),
+        ({"body": b"hello"}, Verdict.UNREADABLE),
+        ({"body": b'{"event_type": "sms.queued", "data": ' + b"[" * 20 + b"]" * 20 + b"}"}, Verdict.UNREADABLE),
+        ({"body": b'{"event_type": "sms.queued", "data": {"text": "' + b"[{" * 99 + b'"}}'}, Verdict.TAKEN),
+        ({"body": b'{"event_type": "sms.queued", "data": [' + b"{}," * 99 + b"{}]}"}, Verdict.TAKEN),
+    ],
+)
+def test_what_is_not_to_be_believed_or_cannot_be_read_is_not_written_down(
+    entrance: Entrance, other: dict[str, Any], verdict: Verdict
+) -> None:
+    assert entrance.take(entrance.webhook(**other)) == [verdict]
+    assert entrance.written() == (verdict is Verdict.TAKEN)
+
+
+def test_a_token_that_is_wrong_in_one_letter_is_nobodys_also_where_the_right_one_is_known(entrance: Entrance) -> None:
+    async def one_by_one(intake: Intake) -> list[Verdict]:
+        return [await intake.take(entrance.webhook(ticket=ticket)) for ticket in (entrance.ticket, entrance.ticket + "x")]
+
+    assert entrance.ask(one_by_one) == [Verdict.TAKEN, Verdict.UNKNOWN]
+
+
+def test_where_too_much_waits_to_be_applied_receipts_must_come_again_until_there_is_room(entrance: Entrance) -> None:
+    async def story(intake: Intake) -> list[Verdict]:
+        verdicts = []
+        entrance.driver.redis.xadd(entrance.driver.account.inbox, {"b": "", "d": "waiting"}, id="1-1")
+        verdicts.append(await intake.take(entrance.webhook()))
+        entrance.driver.redis.delete(entrance.driver.account.inbox)
+        verdicts.append(await intake.take(entrance.webhook()))
+        return verdicts
+
+    assert entrance.ask(story, backlog=1) == [Verdict.BUSY, Verdict.TAKEN]
+
+
+def test_in_a_flood_those_for_whom_there_is_no_place_are_told_at_once(entrance: Entrance) -> None:
+    async def flood(intake: Intake) -> list[Verdict]:
+        intake.group.most = 10
+        return list(await asyncio.gather(*[intake.take(entrance.webhook()) for _ in range(30)]))
+
+    verdicts = entrance.ask(flood)
+    assert verdicts.count(Verdict.BUSY) == 20
+    assert verdicts.count(Verdict.TAKEN) == entrance.written() == 10
+
+
+def test_nobody_is_told_that_it_is_written_down_where_redis_is_away() -> None:
+    server = servers.start()
+    server.stop()
+
+    async def ask() -> None:
+        redis = connect_async(server.url)
+        try:
+            await Group(redis, within=1.0).ask(_backlog)
+        finally:
+            await redis.aclose()
+
+    with pytest.raises((*FAILURES, TimeoutError)):
+        asyncio.run(ask())
+
+
+def test_who_goes_away_before_the_answer_leaves_the_others_theirs(entrance: Entrance) -> None:
+    async def story(intake: Intake) -> Verdict:
+        gone = asyncio.create_task(intake.take(entrance.webhook()))
+        await asyncio.sleep(0)
+        gone.cancel()
+        return await intake.take(entrance.webhook())
+
+    assert entrance.ask(story) is Verdict.TAKEN
+
+
+def test_a_question_beyond_those_that_may_wait_is_refused(entrance: Entrance) -> None:
+    async def story(intake: Intake) -> None:
+        intake.group.most = 0
+        await intake.group.ask(_backlog)
+
+    with pytest.raises(FullError):
+        entrance.ask(story)
+
+
+def _backlog(pipeline: Pipeline) -> None:
+    stage_backlog(pipeline, ACCOUNT)
