@@ -96,6 +96,13 @@ def test_a_backlog_is_called_for_once_and_written_down(part: str, figure: str) -
     assert found[figure] > 0
 
 
+def test_receipts_are_taken_in_and_told_on() -> None:
+    found = measured("receipts", "--size", "200", "--rounds", "1")
+    assert found["receipts"] == 400
+    assert found["receipts_per_s"] > 0
+    assert found["events_per_s"] > 0
+
+
 def test_the_work_of_workers_that_end_is_done_by_others_once() -> None:
     found = measured("crash", "--size", "200", "--times", "1")
     assert set(found["tuma"]) == {"SIGKILL", "SIGTERM"}

@@ -20,7 +20,10 @@ from tuma_worker.dispatch.resolving import Resolver
 from tuma_worker.dispatch.sending import Outlet
 from tuma_worker.queue.leases import Held
 from tuma_worker.queue.scripts import Claim, push
-from tuma_worker.receipts.intake import Door, Intake
+from tuma_worker.receipts.applying import Applier, Box
+from tuma_worker.receipts.group import Group
+from tuma_worker.receipts.intake import Door, Intake, Webhook
+from tuma_worker.store.inbox import Inbox
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,8 +56,8 @@ class Delivered:
     def presented(self, headers: Mapping[str, str]) -> bool:
         return bool(headers)
 
-    def authentic(self, headers: Mapping[str, str], body: bytes) -> bool:
-        del body
+    def authentic(self, headers: Mapping[str, str], body: bytes, now: float) -> bool:
+        del body, now
         return bool(headers)
 
     def read(self, body: bytes) -> list[Receipt]:
@@ -78,21 +81,21 @@ def look_up(driver: Driver, batch: Claim, provider_id: str) -> None:
     outlet = Outlet(client, driver.attempts, Policy(), Breaker(), callbacks=None, sender_id=None, keeps_books=True)
     push(driver.redis, driver.queue, f"trace.1.1.{batch.batch_id}", batch.batch_id, lane=batch.lane, source=batch.source)
     held = Held(driver.queue, driver.taken(), until=1.0, clock=lambda: 0.0)
-    Resolver(driver.redis, {driver.queue.account: outlet}).trace(held)
+    Resolver(driver.redis, {driver.queue.account: outlet}, heed=lambda _account: None).trace(held)
 
 
 def tell(driver: Driver, url: str, to: list[str], *, ticket: str | None = None) -> str:
-    """Let the provider's webhook say that these were delivered, at an attempt's own address or at the account's."""
+    """Let the provider's webhook say that these were delivered, at an attempt's own address or at the account's, and apply it."""
     account, headers, body = driver.queue.account, {"authorization": "Basic"}, json.dumps(to).encode()
 
     async def post() -> str:
         async with AsyncRedis.from_url(url) as redis:
-            intake = Intake(redis, {account: Door(Delivered(), password=True)})
-            if ticket is not None:
-                return await intake.by_ticket(account, ticket, headers, body)
-            return await intake.by_account(account, headers, body)
+            intake = Intake(Group(redis), {account: Door(Delivered(), password=True)}, lambda: 0.0)
+            return await intake.take(Webhook(account, ticket, "", headers, body))
 
-    return asyncio.run(post())
+    verdict = asyncio.run(post())
+    Applier(driver.redis, [Box(Inbox(driver.redis, account, keep=60.0), Delivered())], "test", lambda: 0.0).drain(account)
+    return verdict
 
 
 def test_of_two_attempts_that_one_message_in_the_books_may_be_one_adopts_it_and_the_other_looks_on(driver: Driver) -> None:
@@ -131,7 +134,8 @@ def test_a_receipt_at_the_common_address_finds_a_call_that_the_books_told_of(dri
 def test_a_receipt_at_the_common_address_finds_a_call_that_another_receipt_told_of(driver: Driver, redis_url: str) -> None:
     intent = driver.enqueue(*numbers(2))
     batch = given_up(driver)
-    assert tell(driver, redis_url, [number(0)]) == "early"
+    assert tell(driver, redis_url, [number(0)]) == "taken"
+    assert driver.state_of(intent, number(0)) == "sending", "its call is not known yet, so it waits"
     assert tell(driver, redis_url, [number(0)], ticket=f"{batch.batch_id}.{SECRET}") == "taken"
     assert tell(driver, redis_url, [number(1)]) == "taken"
     assert [driver.state_of(intent, one) for one in numbers(2)] == ["delivered", "delivered"]
