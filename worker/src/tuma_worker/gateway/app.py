@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from tuma_producer.contract.connection import FAILURES
+from tuma_producer.contract.connection import ANSWER_WITHIN, FAILURES
 from tuma_worker.gateway.receiver import Receiver
 
 if TYPE_CHECKING:
@@ -27,8 +28,9 @@ def build_app(intake: Intake, redis: Redis) -> ASGIApp:
 
     async def ready(_request: Request) -> Response:
         try:
-            await redis.ping()
-        except FAILURES:
+            async with asyncio.timeout(ANSWER_WITHIN):
+                await redis.ping()
+        except (*FAILURES, TimeoutError):
             return JSONResponse({"status": 503, "detail": "no usable Redis"}, status_code=503)
         return JSONResponse({"status": "ready"})
 

@@ -1,6 +1,6 @@
 """The receipts' own entrance: plain ASGI, in front of everything else that the gateway serves.
 
-Receipts come by the ten thousand. A framework's routing, request and response cost a third of what this whole entrance does
+Receipts come by the ten thousand, and a framework's routing, request and response cost nearly as much as all that is done about one
 (docs/decisions/receipts-need-no-framework.md).
 """
 

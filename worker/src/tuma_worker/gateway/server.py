@@ -61,7 +61,8 @@ def _show_metrics(settings: Settings) -> None:
 
 
 async def _serve(settings: Settings, listener: socket.socket) -> None:
-    redis = connect_async(settings.redis_url)
+    # A timeout of the socket's own is set up anew for every single reply; whoever asks here has one for all of them.
+    redis = connect_async(settings.redis_url, socket_timeout=None)
     app = build_app(bootstrap.build_intake(redis, settings), redis)
     config = uvicorn.Config(
         app, lifespan="off", ws="none", access_log=False, log_config=None, server_header=False, timeout_graceful_shutdown=_DRAIN,
