@@ -51,12 +51,8 @@ if TYPE_CHECKING:
 ACCOUNT, CAMPAIGN, KEY = "lisoloo-main", "spring", "sk_test_main"
 OPEN = ("100000/min",)
 VERBS: list[Verb] = ["cancel", "pause", "resume"]
-TROUBLE = [
-    ("send", "accept_then_reset"),
-    ("send", "reset_before_reading"),
-    ("send", "refuse_503"),
-    *((verb, kind) for verb in VERBS for kind in ("reset_before_reading", "refuse_503", "accept_then_reset")),
-]
+KINDS = ("accept_then_reset", "reset_before_reading", "refuse_503")
+TROUBLE = [(operation, kind) for operation in ("send", *VERBS) for kind in KINDS]
 MOST = 6  # sends of a history: more would seldom be asked about twice
 LONG = "TUMA_TEST_LONG" in os.environ
 EXAMPLES, STEPS = (600, 40) if LONG else (20, 30)
@@ -280,9 +276,7 @@ class AnyOrder(RuleBasedStateMachine):
         if held is None:
             return
         self.held.append(held)
-        self._adopt_children()
-        intents = [f"{ACCOUNT}.{job.subject.partition(':')[0]}" for job in held.claim.jobs]
-        for intent_id in dict.fromkeys(one for one in intents if one in self.asked):
+        for intent_id in self._about(held):
             self._ask(intent_id, verb)
 
     @precondition(lambda self: self.asked)
@@ -293,16 +287,36 @@ class AnyOrder(RuleBasedStateMachine):
         self._ask(intent_id, "resume")
 
     @precondition(lambda self: self.held)
-    @rule(data=st.data(), verb=st.none() | st.sampled_from(VERBS))
-    def work(self, data: st.DataObject, verb: Verb | None) -> None:
+    @rule(data=st.data(), verb=st.none() | st.sampled_from(VERBS), trouble=st.none() | st.sampled_from(KINDS))
+    def work(self, data: st.DataObject, verb: Verb | None, trouble: str | None) -> None:
+        """Do what was claimed; perhaps somebody asks for a verb, mostly about this very send, while its call is under way."""
         held = self.held.pop(data.draw(st.integers(0, len(self.held) - 1)))
+        if trouble is not None and held.claim.actor == "send":
+            self.order_trouble(("send", trouble))
         if verb is not None:
-            of = data.draw(st.sampled_from(list(self.asked)))
+            of = data.draw(st.sampled_from(self._about(held) or list(self.asked)))
             self.world.provider.meanwhile = self.world.custodian.meanwhile = lambda: self._ask(of, verb)
         self.world.work(held)
         self.world.provider.meanwhile = self.world.custodian.meanwhile = lambda: None
         self._adopt_children()
         self._keep_promises()
+
+    def _about(self, held: Held) -> list[str]:
+        """The sends that a claimed batch is about."""
+        self._adopt_children()
+        intents = [f"{ACCOUNT}.{job.subject.partition(':')[0]}" for job in held.claim.jobs]
+        return [one for one in dict.fromkeys(intents) if one in self.asked]
+
+    @precondition(lambda self: any(one.custody == "provider" for one in self.asked.values()))
+    @rule(data=st.data(), verb=st.sampled_from(VERBS), trouble=st.none() | st.sampled_from(KINDS))
+    def ask_until_the_provider_has_answered(self, data: st.DataObject, verb: Verb, trouble: str | None) -> None:
+        kept = data.draw(st.sampled_from([one.id for one in self.asked.values() if one.custody == "provider"]))
+        self.work_off()
+        if trouble is not None:
+            self.order_trouble((verb, trouble))
+        self._ask(kept, verb)
+        self.work_off()
+        self._ask(kept, verb)
 
     @rule()
     def work_off(self) -> None:

@@ -141,7 +141,9 @@ def test_help_lists_the_commands_in_the_order_of_use(tuma: Tuma) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [*((name,) for name in COMMANDS), ("accounts", "resume"), ("accounts", "forget-bad"), ("sweep",), ("suppress", "import")], ids=" ".join
+    "command",
+    [*((name,) for name in COMMANDS), ("accounts", "resume"), ("accounts", "forget-bad"), ("sweep",), ("suppress", "import")],
+    ids=" ".join,
 )
 def test_every_command_has_help_with_an_example(tuma: Tuma, command: tuple[str, ...]) -> None:
     ran = tuma(*command, "--help")
