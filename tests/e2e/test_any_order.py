@@ -88,7 +88,7 @@ class Asked:
     """What the test knows of a send: to whom, when, kept by whom, and what was promised about it.
 
     `free` is false from the first verb or edit on that might leave dates out. `promised` are recipients of whom it was said that
-    they are not sent to, by which verb, and how often they had been by then; `frozen` is the same of all dispatches of a schedule.
+    they are not sent to, by which verb, and how often they had been by then; `frozen` is the same of all that comes of it.
     `resumed` is when it was last said that a schedule goes on, and how many dispatches there had been.
     """
 
@@ -360,12 +360,11 @@ class AnyOrder(RuleBasedStateMachine):
         asked.free, asked.resumed = False, None
         if not asked.dates:
             self._promise(asked, verb, result.stopped)
-        elif holds:
-            if asked.frozen is None or asked.frozen[0] != "cancel":
-                asked.frozen = (verb, self._gone(asked))
-            if result.outcome == "done":  # nothing more comes of it
-                for child in self._children(asked):
-                    self._promise(child, verb, child.to)
+        if (holds or not asked.dates) and (asked.frozen is None or asked.frozen[0] != "cancel"):
+            asked.frozen = (verb, self._gone(asked))
+        if asked.dates and result.outcome == "done":  # nothing more comes of it
+            for child in self._children(asked):
+                self._promise(child, verb, child.to)
 
     def _promise(self, asked: Asked, verb: Verb, stopped: Sequence[str]) -> None:
         for to in stopped:
@@ -377,7 +376,9 @@ class AnyOrder(RuleBasedStateMachine):
         return [one for one in self.asked.values() if one.name == f"{asked.name}/"]
 
     def _gone(self, asked: Asked) -> int:
-        """How many dispatches of a schedule there were: occurrences that fired, or what the provider sent."""
+        """How many occurrences of a schedule fired, how often the provider sent, or how many calls a single send has had."""
+        if not asked.dates:
+            return len(self.world.get(asked.id).attempts)
         if asked.custody == "worker":
             return len(self.world.children(asked.id))
         dispatches = self.world.sandbox.books()["dispatches"]
