@@ -182,8 +182,7 @@ def test_of_a_paused_campaign_too(driver: Driver) -> None:
     assert producer.get(f"{account}.{intent}").counts == {"suppressed": 1, "accepted": 1}
     suppress(driver, number(4))
     assert producer.resume_campaign(account, "spring").stopped == 2  # all but who ended
-    assert called(driver) == [number(0)]
-    assert called(driver) == []
+    assert called(driver) + called(driver) == [number(0)]  # both texts were resumed at once: either may be the first
     assert producer.get(f"{account}.{intent}").counts == {"suppressed": 2}
 
 
