@@ -223,7 +223,8 @@ def test_the_rendered_accounts_and_routes_load(case: str, tmp_path: Path, monkey
 def test_an_account_of_the_chart_has_the_fields_of_the_settings_without_the_secrets() -> None:
     schema = json.loads((CHART / "values.schema.json").read_text())
     fields = schema["properties"]["accounts"]["additionalProperties"]["properties"].keys() - {"secretKeys"}
-    assert fields == Account.model_fields.keys() - {"api_key", "webhook_password", "webhook_secret"}
+    secrets = {"api_key", "webhook_password", "webhook_password_old", "webhook_secret", "webhook_secret_old"}
+    assert fields == Account.model_fields.keys() - secrets
 
 
 def test_the_chart_knows_what_the_providers_document() -> None:
