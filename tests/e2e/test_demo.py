@@ -67,7 +67,7 @@ def _environment(place: Path) -> str:
 @pytest.mark.parametrize("options", [(), ("--kill-worker",)], ids=["undisturbed", "with a worker killed"])
 def test_the_demo_adds_up_and_leaves_nothing_behind(options: tuple[str, ...], tmp_path: Path) -> None:
     with Marked(tmp_path, "--json", *options) as demo:
-        assert demo.running.ended() == 0, demo.running.said
+        assert demo.running.ended(within=4 * PATIENCE) == 0, demo.running.said  # half a minute where nothing else runs
         assert demo.leftovers() == []
     summary = json.loads(demo.running.said[-1])
     assert summary["problems"] == []

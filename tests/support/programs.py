@@ -129,11 +129,11 @@ class Running:
         self.process.send_signal(how)
         return self.ended()
 
-    def ended(self) -> int:
-        """Close its standard input and return the exit status."""
+    def ended(self, within: float = PATIENCE) -> int:
+        """Close its standard input and return the exit status, within so many seconds."""
         assert self.process.stdin is not None
         self.process.stdin.close()
-        self._reader.join(PATIENCE)
+        self._reader.join(within)
         return self.process.wait(PATIENCE)
 
     def kill(self) -> None:

@@ -34,7 +34,7 @@ class LineserveReceipts:
     def __init__(self, settings: LineserveSettings) -> None:
         self._settings = settings
         secrets = (settings.webhook_secret, settings.webhook_secret_old)
-        self._secrets = [secret.get_secret_value().encode() for secret in secrets if secret is not None]
+        self._secrets = [secret for secret in secrets if secret is not None]
 
     def authentic(self, headers: Mapping[str, str], body: bytes, now: float) -> bool:
         """Whether the body is signed with a configured secret; true where none is configured.
@@ -46,7 +46,8 @@ class LineserveReceipts:
         signed_at = None
         if self._settings.webhook_timestamp_header is not None:
             signed_at = header(headers, self._settings.webhook_timestamp_header) or ""
-        return signature_holds(self._secrets, header(headers, self._settings.signature_header) or "", body, signed_at, now)
+        secrets = [secret.get_secret_value().encode() for secret in self._secrets]
+        return signature_holds(secrets, header(headers, self._settings.signature_header) or "", body, signed_at, now)
 
     def presented(self, headers: Mapping[str, str]) -> bool:
         """Whether there is a signature. Whether `callback_url` gets one is not documented; assumed: none."""

@@ -7,6 +7,8 @@ import binascii
 import hmac
 from typing import TYPE_CHECKING
 
+from pydantic import SecretBytes
+
 from tuma_worker.core.receipts import Receipt
 from tuma_worker.core.states import Evidence, RecipientState
 from tuma_worker.providers.incoming import event_name, header, per_recipient, receipt_body
@@ -48,7 +50,9 @@ class LisolooReceipts:
     def __init__(self, settings: LisolooSettings) -> None:
         passwords = (settings.webhook_password, settings.webhook_password_old)
         self._expected = [
-            f"{settings.webhook_username}:{password.get_secret_value()}".encode() for password in passwords if password is not None
+            SecretBytes(f"{settings.webhook_username}:{password.get_secret_value()}".encode())
+            for password in passwords
+            if password is not None
         ]
 
     def authentic(self, headers: Mapping[str, str], body: bytes, now: float) -> bool:  # noqa: ARG002 - this provider signs neither
@@ -56,7 +60,7 @@ class LisolooReceipts:
         if not self._expected:
             return True
         given = _credentials(header(headers, "Authorization"))
-        matches = [hmac.compare_digest(given, expected) for expected in self._expected]
+        matches = [hmac.compare_digest(given, expected.get_secret_value()) for expected in self._expected]
         return any(matches)
 
     def presented(self, headers: Mapping[str, str]) -> bool:
