@@ -181,12 +181,12 @@ def _try_later(answer: TryLater, tries: Mapping[str, int], policy: Policy, choos
         after = answer.after if answer.after is not None else policy.blocked
         return NextStep("refused", answer.code, permit, _AGAIN, block=after, untaken=_untaken(answer))
     failed = Verdict(RecipientState.FAILED, reason=answer.code)
-    left = [tried for tried in tries.values() if tried < policy.tries or not answer.counts]  # who joined the call later has its own
+    spent = {number: failed for number, tried in tries.items() if answer.counts and tried >= policy.tries}
+    left = [tried for number, tried in tries.items() if number not in spent]  # who joined the call later has tries of its own
     if not left:
         return NextStep("refused", answer.code, permit, failed)
     retry = back_off(answer.after, max(left), policy, choose)
-    verdicts = {number: failed for number, tried in tries.items() if answer.counts and tried >= policy.tries}
-    return NextStep("refused", answer.code, permit, _AGAIN, verdicts, retry=retry, spends=answer.counts, untaken=_untaken(answer))
+    return NextStep("refused", answer.code, permit, _AGAIN, spent, retry=retry, spends=answer.counts, untaken=_untaken(answer))
 
 
 def _untaken(answer: TryLater) -> Untaken | None:
