@@ -134,6 +134,7 @@ class World:
         self._actors: dict[str, Callable[[Held], None]] = {
             "send": sender.send, "expire": sender.expire, "resolve": service.resolver.resolve, "fire": service.firer.fire,
             "steer": steerer.steer, "look": steerer.look, "probe": service.prober.probe,
+            "abandon": steerer.abandon, "park": sender.park,
         }  # fmt: skip
 
     def anew(self) -> None:
@@ -423,6 +424,8 @@ class AnyOrder(RuleBasedStateMachine):
                 assert copies == 1, (asked, one)
             elif one.state == "unknown":
                 assert copies <= 1, (asked, one)
+            elif one.reason == "worker-died":
+                assert copies == 0, (asked, one)
             else:
                 assert copies == 0, (asked, one)
                 assert one.state == ("cancelled" if intent.state != "paused" else "accepted"), (asked, one)

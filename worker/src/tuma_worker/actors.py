@@ -37,6 +37,7 @@ def declare(service: bootstrap.Service) -> None:
         "fire": service.firer.fire,
         "steer": service.steerer.steer,
         "look": service.steerer.look,
+        "abandon": service.steerer.abandon,
         "quiet": service.sender.hush,
         "park": service.sender.park,
         "overweight": service.sender.refuse,

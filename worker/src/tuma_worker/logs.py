@@ -38,6 +38,7 @@ class Event(StrEnum):
     DELIVERY_UNHEARD = "delivery.unheard"
     DELIVERY_CARRIED = "delivery.carried"
     DELIVERY_HANDED_BACK = "delivery.handed_back"
+    CUSTODY_ABANDONED = "custody.abandoned"
     CUSTODY_ASKED = "custody.asked"
     CUSTODY_CONCLUDED = "custody.concluded"
     SCHEDULE_FIRED = "schedule.fired"

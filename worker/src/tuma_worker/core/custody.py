@@ -59,6 +59,7 @@ class Result(StrEnum):
     REFUSED = "refused"
     UNSUPPORTED = "unsupported"
     UNKNOWN = "unknown"
+    WORKER_DIED = "worker-died"  # each time that one asked, or looked how it stands: nobody knows what came of it
 
 
 @dataclass(frozen=True, slots=True)

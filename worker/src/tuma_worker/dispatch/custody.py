@@ -96,8 +96,8 @@ class Steerer:
         """Look how one call stands after a verb, under the permit that this job was claimed with; after the last, conclude."""
         keeper = self.keepers[held.queue.account]
         kept = keeper.kept.load(held.claim.jobs[0].subject)
-        if kept is None:
-            return
+        if kept is None or not kept.told:
+            return  # another verb is under way by now, and its last answer brings a look
         left = [batch_id for batch_id in kept.calls if batch_id not in kept.shown]
         if left:
             standing = keeper.custodian.standing(kept.calls[left[0]])
@@ -110,6 +110,24 @@ class Steerer:
         if len(left) <= 1:
             self._conclude(keeper, kept)
         self._done(held, more=len(left) > 1)
+
+    def abandon(self, held: Held) -> None:
+        """End a verb whose job was there each time a worker died: it may be the cause, and the caller must not wait for ever.
+
+        Whether the provider was asked nobody knows, so asking again asks it anew.
+        """
+        keeper = self.keepers[held.queue.account]
+        kept = keeper.kept.load(held.claim.jobs[0].subject)
+        if kept is None:
+            return
+        if kept.under_way:
+            self._put_off(held, _SOON)
+            return
+        if not kept.calls:
+            self._without_calls(keeper, kept)
+            return
+        keeper.kept.conclude(kept, Conclusion(Custody.UNKNOWN, Result.WORKER_DIED), of=None, skipped=0, shows_pauses=False)
+        _log.error(Event.CUSTODY_ABANDONED, account=keeper.kept.account, intent=kept.short_id, verb=kept.verb)
 
     def _conclude(self, keeper: Keeper, kept: Kept) -> None:
         found = together(

@@ -14,6 +14,8 @@ from tuma_producer.contract.scripts import Call, load
 from tuma_producer.contract.wire import EVENTS_KEPT, LANES, digest
 from tuma_worker.core.custody import Custody, Shown, Told
 from tuma_worker.core.states import ENDS, RecipientState, origins
+from tuma_worker.queue.config import QueueConfig
+from tuma_worker.queue.scripts import push
 from tuma_worker.store.attempts import COMMON, KEPT_MS, UNANSWERED_MS, states_of
 from tuma_worker.store.clock import server_ms
 
@@ -45,7 +47,7 @@ _REACHABLE = {str(state): states_of(origins(state)) for state in (*ENDS, Recipie
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Such an intent with a verb under way, as it stood at `now` (Unix ms).
+    """Such an intent of `source` with a verb under way, as it stood at `now` (Unix ms).
 
     `stood` is how it stood before the verb; `calls` are the batches in which it was handed over, with the provider's id for each.
     `told` and `shown` are what the provider said of them so far. `under_way` is true while somebody of it waits for a hand-over or
@@ -53,6 +55,7 @@ class Kept:
     """
 
     short_id: str
+    source: str
     verb: Verb
     custody: Custody
     stood: Custody
@@ -86,6 +89,7 @@ class Custodies:
         custody = Custody(record["custody"])
         return Kept(
             short_id=short_id,
+            source=record["source"],
             verb=cast("Verb", record["verb"]),
             custody=custody,
             stood=Custody(record.get("stood", custody)),
@@ -140,6 +144,24 @@ class Custodies:
         keys = [self._keys.events, self._keys.dead, self._keys.intent(kept.short_id), *self._line(CONTROL)]
         return bool(_CONCLUDE.run(self.redis, keys, [kept.short_id, json.dumps(header)]))
 
+    def progress(self, short_id: str) -> str | None:
+        """How far the verb is that is under way: the same text as long as nothing was said about it; None where none is."""
+        kept = self.load(short_id)
+        return None if kept is None else _progress(kept)
+
+    def put_back(self, short_id: str, progress: str) -> int:
+        """Give a verb that is as far as it was seen a job again. Returns 1, or 0 where it has moved on.
+
+        Should it have one after all, the second finds the work done, or asks for the same once more.
+        """
+        kept = self.load(short_id)
+        if kept is None or _progress(kept) != progress:
+            return 0
+        asked = bool(kept.calls) and kept.told.keys() >= kept.calls.keys()
+        operation, group = (STATUS, "look.1.1.-") if asked else (CONTROL, "steer.1.1.-")
+        push(self.redis, QueueConfig(self.account, operation), group, short_id, source=kept.source)
+        return 1
+
     def keep(self, batch_id: str, last: int) -> None:
         """Remember an attempt for as long after its last date (Unix ms) as any other after its answer, or while it has none."""
         key = self._keys.batch(batch_id)
@@ -158,6 +180,10 @@ class Custodies:
         queue = self._keys.queue(operation)
         lanes = [queue.sources(lane) for lane in range(len(LANES))]
         return [queue.entries, queue.groups, *lanes, queue.due, queue.spent, queue.state, queue.bell]
+
+
+def _progress(kept: Kept) -> str:
+    return f"{kept.verb} {len(kept.told)} {len(kept.shown)}"
 
 
 def tally_request(account: AccountKeys, batch_id: str, short_id: str, receipt: Receipt) -> Call:

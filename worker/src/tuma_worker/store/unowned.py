@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from tuma_producer.contract.connection import server_for
-from tuma_producer.contract.keys import AccountKeys
+from tuma_producer.contract.custody import CONTROL, STATUS
+from tuma_producer.contract.keys import AccountKeys, account_keys
 from tuma_producer.contract.scripts import load
 from tuma_producer.contract.wire import CARRIED
 from tuma_worker.core.states import Evidence, RecipientState
 from tuma_worker.store import schedules
 from tuma_worker.store.attempts import Attempts, Target
+from tuma_worker.store.custody import Custodies
 from tuma_worker.store.lead import take_lead
 from tuma_worker.store.schedules import Schedules
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
+    from tuma_producer.contract.keys import QueueKeys
     from tuma_worker.queue.config import QueueConfig
 
 _UNOWNED = load(__package__, "unowned")
@@ -40,9 +43,11 @@ _SILENT_AT_ONCE = 20_000  # that one look brings, about; the next one brings oth
 NO_RECEIPT = "no-receipt"  # the reason of those that end because none came
 ATTEMPT_FORGOTTEN = "attempt-forgotten"  # of those whose call was never answered and is not remembered any more
 
-# Recipients with their fields as they were seen. A schedule has no number, and is seen with the firing that it waits for.
+# Recipients with their fields as they were seen. A schedule has no number, and is seen with the firing that it waits for. A verb
+# that the provider is to be asked for stands for all of its intent, and is seen with how far it is.
 Seen = dict[Target, str]
 _NOBODY = ""  # a schedule's number
+_VERB = "verb"  # in place of a number
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,19 @@ class Look:
 
     lost: Seen
     silent: Seen
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """An intent of which something is to come: its `following` firing, news of its recipients, or of a verb that was `asked` for.
+
+    Until the `last` date, in Unix ms, silence means nothing.
+    """
+
+    short_id: str
+    following: str | None
+    last: int
+    asked: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,23 +84,24 @@ class Unowned:
 
         A job that moves meanwhile may be missed, so look twice. Silence is sure at once: `close` checks it again.
         """
-        found, doubtful, silent = Seen(), Seen(), Seen()
+        found, doubtful, silent, asked = Seen(), Seen(), Seen(), Seen()
         stood = self._stood()
-        for short_id, following, last in self._open_intents():
-            if following is not None:
-                found |= self._misplaced(short_id, following)
+        for one in self._open_intents():
+            if one.following is not None:
+                found |= self._misplaced(one.short_id, one.following)
                 continue
-            for page in self._recipients(short_id):
+            if one.asked:
+                asked[Target(one.short_id, _VERB)] = ""
+            for page in self._recipients(one.short_id):
                 waiting = [number for number, packed in page if packed.startswith(("queued", "sending"))]
-                doubtful |= self._unnamed(short_id, waiting) if waiting else {}
+                doubtful |= self._unnamed(one.short_id, waiting) if waiting else {}
                 if len(silent) < _SILENT_AT_ONCE:
-                    silent |= self._untold(
-                        short_id, [(number, packed) for number, packed in page if _is_silent(packed, stood, last)]
-                    )
+                    untold = [(number, packed) for number, packed in page if _is_silent(packed, stood, one.last)]
+                    silent |= self._untold(one.short_id, untold)
             if len(doubtful) >= _AT_ONCE:
-                found |= self._not_in_queue(doubtful)
+                found |= _not_in_queue(self.redis, self.queue.keys, doubtful)
                 doubtful = {}
-        return Look(found | self._not_in_queue(doubtful), silent)
+        return Look(found | _not_in_queue(self.redis, self.queue.keys, doubtful) | self._unasked(asked), silent)
 
     def close(self, silent: Seen) -> int:
         """End those of which still nothing was heard. Returns how many."""
@@ -102,10 +121,15 @@ class Unowned:
     def restore(self, seen: Mapping[Target, str]) -> int:
         """Give those a job again that still stand as they were seen and are in nobody's hand. Returns how many."""
         keys, account = self.queue.keys, self._account
-        fires = {target.intent: packed for target, packed in seen.items() if target.number == _NOBODY}
-        restored = sum(Schedules(self.redis, self.queue).put_back(short_id, int(packed)) for short_id, packed in fires.items())
-        for short_id in sorted({target.intent for target in seen} - fires.keys()):
-            pairs = [(target.number, packed) for target, packed in sorted(seen.items()) if target.intent == short_id]
+        restored, recipients = 0, dict[str, list[tuple[str, str]]]()
+        for target, packed in sorted(seen.items()):
+            if target.number == _NOBODY:
+                restored += Schedules(self.redis, self.queue).put_back(target.intent, int(packed))
+            elif target.number == _VERB:
+                restored += self._custodies.put_back(target.intent, packed)
+            else:
+                recipients.setdefault(target.intent, []).append((target.number, packed))
+        for short_id, pairs in recipients.items():
             for page in _pages(pairs):
                 restored += int(
                     _RESTORE.run(
@@ -124,8 +148,12 @@ class Unowned:
     def _account(self) -> AccountKeys:
         return AccountKeys(self.queue.account)
 
-    def _open_intents(self) -> Iterator[tuple[str, str | None, int]]:
-        """Those that have not ended; schedules with what they wait for, and with their last date those that the provider keeps."""
+    @property
+    def _custodies(self) -> Custodies:
+        return Custodies(self.redis, self.queue.account)
+
+    def _open_intents(self) -> Iterator[_Open]:
+        """Those that have not ended, or that a verb is under way for; schedules only while they wait for a firing."""
         prefix = self._account.intent("")
         server = server_for(self.redis, prefix)
         cursor: Any = None
@@ -133,10 +161,11 @@ class Unowned:
             cursor, page = cast("Any", server.scan(cursor or 0, match=f"{prefix}*", count=_PAGE))
             pipeline = self.redis.pipeline(transaction=False)
             for key in page:
-                pipeline.hmget(key, ["open", "next", "held", "last"])
-            for key, (still_open, following, held, last) in zip(page, pipeline.execute(), strict=True):
-                if still_open not in {None, b"0"} and not (following and held):
-                    yield key.decode().removeprefix(prefix), following.decode() if following else None, int(last or 0)
+                pipeline.hmget(key, ["open", "next", "held", "last", "verb"])
+            for key, (still_open, following, held, last, verb) in zip(page, pipeline.execute(), strict=True):
+                if verb or (still_open not in {None, b"0"} and not (following and held)):
+                    short_id = key.decode().removeprefix(prefix)
+                    yield _Open(short_id, following.decode() if following else None, int(last or 0), asked=bool(verb))
 
     def _misplaced(self, short_id: str, following: str) -> Seen:
         """A schedule that does not wait for its firing where it should; a worker may just hold it."""
@@ -190,47 +219,58 @@ class Unowned:
         pairs = zip(reply[::2], reply[1::2], strict=True)
         return {Target(short_id, number.decode()): packed.decode() for number, packed in pairs}
 
-    def _not_in_queue(self, doubtful: Seen) -> Seen:
-        wanted: dict[str, list[Target]] = {}
-        for target, packed in doubtful.items():
-            wanted.setdefault(_subject(target, packed), []).append(target)
-        if wanted:
-            for subject, entry in self._jobs():
-                if subject in wanted and (entry is None or self._is_found(entry)):
-                    del wanted[subject]
-        return {target: doubtful[target] for targets in wanted.values() for target in targets}
+    def _unasked(self, asked: Seen) -> Seen:
+        """The verbs that neither the queue of verbs nor that of looks has a job for."""
+        for operation in (CONTROL, STATUS):
+            asked = _not_in_queue(self.redis, account_keys(self.queue.account).queue(operation), asked)
+        far = {target: self._custodies.progress(target.intent) for target in asked}
+        return {target: progress for target, progress in far.items() if progress is not None}
 
-    def _jobs(self) -> Iterator[tuple[str, str | None]]:
-        """What all jobs of the queue are about, and the entry of those in the line; of calls under way, their batch as well."""
-        keys = self.queue.keys
-        for member, _ in self.redis.zscan_iter(keys.due, count=_PAGE):
-            yield member.decode().rpartition("|")[2], None
-        for member, _ in self.redis.zscan_iter(keys.entries, count=_PAGE):
-            entry = member.decode()
-            yield entry.rpartition("|")[2], entry
-        for name, packed in self.redis.hscan_iter(keys.inflight, count=_PAGE):
-            if name.endswith(b":items"):
-                yield from ((subject, None) for subject in packed.decode().split()[1::2])
-            elif packed.startswith(b"calling "):
-                yield name.decode(), None
 
-    def _is_found(self, entry: str) -> bool:
-        """Whether a claim finds this job: it goes by the member of the group, which bears the time of the oldest."""
-        keys = self.queue.keys
-        lane, source, group, _ = entry.split("|", 3)
-        prefix = f"{lane}|{source}|{group}|"
-        oldest = cast("list[bytes]", self.redis.zrangebylex(keys.entries, f"[{prefix}", b"[" + prefix.encode() + b"\xff", 0, 1))
-        if not oldest:
-            return True  # gone on meanwhile
-        at = oldest[0].decode().removeprefix(prefix).partition("|")[0]
-        return self.redis.zscore(keys.groups, f"{lane}|{source}|{at}|{group}") is not None
+def _not_in_queue(redis: Redis, keys: QueueKeys, doubtful: Seen) -> Seen:
+    """Those whose job is nowhere in this queue."""
+    wanted: dict[str, list[Target]] = {}
+    for target, packed in doubtful.items():
+        wanted.setdefault(_subject(target, packed), []).append(target)
+    if wanted:
+        for subject, entry in _jobs(redis, keys):
+            if subject in wanted and (entry is None or _is_found(redis, keys, entry)):
+                del wanted[subject]
+    return {target: doubtful[target] for targets in wanted.values() for target in targets}
+
+
+def _jobs(redis: Redis, keys: QueueKeys) -> Iterator[tuple[str, str | None]]:
+    """What all jobs of the queue are about, and the entry of those in the line; of calls under way, their batch as well."""
+    for member, _ in redis.zscan_iter(keys.due, count=_PAGE):
+        yield member.decode().rpartition("|")[2], None
+    for member, _ in redis.zscan_iter(keys.entries, count=_PAGE):
+        entry = member.decode()
+        yield entry.rpartition("|")[2], entry
+    for name, packed in redis.hscan_iter(keys.inflight, count=_PAGE):
+        if name.endswith(b":items"):
+            yield from ((subject, None) for subject in packed.decode().split()[1::2])
+        elif packed.startswith(b"calling "):
+            yield name.decode(), None
+
+
+def _is_found(redis: Redis, keys: QueueKeys, entry: str) -> bool:
+    """Whether a claim finds this job: it goes by the member of the group, which bears the time of the oldest."""
+    lane, source, group, _ = entry.split("|", 3)
+    prefix = f"{lane}|{source}|{group}|"
+    oldest = cast("list[bytes]", redis.zrangebylex(keys.entries, f"[{prefix}", b"[" + prefix.encode() + b"\xff", 0, 1))
+    if not oldest:
+        return True  # gone on meanwhile
+    at = oldest[0].decode().removeprefix(prefix).partition("|")[0]
+    return redis.zscore(keys.groups, f"{lane}|{source}|{at}|{group}") is not None
 
 
 _MOVING = (b"queued", b"sending", b"submitted", b"sent")
 
 
 def _subject(target: Target, packed: str) -> str:
-    """What the job that a recipient needs is about: itself, or the call that it is in."""
+    """What the job that a recipient needs is about: itself, or the call that it is in; of a verb, the intent."""
+    if target.number == _VERB:
+        return target.intent
     return _batch(packed) if packed.startswith("sending") else f"{target.intent}:{target.number}"
 
 

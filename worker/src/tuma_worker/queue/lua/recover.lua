@@ -1,5 +1,15 @@
 -- Bringing jobs back into the line: from workers that died, and from the due set. Needs ready.lua and held.lua.
 
+-- The group of the job that ends what this one was for, where it was there each time a worker died; nil for what is nobody's to drop.
+local function recover_last(group, subject)
+  local actor = string.match(group, '^[^.]+')
+  if actor == 'send' then
+    return 'park.0.1.' .. subject
+  elseif actor == 'steer' or actor == 'look' then
+    return 'abandon.0.1.-'
+  end
+end
+
 -- A send that stands alone and was there at so many deaths is parked, because it is the cause. Of many together one may be it: from the
 -- second death on they go on in halves, until it stands alone; who comes to `begin` without it has nothing against it any more.
 local function recover_suspects(held, deaths)
@@ -39,9 +49,10 @@ local function recover_one(k, limits, config, id, now)
       most = math.max(most, deaths)
       if deaths >= config.crashes and (#held.items == 2 or not sends) then
         redis.call('HDEL', k.crashes, subject)
-        if sends then
-          ready_push(k, 0, SYSTEM, 'park.0.1.' .. subject, {at, subject})
-        else  -- not a send, and nobody's to drop: it is put off, so that the workers get on meanwhile
+        local last = recover_last(held.group, subject)
+        if last then
+          ready_push(k, 0, SYSTEM, last, {at, subject})
+        else  -- it is put off, so that the workers get on meanwhile
           redis.call('ZADD', k.due, now + 60000, table.concat({held.lane, held.source, held.group, subject}, '|'))
         end
       else
