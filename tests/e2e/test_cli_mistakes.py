@@ -37,6 +37,12 @@ MISTAKES = {
         ("send", "--route", "nowhere", "--stdin", "--message", TEXT), "route: 'nowhere' is not configured",
     ),
     "no message": (("send", "--account", "lisoloo-main", "--to", NUMBER), "--message is missing"),
+    "message and template": ((*ONE, "--template", "code"), "message: cannot go with a template_id"),
+    "a variable without a value": ((*ONE, "--var", "code"), "--var: give each variable once, as NAME=VALUE ('code')"),
+    "no such template": (
+        ("send", "--account", "lisoloo-main", "--to", NUMBER, "--template", "code"),
+        "template_id: 'code' is no template of lisoloo-main (known: none",
+    ),
     "no recipient": (LIST, "give the recipients in one way"),
     "recipients in two ways": ((*ONE, "--stdin"), "give the recipients in one way"),
     "bad number": ((*LIST, "--to", "+24399x000777"), "is not an international number"),

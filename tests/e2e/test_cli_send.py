@@ -13,6 +13,7 @@ from tests.support.producers import configure
 
 from tuma_producer import Producer
 from tuma_producer.contract.keys import AccountKeys
+from tuma_worker.store import accounts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -102,6 +103,17 @@ def test_as_json_each_row_has_its_line_and_its_receipt_or_error(tuma: Tuma) -> N
 def test_a_spreadsheets_csv_with_a_byte_order_mark_and_semicolons_is_understood(tuma: Tuma) -> None:
     ran = tuma(*LIST, "--csv", "-", stdin='\ufeff"To";Message\r\n+243990000001;déjà, vu\r\n+243990000002;"a;b"\r\n'.encode())
     assert (ran.status, ran.out, ran.err) == (0, "accepted 2, refused 0\n", "")
+
+
+def test_the_rows_of_a_list_may_give_the_variables_of_a_template(tuma: Tuma, redis: Redis) -> None:
+    accounts.register(
+        redis, "lisoloo-main", provider="lisoloo", environment="sandbox", queue="{}", templates={"code": "{{shop}}: code {{Code}}"}
+    )
+    listing = "to,var:Code\n+243990000001,12\n+243990000002,34\n+243990000003,\n"
+    ran = tuma(*LIST, "--csv", "-", "--template", "code", "--var", "shop=Kitoko", stdin=listing)
+    assert (ran.status, ran.out, ran.err) == (2, "accepted 2, refused 1\n", "error: line 4: variables: must give 'Code'\n")
+    texts = {json.loads(redis.hget(key, "body") or "{}")["message"] for key in redis.scan_iter("tuma:{lisoloo-main}:intent:*")}
+    assert texts == {"Kitoko: code 12", "Kitoko: code 34"}
 
 
 def test_standard_input_is_a_number_a_line(tuma: Tuma) -> None:

@@ -411,6 +411,8 @@ def test_an_unknown_key_in_the_file_is_refused(config: Callable[[str], str]) -> 
         ({"webhook_password": "x"}, "set both or neither"),
         ({"api_key": "  "}, "is empty"),
         ({"nonsense": 1}, "Extra inputs"),
+        ({"templates": {"code": "Your code is {{code"}}, "two braces that are no place for a variable"),
+        ({"templates": {"my code": "12"}}, "String should match pattern"),
         ({"quiet": {"hours": "21-7"}}, "two times of day such as 21:00-07:00"),
         ({"quiet": {"hours": "07:00-07:00"}}, "begin and end at different times"),
         ({"quiet": {"hours": "21:00-07:00", "priorities": ["slow"]}}, "'otp', 'transactional' or 'bulk'"),

@@ -22,6 +22,7 @@ from tuma_producer.errors import (
     UnknownCampaign,
     UnknownIntent,
     UnknownRoute,
+    UnknownTemplate,
     WouldBeLate,
 )
 from tuma_producer.intents import (
@@ -69,5 +70,6 @@ __all__ = [
     "UnknownCampaign",
     "UnknownIntent",
     "UnknownRoute",
+    "UnknownTemplate",
     "WouldBeLate",
 ]

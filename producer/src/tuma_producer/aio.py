@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, overload
 
 from redis.exceptions import NoScriptError, ResponseError
 
-from tuma_producer.contract import backlog, routing, scheduling, suppression
+from tuma_producer.contract import backlog, routing, scheduling, suppression, templating
 from tuma_producer.contract.campaigns import control_campaign
 from tuma_producer.contract.connection import (
     connect_async,
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from redis.asyncio import Redis
 
-    from tuma_producer.contract.backlog import Chunk
+    from tuma_producer.contract.backlog import Chunk, Command
     from tuma_producer.contract.scripts import Call
     from tuma_producer.contract.wire import Enqueue
     from tuma_producer.intents import CampaignResult, ControlResult, EditResult, Intent, Receipt, Send, Suppression, Verb
@@ -74,18 +74,23 @@ class AsyncProducer:
 
     async def enqueue(self, send: Send) -> Receipt:
         """Accept one send; see `Producer.enqueue`."""
-        (request,) = await self._asked([scheduling.request(send, self._source)])
+        (request,) = await self._requests([send])
         if isinstance(request, TumaError):
             raise request
         with translated(self._where):
             reply = await request.script.run_async(self._redis, request.keys, request.args)
         return await self._receipt(request, reply)
 
-    async def _asked(self, requests: list[Enqueue]) -> Chunk:
-        """The same requests; those that ask when they are expected to go have been looked into."""
-        if not any(map(backlog.asks, requests)):
-            return requests
-        steps = backlog.ask(requests)
+    async def _requests(self, sends: list[Send]) -> Chunk:
+        """What to write for these: those by template with their texts, those that ask when they are expected to go looked into."""
+        texts: list[Send | TumaError] = [*sends]
+        if any(map(templating.asks, sends)):
+            texts = await self._read(templating.render(sends))
+        requests = [one if isinstance(one, TumaError) else scheduling.request(one, self._source) for one in texts]
+        return await self._read(backlog.ask(requests)) if any(map(backlog.asks, requests)) else requests
+
+    async def _read(self, steps: Generator[list[Command], list[Any], Answer]) -> Answer:
+        """Give these steps the replies to the commands that they ask for, until they have their answer."""
         commands = next(steps)
         while True:
             with translated(self._where):
@@ -96,8 +101,8 @@ class AsyncProducer:
             try:
                 commands = steps.send(replies)
             except StopIteration as answered:
-                chunk: Chunk = answered.value
-                return chunk
+                answer: Answer = answered.value
+                return answer
 
     @overload
     def enqueue_many(self, sends: Iterable[Send] | AsyncIterable[Send]) -> AsyncIterator[Receipt]: ...
@@ -109,8 +114,8 @@ class AsyncProducer:
         self, sends: Iterable[Send] | AsyncIterable[Send], *, return_errors: bool = False
     ) -> AsyncIterator[Receipt | TumaError]:
         """Accept many sends; see `Producer.enqueue_many`."""
-        async for chunk in _chunks(sends, self._source):
-            for result in await self._enqueue_chunk(await self._asked(chunk)):
+        async for chunk in _chunks(sends):
+            for result in await self._enqueue_chunk(await self._requests(chunk)):
                 if isinstance(result, TumaError) and not return_errors:
                     raise result
                 yield result
@@ -293,10 +298,10 @@ class AsyncProducer:
         return lambda event: all_sources or (event.source in {None, self._source} and not is_part(event))
 
 
-async def _chunks(sends: Iterable[Send] | AsyncIterable[Send], source: str) -> AsyncIterator[list[Enqueue]]:
-    chunk: list[Enqueue] = []
+async def _chunks(sends: Iterable[Send] | AsyncIterable[Send]) -> AsyncIterator[list[Send]]:
+    chunk: list[Send] = []
     async for send in _each(sends):
-        chunk.append(scheduling.request(send, source))
+        chunk.append(send)
         if len(chunk) == CHUNK:
             yield chunk
             chunk = []

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, overload
 
 from redis.exceptions import NoScriptError, ResponseError
 
-from tuma_producer.contract import backlog, routing, scheduling, suppression
+from tuma_producer.contract import backlog, routing, scheduling, suppression, templating
 from tuma_producer.contract.campaigns import control_campaign
 from tuma_producer.contract.connection import connect, is_cluster, server_of, translated, undecoded, url_from_environment
 from tuma_producer.contract.control import control
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-    from tuma_producer.contract.backlog import Chunk
+    from tuma_producer.contract.backlog import Chunk, Command
     from tuma_producer.contract.scripts import Call
     from tuma_producer.contract.wire import Enqueue
     from tuma_producer.intents import CampaignResult, ControlResult, EditResult, Intent, Receipt, Send, Suppression, Verb
@@ -73,21 +73,27 @@ class Producer:
     def enqueue(self, send: Send) -> Receipt:
         """Accept one send. Once this returns, the intent is in Redis and will end.
 
-        Raises `UnknownAccount`, `IdempotencyConflict`, and `WouldBeLate` for one with `refuse_if_late`. Where `StoreUnavailable`
-        is raised the send may or may not have been accepted; repeat it with an idempotency key.
+        Raises `UnknownAccount`, `IdempotencyConflict`, and `WouldBeLate` for one with `refuse_if_late`; for one by template
+        `UnknownTemplate`, and `InvalidSend` for variables that the template lacks or does not have. Where `StoreUnavailable` is
+        raised the send may or may not have been accepted; repeat it with an idempotency key.
         """
-        (request,) = self._asked([scheduling.request(send, self._source)])
+        (request,) = self._requests([send])
         if isinstance(request, TumaError):
             raise request
         with translated(self._where):
             reply = request.script.run(self._redis, request.keys, request.args)
         return self._receipt(request, reply)
 
-    def _asked(self, requests: list[Enqueue]) -> Chunk:
-        """The same requests; those that ask when they are expected to go have been looked into."""
-        if not any(map(backlog.asks, requests)):
-            return requests
-        steps = backlog.ask(requests)
+    def _requests(self, sends: list[Send]) -> Chunk:
+        """What to write for these: those by template with their texts, those that ask when they are expected to go looked into."""
+        texts: list[Send | TumaError] = [*sends]
+        if any(map(templating.asks, sends)):
+            texts = self._read(templating.render(sends))
+        requests = [one if isinstance(one, TumaError) else scheduling.request(one, self._source) for one in texts]
+        return self._read(backlog.ask(requests)) if any(map(backlog.asks, requests)) else requests
+
+    def _read(self, steps: Generator[list[Command], list[Any], Answer]) -> Answer:
+        """Give these steps the replies to the commands that they ask for, until they have their answer."""
         commands = next(steps)
         while True:
             with translated(self._where):
@@ -98,8 +104,8 @@ class Producer:
             try:
                 commands = steps.send(replies)
             except StopIteration as answered:
-                chunk: Chunk = answered.value
-                return chunk
+                answer: Answer = answered.value
+                return answer
 
     @overload
     def enqueue_many(self, sends: Iterable[Send]) -> Iterator[Receipt]: ...
@@ -113,7 +119,7 @@ class Producer:
         `return_errors` the error is yielded at its place instead and the rest goes on.
         """
         remaining = iter(sends)
-        chunks = iter(lambda: self._asked([scheduling.request(send, self._source) for send in islice(remaining, CHUNK)]), [])
+        chunks = iter(lambda: self._requests([*islice(remaining, CHUNK)]), [])
         for results in map(self._enqueue_chunk, chunks) if is_cluster(self._redis) else self._overlapping(chunks):
             for result in results:
                 if isinstance(result, TumaError) and not return_errors:

@@ -59,6 +59,16 @@ class UnknownRoute(TumaError, LookupError):
         self.route = route
 
 
+class UnknownTemplate(TumaError, LookupError):
+    """The account has no template of this name."""
+
+    def __init__(self, template: str, account: str, known: tuple[str, ...] = ()) -> None:
+        names = ", ".join(known) if known else "none; add it to the account's templates"
+        super().__init__(f"template_id: {template!r} is no template of {account} (known: {names})")
+        self.template = template
+        self.account = account
+
+
 def _names(known: tuple[str, ...]) -> str:
     return ", ".join(known) if known else "none yet; start a worker that is configured with it"
 

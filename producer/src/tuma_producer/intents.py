@@ -105,7 +105,12 @@ class Send(BaseModel):
     Construct it with keywords; a field that breaks a rule raises `InvalidSend` naming field and rule.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        json_schema_extra={"oneOf": [{"required": ["message"]}, {"required": ["template_id"]}]},
+    )
 
     account: _Account
     """The account to send through, as ops named it."""
@@ -114,8 +119,12 @@ class Send(BaseModel):
     send this carries what still waits, never after a call whose outcome is unknown. One name or a list."""
     to: Annotated[list[str], BeforeValidator(normalise_numbers)]
     """One number or a list. Spaces, dashes and a leading 00 are understood; duplicates are dropped and counted in the receipt."""
-    message: Annotated[str, Field(max_length=MAX_CHARACTERS), AfterValidator(_not_blank)]
-    """The text, at most 1,600 characters."""
+    message: Annotated[str, Field(max_length=MAX_CHARACTERS), AfterValidator(_not_blank)] = ""
+    """The text, at most 1,600 characters. Either this or `template_id` must be given."""
+    template_id: Annotated[str, Field(pattern=_NAME.pattern)] | None = None
+    """The account's template that the text is made of when it is enqueued, as ops named it. To read it costs a round trip."""
+    variables: dict[str, str] = Field(default_factory=dict)
+    """What stands in the template's places: each variable of it, and no other."""
     sender_id: Annotated[str, Field(max_length=15), AfterValidator(_not_blank)] | None = None
     """What the handset shows as the sender; the account's own where absent."""
     priority: Priority = "transactional"
@@ -155,6 +164,16 @@ class Send(BaseModel):
             super().__init__(**data)
         except ValidationError as error:
             raise InvalidSend(*first_finding(error)) from None
+
+    @model_validator(mode="after")
+    def _one_text(self) -> Self:
+        if bool(self.message) == (self.template_id is not None):
+            name, rule = "message", "is missing: give it, or a template_id" if not self.message else "cannot go with a template_id"
+            raise InvalidSend(name, rule)
+        if self.variables and self.template_id is None:
+            name, rule = "variables", "need the template_id of a template that has places for them"
+            raise InvalidSend(name, rule)
+        return self
 
     @model_validator(mode="after")
     def _within_schedule(self) -> Self:

@@ -80,6 +80,7 @@ def register_accounts(redis: Redis, settings: Settings, *, by_worker: bool = Fal
             others={queue.operation: queue.for_claim for queue in keeping_queues(name, account)},
             terms=Terms(account.countries, account.senders, account.sender_id, account.own_sender, tuple(account.carries)),
             keeps=keeps.published if keeps else "",
+            templates=account.templates,
             by_worker=by_worker,
         )
     routes.register(redis, settings.routes)

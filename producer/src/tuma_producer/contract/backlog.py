@@ -10,7 +10,7 @@ import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from tuma_producer import eta
 from tuma_producer.contract.holds import stopped
@@ -41,12 +41,12 @@ def going(chunk: Chunk) -> list[Enqueue]:
     return [one for one in chunk if isinstance(one, Enqueue)]
 
 
-def asks(request: Enqueue) -> bool:
-    """Whether somebody wants to know when it is expected to go."""
-    return request.send.eta or request.send.refuse_if_late
+def asks(request: Enqueue | TumaError) -> TypeGuard[Enqueue]:
+    """Whether it is a request about which somebody wants to know when it is expected to go."""
+    return isinstance(request, Enqueue) and (request.send.eta or request.send.refuse_if_late)
 
 
-def ask(requests: Sequence[Enqueue]) -> Asking:
+def ask(requests: Chunk) -> Asking:
     """The same requests, those that ask with their time; in the place of one that would be late its `WouldBeLate`.
 
     One whose idempotency key stands for a send already is no new one, and is not refused. Those before it in the list go first.
@@ -56,7 +56,7 @@ def ask(requests: Sequence[Enqueue]) -> Asking:
     configs = {account: json.loads(raw) if raw else None for account, raw in zip(accounts, profiles, strict=True)}
     lines = list(dict.fromkeys(_Line.of(one) for one in requests if asks(one)))
     commands = {line: list(_commands(line, configs[line.account] or {})) for line in lines}
-    keyed = [one for one in requests if one.send.refuse_if_late and one.send.idempotency_key is not None]
+    keyed = [one for one in going(requests) if one.send.refuse_if_late and one.send.idempotency_key is not None]
     wanted = [command for line in lines for command in commands[line]]
     replies = iter((yield [*wanted, *(("EXISTS", one.keys[-1]) for one in keyed)]))
     looks = {line: _look(line, configs[line.account], [next(replies) for _ in commands[line]]) for line in lines}
@@ -64,10 +64,10 @@ def ask(requests: Sequence[Enqueue]) -> Asking:
     return list(_answered(requests, looks, known))
 
 
-def _answered(requests: Sequence[Enqueue], looks: Mapping[_Line, _Look], known: set[str]) -> Iterator[Enqueue | TumaError]:
+def _answered(requests: Chunk, looks: Mapping[_Line, _Look], known: set[str]) -> Iterator[Enqueue | TumaError]:
     before: list[Enqueue] = []
     for request in requests:
-        answer: Enqueue | TumaError = request
+        answer = request
         if asks(request):
             look = looks[_Line.of(request)]
             at = look.expected(request, before)

@@ -16,7 +16,8 @@ from tuma_producer.errors import TumaError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-COLUMNS = ("to", "message", "account", "sender_id", "priority", "idempotency_key")
+COLUMNS = ("to", "message", "account", "sender_id", "priority", "idempotency_key", "template_id")
+VARIABLE = "var:"  # begins the names of columns that hold a variable of the template
 STDIN = "-"
 _NOT_UTF8 = "is not UTF-8 text; save the file as CSV UTF-8"
 _DELIMITERS = ",;\t"  # spreadsheets write what their country is used to
@@ -129,11 +130,19 @@ def _lines(name: str, text: TextIO) -> Iterator[str]:
 
 
 def _names(path: str, header: list[str]) -> list[str]:
-    names = [name.strip().lower() for name in header]
-    if "to" not in names or len(set(names)) != len(names) or not set(names) <= set(COLUMNS):
-        message = f"{path}: the first line must name the columns, each once: to, and any of {', '.join(COLUMNS[1:])}"
+    names = [_column(name.strip()) for name in header]
+    plain = {name for name in names if not name.startswith(VARIABLE)}
+    if "to" not in names or len(set(names)) != len(names) or not plain <= set(COLUMNS):
+        message = (
+            f"{path}: the first line must name the columns, each once: to, and any of {', '.join(COLUMNS[1:])}, {VARIABLE}NAME"
+        )
         raise TumaError(message)
     return names
+
+
+def _column(name: str) -> str:
+    variable = name.lower().startswith(VARIABLE)
+    return VARIABLE + name[len(VARIABLE) :] if variable else name.lower()
 
 
 def _rows(lines: Iterator[str], delimiter: str, names: list[str]) -> Iterator[Row]:

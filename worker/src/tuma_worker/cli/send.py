@@ -17,7 +17,7 @@ from tuma_worker.cli.output import MISTAKE, NOT_AS_WISHED, Json, complain, count
 from tuma_worker.cli.reach import SOURCE, Reach, reach
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from tuma_producer.contract.routing import Route
 
@@ -48,11 +48,18 @@ def send(
     ] = None,
     to: Annotated[list[str] | None, typer.Option(help="A recipient's number, such as +243990000001 (repeatable).")] = None,
     message: Annotated[str | None, typer.Option(help="The text.", show_default=False)] = None,
+    template: Annotated[
+        str | None, typer.Option(help="The account's template that the text is made of, instead of --message.", show_default=False)
+    ] = None,
+    var: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="What stands in one of the template's places (repeatable).")
+    ] = None,
     stdin: Annotated[bool, typer.Option("--stdin", help="Read numbers from standard input, one a line.")] = False,
     csv: Annotated[
         str | None,
         typer.Option(
-            metavar="FILE", help=f"Read rows from a CSV file, '-' for standard input; columns: {', '.join(rows.COLUMNS)}."
+            metavar="FILE",
+            help=f"Read rows from a CSV file, '-' for standard input; columns: {', '.join(rows.COLUMNS)}, {rows.VARIABLE}NAME.",
         ),
     ] = None,
     sender_id: Annotated[str | None, typer.Option(help="What the handset shows as the sender.", show_default=False)] = None,
@@ -106,6 +113,7 @@ def send(
         "account": account, "message": message, "sender_id": sender_id, "priority": priority, "idempotency_key": idempotency_key,
         "expires_in": expires_in, "on_unknown": on_unknown, "campaign_name": campaign, "failover": tuple(failover or ()) or None,
         "refuse_if_late": refuse_if_late or None, "ignore_quiet": ignore_quiet or None, "custody": custody,
+        "template_id": template, "variables": _variables(var or ()) or None,
     }  # fmt: skip
     described = schedule.described_by(interval, times, start, end, weekdays, end_exclusive=end_exclusive)
     both = schedule.given(tz=tz, gap=gap, misfire=misfire)
@@ -152,9 +160,20 @@ def _need(task: _Task, given: frozenset[str]) -> None:
     if task.route is None and "account" not in task.fields.keys() | given:
         message = "--account is missing, or --route"
         raise TumaError(message)
-    if "message" not in task.fields.keys() | given:
-        message = "--message is missing"
+    if {"message", "template_id"}.isdisjoint(task.fields.keys() | given):
+        message = "--message is missing, or --template"
         raise TumaError(message)
+
+
+def _variables(given: Iterable[str]) -> dict[str, str]:
+    found = {}
+    for one in given:
+        name, there, value = one.partition("=")
+        if not there or name in found:
+            message = f"--var: give each variable once, as NAME=VALUE ({name!r})"
+            raise TumaError(message)
+        found[name] = value
+    return found
 
 
 def _sends(task: _Task, to: str | list[str], fields: dict[str, Any]) -> list[Send]:
@@ -236,7 +255,10 @@ def _offer(task: _Task, row: rows.Row) -> Send | TumaError:
     fields = dict(task.fields)
     if "idempotency_key" in fields:
         fields["idempotency_key"] += f"/{row.line}"
-    fields |= row.cells
+    variables = {name.removeprefix(rows.VARIABLE): cell for name, cell in row.cells.items() if name.startswith(rows.VARIABLE)}
+    fields |= {name: cell for name, cell in row.cells.items() if not name.startswith(rows.VARIABLE)}
+    if variables:
+        fields["variables"] = fields.get("variables", {}) | variables
     try:
         (send,) = _sends(task, fields.pop("to", []), fields)  # a row is one number, which goes one way
     except TumaError as error:

@@ -17,6 +17,7 @@ from tuma_producer.contract import address
 from tuma_producer.contract.routing import OTHERS
 from tuma_producer.countries import COUNTRIES
 from tuma_producer.intents import MAX_FAILOVER
+from tuma_producer.templates import Template
 from tuma_worker.core.limits import Limit
 
 
@@ -137,6 +138,15 @@ def _networks(texts: tuple[str, ...]) -> tuple[str, ...]:
     return texts
 
 
+def _template(text: str) -> str:
+    try:
+        Template.parse(text)
+    except ValueError as error:
+        message = f"{error}; correct it"
+        raise ValueError(message) from None
+    return text
+
+
 _PREFIX = r"\+[1-9][0-9]{0,6}"
 
 
@@ -185,6 +195,9 @@ Prefix = Annotated[str, StringConstraints(pattern=f"^{_PREFIX}$")]
 Prefixes = Annotated[tuple[Prefix, ...], BeforeValidator(_listed)]
 RouteAccounts = Annotated[tuple[AccountName, ...], BeforeValidator(_listed), AfterValidator(_each_once)]
 Route = Annotated[dict[str, RouteAccounts], AfterValidator(_prefixes_or_others), AfterValidator(_one_list_for_each_first)]
+TemplateName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+TemplateText = Annotated[str, AfterValidator(_template)]
+Templates = Annotated[dict[TemplateName, TemplateText], BeforeValidator(json_text)]
 Texts = Annotated[tuple[Text, ...], BeforeValidator(_listed)]
 Networks = Annotated[tuple[Text, ...], BeforeValidator(_listed), AfterValidator(_networks)]
 Hours = Annotated[str, AfterValidator(_hours)]

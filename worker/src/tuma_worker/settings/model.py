@@ -27,6 +27,7 @@ from tuma_worker.settings.fields import (
     Seconds,
     Secret,
     Share,
+    Templates,
     Text,
     Texts,
     WebAddress,
@@ -88,6 +89,8 @@ class Account(BaseModel):
     the provider names a `webhook_timestamp_header`, the signature covers `<timestamp>.<body>`, and an old one is refused. What
     they said is kept as it came for `raw_receipts_for` seconds (0: not at all).
 
+    `templates` are texts by name, with places such as `{{code}}`, that sends through it may ask for.
+
     What it carries for other accounts that are halted: numbers that begin with one of `countries`, such as `+243` (none: all), of
     the priorities in `carries`, from a sender in `senders` (none: all) or its own `sender_id`; from any other under its own
     `sender_id`, where `own_sender` allows that.
@@ -124,6 +127,7 @@ class Account(BaseModel):
     breaker_after: Annotated[int, Field(ge=1)] = 5
     breaker_open: Seconds = 5.0
     slow_after: Seconds = 10.0
+    templates: Templates = Field(default_factory=dict)
     quiet: Annotated[QuietHours, BeforeValidator(json_text)] | None = None
     webhook_username: Text | None = None
     webhook_password: Secret | None = None

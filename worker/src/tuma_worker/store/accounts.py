@@ -71,16 +71,19 @@ def register(
     others: Mapping[str, str] | None = None,
     terms: Terms = _ANY,
     keeps: str = "",
+    templates: Mapping[str, str] | None = None,
     by_worker: bool = False,
 ) -> None:
     """Make the account known to producers, and on what `terms` it carries for others.
 
     Every process that is configured with it does so at its start, a worker again and again: `by_worker` notes that one is there.
     `queue` is the configuration of its sends' queue as JSON, for those who look at it from outside, `others` those of its other
-    queues by their operations; `keeps` the terms by which its provider keeps dates, empty where it keeps none.
+    queues by their operations; `keeps` the terms by which its provider keeps dates, empty where it keeps none;
+    `templates` the texts that sends may ask for, by name.
     """
     told: dict[Any, Any] = {"provider": provider, "environment": environment, "queue": queue, "keeps": keeps}
     told["queues"] = json.dumps({operation: json.loads(configured) for operation, configured in (others or {}).items()})
+    told["templates"] = json.dumps(templates or {})
     profile = told | {"terms": json.dumps(asdict(terms))}
     if by_worker:
         profile["attended"] = server_ms(redis)
