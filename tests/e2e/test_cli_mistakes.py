@@ -43,6 +43,8 @@ MISTAKES = {
         ("send", "--account", "lisoloo-main", "--to", NUMBER, "--template", "code"),
         "template_id: 'code' is no template of lisoloo-main (known: none",
     ),
+    "an unknown way to substitute": ((*ONE, "--substitute", "all"), "--substitute: must be safe or accents"),
+    "an unknown account in a dry run": ((*ONE, "--account", "nobody", "--dry-run"), UNKNOWN),
     "no recipient": (LIST, "give the recipients in one way"),
     "recipients in two ways": ((*ONE, "--stdin"), "give the recipients in one way"),
     "bad number": ((*LIST, "--to", "+24399x000777"), "is not an international number"),

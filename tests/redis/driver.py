@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from tuma_worker.core.answers import Answer
     from tuma_worker.core.breaker import Breaker, Pulse
+    from tuma_worker.core.prices import Price
 
 ACCOUNT = "lisoloo-main"
 CLOCK = "tuma:test:clock"
@@ -153,13 +154,14 @@ class Driver:
         *,
         policy: Policy | None = None,
         pulse: tuple[Pulse, Breaker] | None = None,
+        price: Price | None = None,
     ) -> Settled | None:
         """Settle with what follows from an answer (accepted where none is given); delays are the longest possible."""
         targets = [target_of(job.subject) for job in batch.jobs]
         if not isinstance(answer, NextStep):
             to = [target.number for target in targets]
             answer = next_step(answer or Accepted("provider-1"), dict.fromkeys(to, 1), policy or Policy(), lambda most: most)
-        return self.attempts.settle(batch.batch_id, targets, answer, group=batch.group, left=left, pulse=pulse)
+        return self.attempts.settle(batch.batch_id, targets, answer, group=batch.group, left=left, pulse=pulse, price=price)
 
     def release(self, batch: Claim, how: Release = Release.BACK, delay: float = 0.0) -> bool:
         return release(self.redis, self.queue, batch.batch_id, how, delay=delay)

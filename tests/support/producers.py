@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-    from tuma_producer import CampaignResult, ControlResult, EditResult, Intent, Send, Suppression
+    from tuma_producer import CampaignResult, ControlResult, EditResult, Estimate, Intent, Send, Suppression
     from tuma_producer.intents import Verb
 
 Item = TypeVar("Item")
@@ -40,6 +40,9 @@ class Awaited:
 
     def route(self, name: str, **fields: Any) -> list[Send]:  # noqa: ANN401 - as the real one's
         return self._loop.run(self._producer.route(name, **fields))
+
+    def estimate(self, *sends: Send) -> Estimate:
+        return self._loop.run(self._producer.estimate(*sends))
 
     def get(self, intent_id: str) -> Intent:
         return self._loop.run(self._producer.get(intent_id))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, overload
 
 from redis.exceptions import NoScriptError, ResponseError
 
-from tuma_producer.contract import backlog, routing, scheduling, suppression, templating
+from tuma_producer.contract import backlog, estimating, routing, scheduling, suppression, templating
 from tuma_producer.contract.campaigns import control_campaign
 from tuma_producer.contract.connection import (
     connect_async,
@@ -38,17 +38,17 @@ from tuma_producer.contract.reading import (
     turns,
 )
 from tuma_producer.errors import TumaError, UnknownAccount
-from tuma_producer.intents import checked_source
+from tuma_producer.intents import Send, checked_source
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
 
     from redis.asyncio import Redis
 
     from tuma_producer.contract.backlog import Chunk, Command
     from tuma_producer.contract.scripts import Call
     from tuma_producer.contract.wire import Enqueue
-    from tuma_producer.intents import CampaignResult, ControlResult, EditResult, Intent, Receipt, Send, Suppression, Verb
+    from tuma_producer.intents import CampaignResult, ControlResult, EditResult, Estimate, Intent, Receipt, Suppression, Verb
     from tuma_producer.outcomes import Event
     from tuma_producer.schedules import At, Every
 
@@ -83,11 +83,13 @@ class AsyncProducer:
 
     async def _requests(self, sends: list[Send]) -> Chunk:
         """What to write for these: those by template with their texts, those that ask when they are expected to go looked into."""
-        texts: list[Send | TumaError] = [*sends]
-        if any(map(templating.asks, sends)):
-            texts = await self._read(templating.render(sends))
+        texts = await self._texts(sends)
         requests = [one if isinstance(one, TumaError) else scheduling.request(one, self._source) for one in texts]
         return await self._read(backlog.ask(requests)) if any(map(backlog.asks, requests)) else requests
+
+    async def _texts(self, sends: list[Send]) -> Sequence[Send | TumaError]:
+        """The same sends; those by template with their texts, or what is wrong with them."""
+        return await self._read(templating.render(sends)) if any(map(templating.asks, sends)) else sends
 
     async def _read(self, steps: Generator[list[Command], list[Any], Answer]) -> Answer:
         """Give these steps the replies to the commands that they ask for, until they have their answer."""
@@ -161,6 +163,14 @@ class AsyncProducer:
         with translated(self._where):
             routes = cast("dict[bytes, bytes]", await self._redis.hgetall(ROUTES))
         return routing.named(name, routes).sends(to, fields)
+
+    async def estimate(self, send: Send, *more: Send) -> Estimate:
+        """What these would come to together if they were enqueued now; see `Producer.estimate`."""
+        texts = await self._texts([send, *more])
+        for one in texts:
+            if isinstance(one, TumaError):
+                raise one
+        return await self._read(estimating.estimate([one for one in texts if isinstance(one, Send)], self._source))
 
     async def get(self, intent_id: str) -> Intent:
         """Where an intent stands; see `Producer.get`."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, overload
 
 from redis.exceptions import NoScriptError, ResponseError
 
-from tuma_producer.contract import backlog, routing, scheduling, suppression, templating
+from tuma_producer.contract import backlog, estimating, routing, scheduling, suppression, templating
 from tuma_producer.contract.campaigns import control_campaign
 from tuma_producer.contract.connection import connect, is_cluster, server_of, translated, undecoded, url_from_environment
 from tuma_producer.contract.control import control
@@ -32,17 +32,17 @@ from tuma_producer.contract.reading import (
 )
 from tuma_producer.contract.waves import Waves
 from tuma_producer.errors import TumaError, UnknownAccount
-from tuma_producer.intents import checked_source
+from tuma_producer.intents import Send, checked_source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
     from redis import Redis
 
     from tuma_producer.contract.backlog import Chunk, Command
     from tuma_producer.contract.scripts import Call
     from tuma_producer.contract.wire import Enqueue
-    from tuma_producer.intents import CampaignResult, ControlResult, EditResult, Intent, Receipt, Send, Suppression, Verb
+    from tuma_producer.intents import CampaignResult, ControlResult, EditResult, Estimate, Intent, Receipt, Suppression, Verb
     from tuma_producer.outcomes import Event
     from tuma_producer.schedules import At, Every
 
@@ -86,11 +86,13 @@ class Producer:
 
     def _requests(self, sends: list[Send]) -> Chunk:
         """What to write for these: those by template with their texts, those that ask when they are expected to go looked into."""
-        texts: list[Send | TumaError] = [*sends]
-        if any(map(templating.asks, sends)):
-            texts = self._read(templating.render(sends))
+        texts = self._texts(sends)
         requests = [one if isinstance(one, TumaError) else scheduling.request(one, self._source) for one in texts]
         return self._read(backlog.ask(requests)) if any(map(backlog.asks, requests)) else requests
+
+    def _texts(self, sends: list[Send]) -> Sequence[Send | TumaError]:
+        """The same sends; those by template with their texts, or what is wrong with them."""
+        return self._read(templating.render(sends)) if any(map(templating.asks, sends)) else sends
 
     def _read(self, steps: Generator[list[Command], list[Any], Answer]) -> Answer:
         """Give these steps the replies to the commands that they ask for, until they have their answer."""
@@ -191,6 +193,18 @@ class Producer:
         with translated(self._where):
             routes = cast("dict[bytes, bytes]", self._redis.hgetall(ROUTES))
         return routing.named(name, routes).sends(to, fields)
+
+    def estimate(self, send: Send, *more: Send) -> Estimate:
+        """What these would come to together if they were enqueued now: messages, calls, cost, when, and whether that is in time.
+
+        Nothing is enqueued. Each is counted behind those before it. Raises `UnknownAccount`, `UnknownTemplate`, and
+        `InvalidSend` for what a template, or a provider that is to keep it, would refuse.
+        """
+        texts = self._texts([send, *more])
+        for one in texts:
+            if isinstance(one, TumaError):
+                raise one
+        return self._read(estimating.estimate([one for one in texts if isinstance(one, Send)], self._source))
 
     def get(self, intent_id: str) -> Intent:
         """Where an intent stands, recipient by recipient, and what holds it. Raises `UnknownIntent`."""

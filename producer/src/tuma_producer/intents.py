@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from datetime import datetime  # noqa: TC003 - frameworks of our users resolve these annotations at run time
+from decimal import Decimal  # noqa: TC003 - as above
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -324,6 +325,41 @@ class CampaignResult:
     with_provider: int
     ended: int
     requested: int = 0
+
+
+Verdict = Literal["goes", "late", "waits", "nobody"]
+PriceFrom = Literal["configured", "observed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What sends would come to if they were enqueued now.
+
+    `recipients` are distinct numbers of each send, `dropped` the duplicates, `suppressed` those on the account's suppression list,
+    who are not called. `segments` are those of the longest text, and `encoding` is `ucs-2` where one of them is. `messages` are the
+    segments of all that would be called, `calls` how many calls that makes. Of a schedule all firings are counted that are still to
+    come, at most a thousand.
+
+    `cost` is by the account's `unit_price`, or by what its last call was charged (`price_from`); None where neither is known, or
+    accounts differ in currency. `expected` is when the last recipient is called, or the first firing where all is scheduled.
+
+    `verdict` is `goes`; `late` where that is past a deadline; `waits` where something is paused or halted, so that nobody can tell
+    when it goes; `nobody` where nobody is left to be called. `reasons` say why.
+    """
+
+    recipients: int
+    dropped: int
+    suppressed: int
+    encoding: str
+    segments: int
+    messages: int
+    calls: int
+    cost: Decimal | None
+    currency: str | None
+    price_from: PriceFrom | None
+    expected: datetime | None
+    verdict: Verdict
+    reasons: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from tuma_worker.core.breaker import Breaker
 from tuma_worker.core.failover import Terms
 from tuma_worker.core.limits import Limit
 from tuma_worker.core.next_step import Policy
+from tuma_worker.core.prices import Price
 from tuma_worker.dispatch.carrying import Mover
 from tuma_worker.dispatch.custody import Keeper, Steerer
 from tuma_worker.dispatch.firing import Firer
@@ -81,6 +82,7 @@ def register_accounts(redis: Redis, settings: Settings, *, by_worker: bool = Fal
             terms=Terms(account.countries, account.senders, account.sender_id, account.own_sender, tuple(account.carries)),
             keeps=keeps.published if keeps else "",
             templates=account.templates,
+            price="" if account.unit_price is None else str(Price(account.unit_price, str(account.currency))),
             by_worker=by_worker,
         )
     routes.register(redis, settings.routes)

@@ -32,6 +32,7 @@ Chunk = Sequence[Enqueue | TumaError]  # requests to offer, with the errors of t
 Asking = Generator[
     list[Command], list[Any], list[Enqueue | TumaError]
 ]  # it gives commands, and is sent their replies in the same order
+Looking = Generator[list[Command], list[Any], tuple[dict["Line", "Look"], list[Any]]]
 
 _SYSTEM = "~"  # the source of jobs that need no permit; ready.lua says what that means
 
@@ -51,25 +52,31 @@ def ask(requests: Chunk) -> Asking:
 
     One whose idempotency key stands for a send already is no new one, and is not refused. Those before it in the list go first.
     """
-    accounts = list(dict.fromkeys(one.send.account for one in requests if asks(one)))
-    profiles = yield [("HGET", account_keys(account).profile, "queue") for account in accounts]
-    configs = {account: json.loads(raw) if raw else None for account, raw in zip(accounts, profiles, strict=True)}
-    lines = list(dict.fromkeys(_Line.of(one) for one in requests if asks(one)))
-    commands = {line: list(_commands(line, configs[line.account] or {})) for line in lines}
-    keyed = [one for one in going(requests) if one.send.refuse_if_late and one.send.idempotency_key is not None]
-    wanted = [command for line in lines for command in commands[line]]
-    replies = iter((yield [*wanted, *(("EXISTS", one.keys[-1]) for one in keyed)]))
-    looks = {line: _look(line, configs[line.account], [next(replies) for _ in commands[line]]) for line in lines}
-    known = {one.short_id for one, there in zip(keyed, replies, strict=True) if there}
+    asking = [one for one in requests if asks(one)]
+    keyed = [one for one in asking if one.send.refuse_if_late and one.send.idempotency_key is not None]
+    looks, there = yield from look(asking, [("EXISTS", one.keys[-1]) for one in keyed])
+    known = {one.short_id for one, exists in zip(keyed, there, strict=True) if exists}
     return list(_answered(requests, looks, known))
 
 
-def _answered(requests: Chunk, looks: Mapping[_Line, _Look], known: set[str]) -> Iterator[Enqueue | TumaError]:
+def look(requests: Sequence[Enqueue], more: Sequence[Command] = ()) -> Looking:
+    """How the lines stand that these are going to stand in, and the replies to some more commands."""
+    accounts = list(dict.fromkeys(one.send.account for one in requests))
+    profiles = yield [("HGET", account_keys(account).profile, "queue") for account in accounts]
+    configs = {account: json.loads(raw) if raw else None for account, raw in zip(accounts, profiles, strict=True)}
+    lines = list(dict.fromkeys(map(Line.of, requests)))
+    commands = {line: list(_commands(line, configs[line.account] or {})) for line in lines}
+    replies = iter((yield [*(command for line in lines for command in commands[line]), *more]))
+    looks = {line: _look(line, configs[line.account], [next(replies) for _ in commands[line]]) for line in lines}
+    return looks, list(replies)
+
+
+def _answered(requests: Chunk, looks: Mapping[Line, Look], known: set[str]) -> Iterator[Enqueue | TumaError]:
     before: list[Enqueue] = []
     for request in requests:
         answer = request
         if asks(request):
-            look = looks[_Line.of(request)]
+            look = looks[Line.of(request)]
             at = look.expected(request, before)
             answer = replace(request, eta=None if at is None else _instant(at))
             if request.send.refuse_if_late and request.short_id not in known and look.is_late(request.send, at):
@@ -87,7 +94,7 @@ def _instant(milliseconds: int) -> datetime:
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
+class Line:
     """Where a send is going to stand."""
 
     account: str
@@ -95,15 +102,16 @@ class _Line:
     source: str
 
     @classmethod
-    def of(cls, request: Enqueue) -> _Line:
+    def of(cls, request: Enqueue) -> Line:
+        """Where this one does."""
         return cls(request.send.account, LANES.index(request.send.priority), request.source)
 
-    def goes_before(self, other: _Line) -> bool:
+    def goes_before(self, other: Line) -> bool:
         """Whether what was put there first goes before what comes to the other's place then."""
         return self.account == other.account and self.lane <= other.lane
 
 
-def _commands(line: _Line, config: Mapping[str, Any]) -> Iterator[Command]:
+def _commands(line: Line, config: Mapping[str, Any]) -> Iterator[Command]:
     queue = account_keys(line.account).queue("send")
     yield ("TIME",)
     yield "HGETALL", queue.state
@@ -125,7 +133,7 @@ def _commands(line: _Line, config: Mapping[str, Any]) -> Iterator[Command]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
+class Look:
     """A line as it stood at `now`. `stopped` says why nobody can tell when it moves; before `least` nothing of it does."""
 
     now: int
@@ -142,7 +150,7 @@ class _Look:
         """When the last of its recipients is called, those of the same list before it; None where nobody can tell."""
         if self.stopped is not None:
             return None
-        sooner = [one for one in before if _Line.of(one).goes_before(_Line.of(request))]
+        sooner = [one for one in before if Line.of(one).goes_before(Line.of(request))]
         others = {one.group for one in sooner} - {request.group}
         own_jobs = request.recipients + sum(one.recipients for one in sooner)
         own_groups = math.ceil(request.recipients / self.batch_max) + len(others)
@@ -169,12 +177,12 @@ class _Look:
         return self.now + int(told[1:]) if told.startswith("+") else int(told)
 
 
-def _look(line: _Line, config: Mapping[str, Any] | None, replies: Sequence[Any]) -> _Look:
+def _look(line: Line, config: Mapping[str, Any] | None, replies: Sequence[Any]) -> Look:
     (seconds, micros), raw_state, raw_used, sources, *counts = replies[:12]
     config = config or {"limits": (), "batch_max": 1, "segments": True}
     seen = _Seen(line.lane, config, texts(raw_state), texts(raw_used), seconds * 1000 + micros // 1000)
     above, lane = _lanes(line.lane, sources, counts[:4], counts[4:])
-    return _Look(
+    return Look(
         now=seen.now,
         above=above,
         lane=lane,

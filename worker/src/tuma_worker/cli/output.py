@@ -7,6 +7,7 @@ import os
 import sys
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -182,5 +183,7 @@ def _cell(value: object) -> str:
 def _plain(value: object) -> object:
     if isinstance(value, datetime):
         return value.isoformat(timespec="milliseconds")
+    if isinstance(value, Decimal):
+        return f"{value.normalize():f}"
     message = f"{type(value).__name__} has no form in JSON"
     raise TypeError(message)

@@ -11,8 +11,10 @@ import typer
 
 from tuma_producer import Receipt, Send, TumaError
 from tuma_producer.contract.reading import CHUNK
+from tuma_producer.text import substitute as substituted
 from tuma_worker.cli import rows, schedule
 from tuma_worker.cli.follow import Followed, changes
+from tuma_worker.cli.foresee import foresee, gathered
 from tuma_worker.cli.output import MISTAKE, NOT_AS_WISHED, Json, complain, count, progress, say, say_json, screen
 from tuma_worker.cli.reach import SOURCE, Reach, reach
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from tuma_producer.contract.routing import Route
+
+_ACCENTS = {"safe": False, "accents": True}  # ways of --substitute, and whether letters lose their accents
 
 Result = tuple[int, Receipt | TumaError]
 
@@ -32,6 +36,8 @@ class _Task:
     as_json: bool
     wait: bool
     route: Route | None = None
+    substitute: str | None = None
+    dry_run: bool = False
     accepted: int = 0
     refused: int = 0
     ids: list[str] = field(default_factory=list)  # only where somebody waits for them: a list may be long
@@ -93,6 +99,15 @@ def send(
         typer.Option(help="Who keeps a schedule: worker (the default) or provider, to whom it is handed over.", show_default=False),
     ] = None,
     campaign: Annotated[str | None, typer.Option(help="A label to find it by.", show_default=False)] = None,
+    substitute: Annotated[
+        str | None,
+        typer.Option(
+            help="Replace what makes a text UCS-2: 'safe' (quotes, dashes, spaces), or 'accents' too.", show_default=False
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what it would come to. Status 1: not all would go in time.")
+    ] = False,
     wait: Annotated[bool, typer.Option(help="Follow it to its end. Status 1: not all were delivered in time.")] = False,
     timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait at most.")] = 60,
     json: Json = False,
@@ -103,7 +118,7 @@ def send(
 
     Example: tuma send --account lisoloo-main --to +243990000001 --message "Your invoice is ready." --wait
 
-    Example: tuma send --account lisoloo-main --csv customers.csv --priority bulk
+    Example: tuma send --account lisoloo-main --csv customers.csv --priority bulk --dry-run
 
     Example: tuma send --route everybody --to +243990000001 --to +254700000001 --message "Good day."
 
@@ -120,7 +135,9 @@ def send(
     if at or every or described or both:
         _check_wait(wait=wait)
         given["schedule"] = schedule.chosen_schedule(at, every, described, both)
-    task = _Task({name: value for name, value in given.items() if value is not None}, json, wait)
+    _check_substitute(substitute)
+    fields = {name: value for name, value in given.items() if value is not None}
+    task = _Task(fields, json, wait, substitute=substitute, dry_run=dry_run)
     _check_options(to=bool(to), stdin=stdin, csv=csv is not None)
     _check_way(task, by_route=route is not None)
     with reach(source) as store:
@@ -140,6 +157,12 @@ def send(
 def _check_options(*, to: bool, stdin: bool, csv: bool) -> None:
     if to + stdin + csv != 1:
         message = "give the recipients in one way: --to (as often as needed), --stdin, or --csv FILE"
+        raise TumaError(message)
+
+
+def _check_substitute(way: str | None) -> None:
+    if way not in {None, *_ACCENTS}:
+        message = f"--substitute: must be {' or '.join(_ACCENTS)}"
         raise TumaError(message)
 
 
@@ -178,6 +201,8 @@ def _variables(given: Iterable[str]) -> dict[str, str]:
 
 def _sends(task: _Task, to: str | list[str], fields: dict[str, Any]) -> list[Send]:
     """One send, or by a route one for each list of its accounts."""
+    if task.substitute is not None and "message" in fields:
+        fields = fields | {"message": substituted(fields["message"], accents=_ACCENTS[task.substitute]).text}
     if task.route is None or "account" in fields:
         return [Send(to=to, **fields)]
     return task.route.sends(to, fields)
@@ -189,6 +214,10 @@ def _sends(task: _Task, to: str | list[str], fields: dict[str, Any]) -> list[Sen
 def _send_to(store: Reach, task: _Task, to: list[str]) -> None:
     _need(task, frozenset())
     sends = _sends(task, to, task.fields)
+    _tell_changes(task)
+    if task.dry_run:
+        foresee(store, sends, as_json=task.as_json)
+        return
     for send, result in zip(sends, store.producer.enqueue_many(sends, return_errors=True), strict=True):
         if isinstance(result, TumaError):
             task.refused += 1
@@ -199,6 +228,13 @@ def _send_to(store: Reach, task: _Task, to: list[str]) -> None:
             say_json(asdict(result))
         else:
             say(_in_words(result))
+
+
+def _tell_changes(task: _Task) -> None:
+    """What --substitute makes of --message."""
+    if task.substitute is not None and "message" in task.fields:
+        for change in substituted(task.fields["message"], accents=_ACCENTS[task.substitute]).diff():
+            screen(stderr=True).print(f"substituted: {change}", markup=False)
 
 
 def _in_words(receipt: Receipt) -> str:
@@ -222,6 +258,10 @@ def _send_list(store: Reach, task: _Task, listing: rows.Listing) -> None:
     _need(task, listing.columns)
     if "account" in task.fields:
         store.expect([task.fields["account"]])
+    _tell_changes(task)
+    if task.dry_run:
+        _foresee_list(store, task, listing)
+        return
     try:
         with progress(lambda: _summary(task), listing.size, listing.position) as advance:
             for done, (line, result) in enumerate(_results(store, task, listing.rows), start=1):
@@ -235,6 +275,22 @@ def _send_list(store: Reach, task: _Task, listing: rows.Listing) -> None:
             screen(stderr=True).print(_summary(task))
         else:
             say(_summary(task))
+
+
+def _foresee_list(store: Reach, task: _Task, listing: rows.Listing) -> None:
+    sends = gathered(_right(task, listing.rows))
+    if sends:
+        foresee(store, sends, as_json=task.as_json)
+
+
+def _right(task: _Task, found: Iterator[rows.Row]) -> Iterator[Send]:
+    """The rows that can be sent; what is wrong with the others is told as ever."""
+    for row in found:
+        offer = _offer(task, row)
+        if isinstance(offer, Send):
+            yield offer
+        else:
+            _tell(task, row.line, offer)
 
 
 def _summary(task: _Task) -> str:

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, TypeVar
 import structlog
 
 from tuma_producer.contract.connection import FAILURES, unavailable
-from tuma_producer.contract.wire import LANES, is_loud
+from tuma_producer.contract.wire import LANES, is_loud, segments_of
 from tuma_producer.countries import code_of
 from tuma_worker import metrics
 from tuma_worker.core.answers import Rejected, Reply, TryLater
 from tuma_worker.core.breaker import Breaker, pulse
 from tuma_worker.core.dead import OVER_LIMIT, WORKER_DIED
 from tuma_worker.core.next_step import Chooser, NextStep, Policy, next_step
+from tuma_worker.core.prices import charged
 from tuma_worker.core.states import RecipientState
 from tuma_worker.logs import Event
 from tuma_worker.providers.base import Call
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tuma_producer.quiet import Quiet
+    from tuma_worker.core.prices import Price
     from tuma_worker.dispatch.custody import Keeper
     from tuma_worker.providers.base import Barred, Client
     from tuma_worker.queue.leases import Held
@@ -130,8 +132,11 @@ class Sender:
         left = {quota.limit: quota.remaining for quota in reply.quotas}
         told = pulse(reply, took, outlet.breaker)
         health = None if told is None else (told, outlet.breaker)
+        price = _price(held, begun, reply)
         settled = self._insist(
-            lambda: outlet.attempts.settle(batch_id, begun.targets, step, group=held.claim.group, left=left, pulse=health)
+            lambda: outlet.attempts.settle(
+                batch_id, begun.targets, step, group=held.claim.group, left=left, pulse=health, price=price
+            )
         )
         late = settled is None
         if late and step.resolve is None:  # what was not answered is in the hand of whoever looks for evidence
@@ -215,6 +220,13 @@ def _count(held: Held, begun: Begun, reply: Reply, step: NextStep, *, took: floa
         metrics.unrecognised(account, reply.status, reply.mismatch or step.code)
     if step.rest is not None and step.rest.target is RecipientState.QUEUED:
         metrics.retried(account, len(begun.targets) - len(step.verdicts))
+
+
+def _price(held: Held, begun: Begun, reply: Reply) -> Price | None:
+    """What a message cost in this call; what was handed over with several dates was charged for all of them."""
+    if begun.schedule is not None:
+        return None
+    return charged(reply.answer, recipients=len(begun.targets), segments=segments_of(held.claim.group))
 
 
 def _tell_of_account(held: Held, step: NextStep, settled: Settled) -> None:

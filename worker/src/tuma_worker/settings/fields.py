@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
@@ -198,6 +199,8 @@ Route = Annotated[dict[str, RouteAccounts], AfterValidator(_prefixes_or_others),
 TemplateName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 TemplateText = Annotated[str, AfterValidator(_template)]
 Templates = Annotated[dict[TemplateName, TemplateText], BeforeValidator(json_text)]
+Price = Annotated[Decimal, Field(gt=0, max_digits=18)]
+Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 Texts = Annotated[tuple[Text, ...], BeforeValidator(_listed)]
 Networks = Annotated[tuple[Text, ...], BeforeValidator(_listed), AfterValidator(_networks)]
 Hours = Annotated[str, AfterValidator(_hours)]

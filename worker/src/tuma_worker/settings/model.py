@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -13,6 +14,7 @@ from tuma_producer.schedules import Zone
 from tuma_worker.settings.fields import (
     AccountName,
     CountryHours,
+    Currency,
     Duration,
     Floors,
     Hours,
@@ -22,6 +24,7 @@ from tuma_worker.settings.fields import (
     Limits,
     Networks,
     Prefixes,
+    Price,
     RedisAddress,
     Route,
     Seconds,
@@ -89,7 +92,8 @@ class Account(BaseModel):
     the provider names a `webhook_timestamp_header`, the signature covers `<timestamp>.<body>`, and an old one is refused. What
     they said is kept as it came for `raw_receipts_for` seconds (0: not at all).
 
-    `templates` are texts by name, with places such as `{{code}}`, that sends through it may ask for.
+    `unit_price` is what one segment to one recipient costs, in `currency`, for estimates; where it is not set, what the last call
+    was charged. `templates` are texts by name, with places such as `{{code}}`, that sends through it may ask for.
 
     What it carries for other accounts that are halted: numbers that begin with one of `countries`, such as `+243` (none: all), of
     the priorities in `carries`, from a sender in `senders` (none: all) or its own `sender_id`; from any other under its own
@@ -127,6 +131,8 @@ class Account(BaseModel):
     breaker_after: Annotated[int, Field(ge=1)] = 5
     breaker_open: Seconds = 5.0
     slow_after: Seconds = 10.0
+    unit_price: Price | None = None
+    currency: Currency | None = None
     templates: Templates = Field(default_factory=dict)
     quiet: Annotated[QuietHours, BeforeValidator(json_text)] | None = None
     webhook_username: Text | None = None
@@ -152,6 +158,13 @@ class Account(BaseModel):
             if old is not None and getattr(self, name) is None:
                 message = f"needs {name} beside {name}_old; set the one that is to replace it, or leave the old one out"
                 raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _whole_price(self) -> Self:
+        if (self.unit_price is None) != (self.currency is None):
+            message = "needs unit_price and currency together; set both or neither"
+            raise ValueError(message)
         return self
 
     @model_validator(mode="after")
@@ -231,7 +244,7 @@ def _masked(value: Any) -> Any:  # noqa: ANN401 - a settings tree: tables, lists
             return [_masked(item) for item in value]
         case SecretStr():
             return f"•••• ({len(value.get_secret_value())} chars)"
-        case Path():
+        case Path() | Decimal():
             return str(value)
         case _:
             return value

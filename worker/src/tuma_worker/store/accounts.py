@@ -72,6 +72,7 @@ def register(
     terms: Terms = _ANY,
     keeps: str = "",
     templates: Mapping[str, str] | None = None,
+    price: str = "",
     by_worker: bool = False,
 ) -> None:
     """Make the account known to producers, and on what `terms` it carries for others.
@@ -79,11 +80,11 @@ def register(
     Every process that is configured with it does so at its start, a worker again and again: `by_worker` notes that one is there.
     `queue` is the configuration of its sends' queue as JSON, for those who look at it from outside, `others` those of its other
     queues by their operations; `keeps` the terms by which its provider keeps dates, empty where it keeps none;
-    `templates` the texts that sends may ask for, by name.
+    `templates` the texts that sends may ask for, by name; `price` what a message costs, as amount and currency, where that is set.
     """
     told: dict[Any, Any] = {"provider": provider, "environment": environment, "queue": queue, "keeps": keeps}
     told["queues"] = json.dumps({operation: json.loads(configured) for operation, configured in (others or {}).items()})
-    told["templates"] = json.dumps(templates or {})
+    told |= {"templates": json.dumps(templates or {}), "price": price}
     profile = told | {"terms": json.dumps(asdict(terms))}
     if by_worker:
         profile["attended"] = server_ms(redis)

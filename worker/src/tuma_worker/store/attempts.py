@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tuma_worker.core.breaker import Breaker, Pulse
     from tuma_worker.core.evidence import Finding
     from tuma_worker.core.next_step import Halt, NextStep, Verdict
+    from tuma_worker.core.prices import Price
     from tuma_worker.queue.config import QueueConfig
 
 _BEGIN = load(__package__, "begin")
@@ -185,11 +186,13 @@ class Attempts:
         group: str,
         left: Mapping[str, int] | None = None,
         pulse: tuple[Pulse, Breaker] | None = None,
+        price: Price | None = None,
         late: bool = False,
     ) -> Settled | None:
         """Write down what the call came to; `left` is what the provider says is left of each limit, where it does.
 
-        `pulse` is what the call says about the provider's health, and how much trouble the account bears.
+        `pulse` is what the call says about the provider's health, and how much trouble the account bears;
+        `price` is what a message cost in it.
         None where the lease was lost: nothing is changed then. A `late` answer needs no lease: it is evidence about those whose
         last call this still was, and about the account. None then where the attempt is not remembered.
         """
@@ -201,6 +204,7 @@ class Attempts:
         header = self._settle_header(step, group) | {
             "left": dict(left or {}),
             **_pulse_header(pulse),
+            **({"price": str(price)} if price else {}),
             "provider_ids": len(provider_ids),
             "late": late,
             "verdicts": [

@@ -7,7 +7,7 @@
 --         resolve: ms, block: ms, halt: JSON or null, probe: {job: member of the due set, after: ms} or null, probe_ok,
 --         pulse: {strike: code or null, after: strikes, opens: ms, most: ms} or null,
 --         untried, untaken: what proves that nothing of the call was taken, or null, left: {limit name: what the provider says is left of it}, bad: numbers to be left out of calls, bad_for: ms,
---         late: whether the lease was lost}
+--         price: what a message cost in this call, or nothing, late: whether the lease was lost}
 --       3... key index, short id, number, verdict index, provider id for each recipient; those of one intent stand together
 -- Returns {'settled', ...}, followed by 'halted' and 'breaker-opened' where this call made it so; or {'lost'} where the lease is
 --       gone, or, for a late answer, where the attempt is not remembered: then nothing is changed.
@@ -79,6 +79,9 @@ end
 redis.call('HSET', KEYS[13], 'phase', header.phase, 'code', header.code, 'ended', now, 'settled', 1)
 if header.provider_id ~= '' then  -- a receipt may have told it where the answer did not
   redis.call('HSET', KEYS[13], 'provider_id', header.provider_id)
+end
+if header.price then
+  redis.call('HSET', k.state, 'price', header.price)
 end
 local keep = move_kept(KEYS[13], header.keep, now)
 if header.untaken then

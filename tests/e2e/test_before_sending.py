@@ -1,4 +1,4 @@
-"""Somebody opts out while a campaign waits: no call that the provider gets from then on has the number."""
+"""What helps before a call is spent, by the command line and with a real worker."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tests.support.servers import Server
 
 CAMPAIGN = [f"+24399{n:07}" for n in range(1000)]
+SEND = ("send", "--account", "campaign")
 OUT, LATER = CAMPAIGN[500], CAMPAIGN[501]
 
 
@@ -37,6 +38,34 @@ def test_a_number_that_is_added_while_a_thousand_wait_is_in_no_later_call(house:
     assert house.done(house.send("campaign", OUT, message="Sale again")).counts == {"suppressed": 1}
     assert house.tuma("suppress", "remove", "campaign", OUT, "--json").json == {"account": "campaign", "removed": 1}
     assert house.done(house.send("campaign", OUT, message="Welcome back")).counts == {"delivered": 1}
+
+
+def test_a_dry_run_tells_what_a_send_would_come_to_and_the_provider_hears_nothing(house: House) -> None:
+    house.tuma("suppress", "add", "campaign", LATER)
+    house.done(house.send("campaign", CAMPAIGN[0], message="Hello"))
+    calls = len(house.copies("campaign"))
+    ran = house.tuma(*SEND, "--stdin", "--message", "C\u2019est prêt", "--dry-run", stdin="\n".join(CAMPAIGN))
+    assert ran.status == 0
+    facts = ran.out.splitlines()
+    assert facts[0].startswith("verdict: goes, expected at ")
+    assert facts[1:4] == ["1000 recipients, 1 suppressed", "999 messages (ucs-2, 1 segment at the most)", "1 call"]
+    assert facts[4].startswith("cost: ")
+    assert facts[4].endswith(", by what the last call was charged")
+    assert facts[5:] == ["ucs-2 because of: \u2019 (U+2019), ê (U+00EA)", "with --substitute accents: gsm-7, 1 segment"]
+    late = house.tuma(*SEND, "--to", LATER, "--message", "Hello", "--dry-run", "--json")
+    assert (late.status, late.json["verdict"], late.json["suppressed"]) == (1, "nobody", 1)
+    assert len(house.copies("campaign")) == calls
+
+
+def test_substitution_is_told_and_sent(house: House) -> None:
+    text = "C\u2019est l\u2019heure\u2026"
+    ran = house.tuma(*SEND, "--to", CAMPAIGN[1], "--message", text, "--substitute", "safe", "--wait")
+    assert ran.status == 0
+    assert ran.err.splitlines() == [
+        'substituted: U+2019 -> "\'" (2 times, first at 1)',
+        'substituted: U+2026 -> "..." (1 time, first at 13)',
+    ]
+    assert ("C'est l'heure...", CAMPAIGN[1]) in house.copies("campaign")
 
 
 def test_a_list_is_exported_and_imported_and_what_is_wrong_in_it_is_told_by_line(tuma: Tuma, tmp_path: Path) -> None:

@@ -1,0 +1,204 @@
+"""What sends would come to, without enqueuing them: how many calls and messages, at what cost, and when."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from tuma_producer.contract import backlog, custody, scheduling, wire
+from tuma_producer.contract.keys import ACCOUNTS, account_keys
+from tuma_producer.contract.suppression import PAGE
+from tuma_producer.errors import UnknownAccount
+from tuma_producer.intents import Estimate
+from tuma_producer.text import Encoding, segment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from datetime import datetime
+
+    from tuma_producer.contract.backlog import Command, Look
+    from tuma_producer.contract.wire import Enqueue
+    from tuma_producer.intents import PriceFrom, Send, Verdict
+
+Estimating = Generator[list["Command"], list[Any], Estimate]  # it gives commands, and is sent their replies
+
+_DISPATCHES = 1000  # of a schedule that are counted
+
+
+def estimate(sends: Sequence[Send], source: str) -> Estimating:
+    """What these come to together. Raises `UnknownAccount`, and `InvalidSend` for what its provider cannot keep."""
+    accounts = list(dict.fromkeys(send.account for send in sends))
+    known, *terms = yield [("SMEMBERS", ACCOUNTS), *(command for name in accounts for command in _terms_of(name))]
+    _check_known(accounts, sorted(name.decode() for name in known))
+    terms_by = {name: _Terms.read(*terms[2 * place : 2 * place + 2]) for place, name in enumerate(accounts)}
+    pages = [(send, page) for send in sends for page in _pages(send)]
+    scores = yield [("ZMSCORE", account_keys(send.account).suppressed, *page) for send, page in pages]
+    out = {(send.account, one) for (send, page), found in zip(pages, scores, strict=True) for one in _listed(page, found)}
+    going = [wire.encode(_without(send, out), source) for send in sends]
+    looks, _ = yield from backlog.look(going)
+    parts = zip(sends, going, (looks[backlog.Line.of(request)] for request in going), strict=True)
+    return _together([_part(send, request, out, terms_by[send.account], look) for send, request, look in parts])
+
+
+def _terms_of(account: str) -> Iterator[Command]:
+    keys = account_keys(account)
+    yield "HMGET", keys.profile, "price", "keeps"
+    yield "HGET", keys.queue("send").state, "price"
+
+
+def _check_known(accounts: Iterable[str], known: list[str]) -> None:
+    for account in accounts:
+        if account not in known:
+            raise UnknownAccount(account, tuple(known))
+
+
+def _pages(send: Send) -> Iterator[list[str]]:
+    numbers = iter(dict.fromkeys(send.to))
+    return iter(lambda: list(islice(numbers, PAGE)), [])
+
+
+def _listed(page: Sequence[str], scores: Sequence[float | None]) -> Iterator[str]:
+    return (number for number, score in zip(page, scores, strict=True) if score is not None)
+
+
+def _without(send: Send, out: set[tuple[str, str]]) -> Send:
+    """The same to those who would be called; with nobody left as it is, since a send has somebody."""
+    going = [number for number in send.to if (send.account, number) not in out]
+    return send.model_copy(update={"to": going}) if going else send
+
+
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """What a call through an account costs for each message, who says so, and what its provider keeps."""
+
+    price: tuple[Decimal, str] | None
+    price_from: PriceFrom | None
+    keeps: str
+
+    @classmethod
+    def read(cls, profile: Sequence[bytes | None], observed: bytes | None) -> _Terms:
+        configured, keeps = profile
+        price_from: PriceFrom | None = "configured" if configured else "observed" if observed else None
+        amount, _, currency = (configured or observed or b"").decode().partition(" ")
+        return cls((Decimal(amount), currency) if price_from else None, price_from, (keeps or b"").decode())
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One of the sends: what would be written for those who would be called, how many would not, when it fires, how its line is."""
+
+    send: Send
+    request: Enqueue
+    recipients: int
+    suppressed: int
+    firings: Sequence[datetime]
+    terms: _Terms
+    look: Look
+
+    @property
+    def line(self) -> backlog.Line:
+        return backlog.Line.of(self.request)
+
+    @property
+    def times(self) -> int:
+        """How often each recipient is sent to."""
+        return 1 if self.send.schedule is None else len(self.firings)
+
+    @property
+    def messages(self) -> int:
+        return (self.recipients - self.suppressed) * self.request.segments * self.times
+
+
+def _part(send: Send, request: Enqueue, out: set[tuple[str, str]], terms: _Terms, look: Look) -> _Part:
+    numbers = set(send.to)
+    suppressed = sum((send.account, number) in out for number in numbers)
+    return _Part(send, request, len(numbers), suppressed, _firings(send, terms, scheduling.instant(look.now)), terms, look)
+
+
+def _firings(send: Send, terms: _Terms, now: datetime) -> list[datetime]:
+    """When it is still to fire, as far as that is counted; nothing where it is not scheduled."""
+    if send.schedule is None:
+        return []
+    if send.custody == "provider" and terms.keeps:
+        return [firing.at for firing in custody.owed(send, custody.Terms.read(terms.keeps), now)]
+    return [firing.at for firing in islice(send.schedule.firings(now), _DISPATCHES)]
+
+
+def _together(parts: Sequence[_Part]) -> Estimate:
+    going = [part for part in parts if part.messages]
+    at_once = [part for part in going if part.send.schedule is None]
+    expected, verdict, reasons = _when(at_once)
+    if not going:
+        verdict, reasons = "nobody", ("all are suppressed, or none of the times is still to come",)
+    elif not at_once:
+        expected = min(part.firings[0] for part in going)
+    cost, currency, price_from = _cost(parts)
+    return Estimate(
+        recipients=sum(part.recipients for part in parts),
+        dropped=sum(len(part.send.to) - part.recipients for part in parts),
+        suppressed=sum(part.suppressed for part in parts),
+        encoding=max((segment(part.send.message).encoding for part in parts), key=list(Encoding).index),
+        segments=max(part.request.segments for part in parts),
+        messages=sum(part.messages for part in parts),
+        calls=_calls(going),
+        cost=cost,
+        currency=currency,
+        price_from=price_from,
+        expected=expected,
+        verdict=verdict,
+        reasons=reasons,
+    )
+
+
+def _calls(parts: Iterable[_Part]) -> int:
+    """How many calls they fill; what may share one does. What is handed over with its dates takes one call for all of them."""
+    recipients: Counter[tuple[backlog.Line, str, int, int]] = Counter()
+    for part in parts:
+        calls = 1 if part.send.custody == "provider" else part.times
+        recipients[part.line, part.request.group, part.look.batch_max, calls] += part.recipients - part.suppressed
+    return sum(math.ceil(count / most) * calls for (*_, most, calls), count in recipients.items())
+
+
+def _cost(parts: Iterable[_Part]) -> tuple[Decimal | None, str | None, PriceFrom | None]:
+    """What they cost, in which currency, and who says so; None where no price is known, or there are two currencies."""
+    priced = [(part.terms.price, part.messages, part.terms.price_from) for part in parts]
+    (currency, *others) = {price[1] if price else None for price, _, _ in priced}
+    if others or currency is None:
+        return None, None, None
+    total = sum((price[0] * count for price, count, _ in priced if price), Decimal(0))
+    return total, currency, "observed" if any(price_from == "observed" for *_, price_from in priced) else "configured"
+
+
+def _when(parts: Sequence[_Part]) -> tuple[datetime | None, Verdict, tuple[str, ...]]:
+    """When the last of them is called, and what that means."""
+    requests = [part.request for part in parts]
+    expected: list[int] = []
+    waits: list[str] = []
+    late: list[str] = []
+    for place in _last_of_each_line(parts):
+        part, send = parts[place], parts[place].send
+        at = part.look.expected(part.request, requests[:place])
+        if at is None:
+            waits.append(f"{send.account}: {part.look.stopped}")
+            continue
+        expected.append(at)
+        if wire.deadline_of(send) and part.look.is_late(send, at):
+            deadline = scheduling.instant(part.look.deadline(send))
+            late.append(f"{send.account}: expected at {_shown(scheduling.instant(at))}, and its deadline is {_shown(deadline)}")
+    if waits:
+        return None, "waits", tuple(dict.fromkeys([*waits, *late]))
+    return scheduling.instant(max(expected)) if expected else None, "late" if late else "goes", tuple(late)
+
+
+def _last_of_each_line(parts: Sequence[_Part]) -> Iterable[int]:
+    """The places of those that go last, and of those with a deadline: what goes before them goes sooner."""
+    return {(part.line, bool(wire.deadline_of(part.send))): place for place, part in enumerate(parts)}.values()
+
+
+def _shown(at: datetime) -> str:
+    return at.isoformat(timespec="seconds")
