@@ -22,7 +22,8 @@ OUT, LATER = CAMPAIGN[500], CAMPAIGN[501]
 
 @pytest.fixture(scope="module")
 def house(server: Server) -> Iterator[House]:
-    with open_house(server, {"campaign": {"provider": "lisoloo"}}) as found:
+    approved = {"provider": "lisoloo", "approved": {"KITOKO": ["+243"], "INFO": ["+250"]}, "sender_id": "KITOKO"}
+    with open_house(server, {"campaign": {"provider": "lisoloo"}, "approved": approved}) as found:
         found.worker()
         yield found
 
@@ -66,6 +67,19 @@ def test_substitution_is_told_and_sent(house: House) -> None:
         'substituted: U+2026 -> "..." (1 time, first at 13)',
     ]
     assert ("C'est l'heure...", CAMPAIGN[1]) in house.copies("campaign")
+
+
+def test_to_whom_a_sender_may_not_be_shown_is_refused_before_the_call_and_the_others_go(house: House) -> None:
+    here, there = [f"+24399100000{n}" for n in range(5)], [f"+25478100000{n}" for n in range(3)]
+    intent = house.done(house.send("approved", *here, *there, message="Hello"))
+    assert intent.counts == {"delivered": 5, "rejected": 3}
+    refused = {(one.reason, one.evidence) for one in intent.recipients if one.state == "rejected"}
+    assert refused == {("sender-not-approved", "inferred")}
+    assert {number for _, number in house.copies("approved")} == {*here}
+    assert house.done(house.send("approved", there[0], message="Hello")).counts == {"rejected": 1}
+    assert {"account": "approved", "classes": {"rejected": 4}} in house.tuma("dead", "--json").json
+    told = house.tuma("send", "--account", "approved", "--to", there[0], "--to", here[0], "--message", "Hello", "--dry-run").out
+    assert "2 recipients, 1 for whom the sender is not approved\n" in told
 
 
 def test_a_list_is_exported_and_imported_and_what_is_wrong_in_it_is_told_by_line(tuma: Tuma, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from tests.redis.driver import Driver, calls, number, numbers, queue_of
 
 from tuma_producer import At, Estimate, Every, InvalidSend, Producer, Send, UnknownAccount, UnknownTemplate
 from tuma_producer.contract.custody import Terms
+from tuma_worker.core import failover
 from tuma_worker.core.answers import Accepted, Fault, RecipientAnswer, Rejected
 from tuma_worker.core.next_step import Halt
 from tuma_worker.core.prices import Price, charged
@@ -95,6 +96,15 @@ def test_where_all_are_suppressed_nobody_is_called(driver: Driver, producer: Any
     producer.suppress(driver.queue.account, numbers(2))
     found = producer.estimate(a_send(driver, *numbers(2)))
     assert (found.verdict, found.suppressed, found.messages, found.calls) == ("nobody", 2, 0, 0)
+
+
+def test_to_whom_the_sender_may_not_be_shown_is_not_counted(driver: Driver, producer: AnyProducer) -> None:
+    register(driver, terms=failover.Terms(sender_id="KITOKO", approved={"KITOKO": ("+2439900",), "INFO": ("+254",)}))
+    to = [number(1), "+243810000001", "+254712345678"]
+    own = producer.estimate(a_send(driver, *to))
+    assert (own.messages, own.unapproved, own.suppressed) == (1, 2, 0)
+    assert producer.estimate(a_send(driver, *to, sender_id="INFO")).messages == 1
+    assert producer.estimate(a_send(driver, *to, sender_id="OTHER")).verdict == "nobody"
 
 
 def test_the_firings_of_a_schedule_that_are_still_to_come_are_counted(driver: Driver, producer: AnyProducer) -> None:

@@ -35,6 +35,16 @@ def carrier(account: str = "spare", *, works: bool = True, environment: str = "p
     return Carrier(account, environment, works, Terms(**terms))  # type: ignore[arg-type] # the tests' own fields
 
 
+def test_nobody_is_carried_to_where_the_sender_that_is_shown_is_not_approved() -> None:
+    approved = {"KITOKO": ("+243",), "INFO": ("+254",)}
+    other = carrier("other", senders=("KITOKO",), sender_id="INFO", own_sender=True, approved=approved)
+    assert carrier_for(A, WANTED, [other]) == other
+    assert carrier_for(B, WANTED, [other]) is None  # it may show KITOKO, but not there
+    assert carrier_for(B, replace(WANTED, sender="SHOP"), [other]) == other  # shown as INFO
+    assert carrier_for(A, replace(WANTED, sender="SHOP"), [other]) is None
+    assert carrier_for(B, replace(WANTED, sender=None), [other]) == other
+
+
 def test_who_was_never_called_or_refused_each_time_may_leave() -> None:
     calls = [Called("refused", "unsent", frozenset({B})), Called("rejected", "refused", frozenset({B}))]
     assert may_leave([A, B], frozenset({B}), calls, ANY_PROOF) == {A, B}

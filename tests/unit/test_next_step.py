@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tuma_worker.core.answers import Accepted, AccountFault, Answer, Fault, RecipientAnswer, Rejected, TryLater, Unknown
-from tuma_worker.core.next_step import Halt, NextStep, Permit, Policy, Verdict, back_off, next_step
+from tuma_worker.core.next_step import Halt, NextStep, Permit, Policy, Untaken, Verdict, back_off, next_step
 from tuma_worker.core.states import RecipientState as R
 from tuma_worker.core.states import may_move
 
@@ -91,6 +91,16 @@ def test_a_suspected_number_that_stands_alone_is_rejected() -> None:
 
 
 # -------------------------------------------------------------------------------------------------------------- try later
+
+
+def test_whom_we_refuse_ourselves_ends_without_a_call_and_the_others_go_at_once() -> None:
+    answer = Rejected("sender-not-approved", frozenset({A}), lasting=False, ours=True)
+    found = step(answer, A, B)
+    assert targets(found, A, B) == [R.REJECTED, R.QUEUED]
+    assert (found.permit, found.retry, found.bad, found.spends) == (Permit.VOID, 0.0, frozenset(), False)
+    assert found.untaken == Untaken.UNSENT
+    alone = step(answer, A)
+    assert (targets(alone, A), alone.permit) == ([R.REJECTED], Permit.VOID)
 
 
 def test_a_refusal_of_the_batch_goes_back_with_a_delay() -> None:

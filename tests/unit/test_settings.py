@@ -412,6 +412,7 @@ def test_an_unknown_key_in_the_file_is_refused(config: Callable[[str], str]) -> 
         ({"api_key": "  "}, "is empty"),
         ({"nonsense": 1}, "Extra inputs"),
         ({"templates": {"code": "Your code is {{code"}}, "two braces that are no place for a variable"),
+        ({"approved": {"KITOKO": ["243"]}}, "String should match pattern"),
         ({"unit_price": "0.02"}, "needs unit_price and currency together"),
         ({"unit_price": "0", "currency": "USD"}, "greater than 0"),
         ({"unit_price": "0.02", "currency": "dollars"}, "String should match pattern"),

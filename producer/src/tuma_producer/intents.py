@@ -336,9 +336,9 @@ class Estimate:
     """What sends would come to if they were enqueued now.
 
     `recipients` are distinct numbers of each send, `dropped` the duplicates, `suppressed` those on the account's suppression list,
-    who are not called. `segments` are those of the longest text, and `encoding` is `ucs-2` where one of them is. `messages` are the
-    segments of all that would be called, `calls` how many calls that makes. Of a schedule all firings are counted that are still to
-    come, at most a thousand.
+    `unapproved` those to whom the sender may not be shown; neither are called. `segments` are those of the longest text, and
+    `encoding` is `ucs-2` where one of them is. `messages` are the segments of all that would be called, `calls` how many calls that
+    makes. Of a schedule all firings are counted that are still to come, at most a thousand.
 
     `cost` is by the account's `unit_price`, or by what its last call was charged (`price_from`); None where neither is known, or
     accounts differ in currency. `expected` is when the last recipient is called, or the first firing where all is scheduled.
@@ -350,6 +350,7 @@ class Estimate:
     recipients: int
     dropped: int
     suppressed: int
+    unapproved: int
     encoding: str
     segments: int
     messages: int

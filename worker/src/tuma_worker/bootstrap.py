@@ -79,7 +79,9 @@ def register_accounts(redis: Redis, settings: Settings, *, by_worker: bool = Fal
             environment=account.environment,
             queue=queue_config(name, account).for_claim,
             others={queue.operation: queue.for_claim for queue in keeping_queues(name, account)},
-            terms=Terms(account.countries, account.senders, account.sender_id, account.own_sender, tuple(account.carries)),
+            terms=Terms(
+                account.countries, account.senders, account.sender_id, account.own_sender, tuple(account.carries), account.approved
+            ),
             keeps=keeps.published if keeps else "",
             templates=account.templates,
             price="" if account.unit_price is None else str(Price(account.unit_price, str(account.currency))),
@@ -291,6 +293,7 @@ def _outlets(redis: Redis, settings: Settings, queues: Iterable[QueueConfig]) ->
             sender_id=account.sender_id,
             keeps_books=provider.defaults.keeps_books,
             quiet=queue.quiet,
+            approved=account.approved,
             keeper=_keeper(redis, queue.account, account, http),
         )
     return outlets

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Generator, Sequence
@@ -15,10 +16,11 @@ from tuma_producer.contract.keys import ACCOUNTS, account_keys
 from tuma_producer.contract.suppression import PAGE
 from tuma_producer.errors import UnknownAccount
 from tuma_producer.intents import Estimate
+from tuma_producer.senders import is_approved
 from tuma_producer.text import Encoding, segment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
 
     from tuma_producer.contract.backlog import Command, Look
@@ -39,15 +41,16 @@ def estimate(sends: Sequence[Send], source: str) -> Estimating:
     pages = [(send, page) for send in sends for page in _pages(send)]
     scores = yield [("ZMSCORE", account_keys(send.account).suppressed, *page) for send, page in pages]
     out = {(send.account, one) for (send, page), found in zip(pages, scores, strict=True) for one in _listed(page, found)}
-    going = [wire.encode(_without(send, out), source) for send in sends]
+    whom = [_whom(send, out, terms_by[send.account]) for send in sends]
+    going = [wire.encode(_only(send, one.called), source) for send, one in zip(sends, whom, strict=True)]
     looks, _ = yield from backlog.look(going)
-    parts = zip(sends, going, (looks[backlog.Line.of(request)] for request in going), strict=True)
-    return _together([_part(send, request, out, terms_by[send.account], look) for send, request, look in parts])
+    parts = zip(sends, going, whom, strict=True)
+    return _together([_part(*part, terms_by[part[0].account], looks[backlog.Line.of(part[1])]) for part in parts])
 
 
 def _terms_of(account: str) -> Iterator[Command]:
     keys = account_keys(account)
-    yield "HMGET", keys.profile, "price", "keeps"
+    yield "HMGET", keys.profile, "price", "keeps", "terms"
     yield "HGET", keys.queue("send").state, "price"
 
 
@@ -66,10 +69,9 @@ def _listed(page: Sequence[str], scores: Sequence[float | None]) -> Iterator[str
     return (number for number, score in zip(page, scores, strict=True) if score is not None)
 
 
-def _without(send: Send, out: set[tuple[str, str]]) -> Send:
+def _only(send: Send, called: list[str]) -> Send:
     """The same to those who would be called; with nobody left as it is, since a send has somebody."""
-    going = [number for number in send.to if (send.account, number) not in out]
-    return send.model_copy(update={"to": going}) if going else send
+    return send.model_copy(update={"to": called}) if called else send
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,23 +81,51 @@ class _Terms:
     price: tuple[Decimal, str] | None
     price_from: PriceFrom | None
     keeps: str
+    approved: Mapping[str, Sequence[str]]
+    sender_id: str | None
+
+    def may_call(self, send: Send, number: str) -> bool:
+        """Whether the send's sender, or the account's, may be shown to the number."""
+        return is_approved(self.approved, send.sender_id or self.sender_id, number)
 
     @classmethod
     def read(cls, profile: Sequence[bytes | None], observed: bytes | None) -> _Terms:
-        configured, keeps = profile
+        configured, keeps, terms = profile
+        published = json.loads(terms or b"{}")
         price_from: PriceFrom | None = "configured" if configured else "observed" if observed else None
         amount, _, currency = (configured or observed or b"").decode().partition(" ")
-        return cls((Decimal(amount), currency) if price_from else None, price_from, (keeps or b"").decode())
+        return cls(
+            (Decimal(amount), currency) if price_from else None,
+            price_from,
+            (keeps or b"").decode(),
+            published.get("approved", {}),
+            published.get("sender_id"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Whom:
+    """Who of a send would be called, how many are suppressed, and to how many its sender may not be shown."""
+
+    called: list[str]
+    suppressed: int
+    unapproved: int
+
+
+def _whom(send: Send, out: set[tuple[str, str]], terms: _Terms) -> _Whom:
+    numbers = list(dict.fromkeys(send.to))
+    wanted = [number for number in numbers if (send.account, number) not in out]
+    called = [number for number in wanted if terms.may_call(send, number)]
+    return _Whom(called, len(numbers) - len(wanted), len(wanted) - len(called))
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """One of the sends: what would be written for those who would be called, how many would not, when it fires, how its line is."""
+    """One of the sends: what would be written for those who would be called, when it fires, and how its line stands."""
 
     send: Send
     request: Enqueue
-    recipients: int
-    suppressed: int
+    whom: _Whom
     firings: Sequence[datetime]
     terms: _Terms
     look: Look
@@ -111,13 +141,11 @@ class _Part:
 
     @property
     def messages(self) -> int:
-        return (self.recipients - self.suppressed) * self.request.segments * self.times
+        return len(self.whom.called) * self.request.segments * self.times
 
 
-def _part(send: Send, request: Enqueue, out: set[tuple[str, str]], terms: _Terms, look: Look) -> _Part:
-    numbers = set(send.to)
-    suppressed = sum((send.account, number) in out for number in numbers)
-    return _Part(send, request, len(numbers), suppressed, _firings(send, terms, scheduling.instant(look.now)), terms, look)
+def _part(send: Send, request: Enqueue, whom: _Whom, terms: _Terms, look: Look) -> _Part:
+    return _Part(send, request, whom, _firings(send, terms, scheduling.instant(look.now)), terms, look)
 
 
 def _firings(send: Send, terms: _Terms, now: datetime) -> list[datetime]:
@@ -134,14 +162,18 @@ def _together(parts: Sequence[_Part]) -> Estimate:
     at_once = [part for part in going if part.send.schedule is None]
     expected, verdict, reasons = _when(at_once)
     if not going:
-        verdict, reasons = "nobody", ("all are suppressed, or none of the times is still to come",)
+        verdict, reasons = (
+            "nobody",
+            ("all are suppressed or may not be shown the sender, or none of the times is still to come",),
+        )
     elif not at_once:
         expected = min(part.firings[0] for part in going)
     cost, currency, price_from = _cost(parts)
     return Estimate(
-        recipients=sum(part.recipients for part in parts),
-        dropped=sum(len(part.send.to) - part.recipients for part in parts),
-        suppressed=sum(part.suppressed for part in parts),
+        recipients=sum(len(set(part.send.to)) for part in parts),
+        dropped=sum(len(part.send.to) - len(set(part.send.to)) for part in parts),
+        suppressed=sum(part.whom.suppressed for part in parts),
+        unapproved=sum(part.whom.unapproved for part in parts),
         encoding=max((segment(part.send.message).encoding for part in parts), key=list(Encoding).index),
         segments=max(part.request.segments for part in parts),
         messages=sum(part.messages for part in parts),
@@ -160,7 +192,7 @@ def _calls(parts: Iterable[_Part]) -> int:
     recipients: Counter[tuple[backlog.Line, str, int, int]] = Counter()
     for part in parts:
         calls = 1 if part.send.custody == "provider" else part.times
-        recipients[part.line, part.request.group, part.look.batch_max, calls] += part.recipients - part.suppressed
+        recipients[part.line, part.request.group, part.look.batch_max, calls] += len(part.whom.called)
     return sum(math.ceil(count / most) * calls for (*_, most, calls), count in recipients.items())
 
 

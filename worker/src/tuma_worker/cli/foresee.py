@@ -51,6 +51,7 @@ def _in_words(estimate: Estimate) -> Iterator[str]:
     yield f"verdict: {estimate.verdict}{when}"
     yield from (f"  {reason}" for reason in estimate.reasons)
     left_out = [f"{estimate.suppressed} suppressed"] if estimate.suppressed else []
+    left_out += [f"{estimate.unapproved} for whom the sender is not approved"] if estimate.unapproved else []
     left_out += [f"{count(estimate.dropped, 'duplicate number')} dropped"] if estimate.dropped else []
     yield ", ".join([count(estimate.recipients, "recipient"), *left_out])
     yield f"{count(estimate.messages, 'message')} ({estimate.encoding}, {count(estimate.segments, 'segment')} at the most)"

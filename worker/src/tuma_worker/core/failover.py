@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING
 
+from tuma_producer.senders import is_approved
 from tuma_worker.core.next_step import Untaken
 from tuma_worker.core.states import ENDS, corrections
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from tuma_producer.quiet import Quiet
@@ -32,7 +33,7 @@ class Terms:
 
     `countries` are beginnings of numbers such as `+243`, none for all numbers; `senders` those that it may show beside its own
     `sender_id`, none for all. With `own_sender` it shows its own where it may not show the intent's. `lanes` are the priorities,
-    None for all.
+    None for all. `approved` says to which beginnings of numbers each sender may be shown, to all where it is empty.
     """
 
     countries: tuple[str, ...] = ()
@@ -40,6 +41,7 @@ class Terms:
     sender_id: str | None = None
     own_sender: bool = False
     lanes: tuple[str, ...] | None = None
+    approved: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def may_show(self, sender: str | None) -> bool:
         """Whether an intent of this sender goes out as it is; one without a sender shows the account's own."""
@@ -94,10 +96,16 @@ def _can_carry(carrier: Carrier, number: str, wanted: Wanted) -> bool:
         and carrier.environment == wanted.environment  # what is real must not end in a sandbox, nor the other way
         and (terms.lanes is None or wanted.lane in terms.lanes)
         and (not terms.countries or number.startswith(terms.countries))
-        and (terms.may_show(wanted.sender) or terms.own_sender)
+        and _may_show(terms, wanted.sender, number)
         and wanted.segments <= carrier.most_segments
         and not wanted.disturbs(number, carrier.quiet)
     )
+
+
+def _may_show(terms: Terms, sender: str | None, number: str) -> bool:
+    """Whether it would go out there under its sender, or else under the account's own."""
+    shown = sender or terms.sender_id if terms.may_show(sender) else terms.sender_id
+    return (terms.may_show(sender) or terms.own_sender) and is_approved(terms.approved, shown, number)
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,10 +148,10 @@ def _accepted(answer: Accepted) -> NextStep:
 
 
 def _rejected(answer: Rejected, numbers: Collection[str]) -> NextStep:
-    if answer.ours:
-        return NextStep("rejected", answer.code, Permit.VOID, Verdict(RecipientState.REJECTED, Evidence.INFERRED, answer.code))
-    refused = Verdict(RecipientState.REJECTED, reason=answer.code)
     blamed = answer.numbers.intersection(numbers)
+    if answer.ours:
+        return _refused_by_us(answer.code, blamed, len(numbers) - len(blamed))
+    refused = Verdict(RecipientState.REJECTED, reason=answer.code)
     if blamed and len(blamed) < len(numbers):
         # The provider named the bad ones: they end, the innocent go again at once. Each such call ends somebody, so it ends itself.
         verdicts = dict.fromkeys(blamed, refused)
@@ -161,6 +161,14 @@ def _rejected(answer: Rejected, numbers: Collection[str]) -> NextStep:
         most = (len(numbers) + 1) // 2
         return NextStep("rejected", answer.code, Permit.ENDED, _AGAIN, most=most, untaken=Untaken.REFUSED)
     return NextStep("rejected", answer.code, Permit.ENDED, refused)
+
+
+def _refused_by_us(code: str, blamed: Collection[str], others: int) -> NextStep:
+    """No call was made. Where some alone were refused, the others go at once."""
+    refused = Verdict(RecipientState.REJECTED, Evidence.INFERRED, code)
+    if blamed and others:
+        return NextStep("rejected", code, Permit.VOID, _AGAIN, verdicts=dict.fromkeys(blamed, refused), untaken=Untaken.UNSENT)
+    return NextStep("rejected", code, Permit.VOID, refused)
 
 
 def _remembering(answer: Rejected, numbers: Collection[str], policy: Policy, step: NextStep) -> NextStep:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from operator import itemgetter
 from typing import TYPE_CHECKING, TypeVar
@@ -14,10 +14,11 @@ import structlog
 from tuma_producer.contract.connection import FAILURES, unavailable
 from tuma_producer.contract.wire import LANES, is_loud, segments_of
 from tuma_producer.countries import code_of
+from tuma_producer.senders import is_approved
 from tuma_worker import metrics
 from tuma_worker.core.answers import Rejected, Reply, TryLater
 from tuma_worker.core.breaker import Breaker, pulse
-from tuma_worker.core.dead import OVER_LIMIT, WORKER_DIED
+from tuma_worker.core.dead import NOT_APPROVED, OVER_LIMIT, WORKER_DIED
 from tuma_worker.core.next_step import Chooser, NextStep, Policy, next_step
 from tuma_worker.core.prices import charged
 from tuma_worker.core.states import RecipientState
@@ -26,7 +27,7 @@ from tuma_worker.providers.base import Call
 from tuma_worker.store.attempts import Begun, Settled, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from tuma_producer.quiet import Quiet
     from tuma_worker.core.prices import Price
@@ -48,7 +49,8 @@ class Outlet:
     """What an account's sends need.
 
     `callbacks` is the outside address under which the gateway takes this account's receipts; `keeps_books` whether the provider can
-    be asked later what became of a call. In `quiet` hours some are not called. `keeper` is None where the provider keeps no dates.
+    be asked later what became of a call. In `quiet` hours some are not called; senders are shown to numbers for which they are
+    `approved` alone. `keeper` is None where the provider keeps no dates.
     """
 
     client: Client
@@ -59,6 +61,7 @@ class Outlet:
     sender_id: str | None
     keeps_books: bool
     quiet: Quiet | None = None
+    approved: Mapping[str, Sequence[str]] = field(default_factory=dict)
     keeper: Keeper | None = None
 
 
@@ -111,11 +114,15 @@ class Sender:
         """Make the call, unless it is barred. What is too late goes back: its `begin` ends it, or its claim puts it off."""
         if (answer := barred()) is not None:
             return Reply(answer)
-        batch_id = held.claim.batch_id
+        batch_id, sender = held.claim.batch_id, begun.sender_id or outlet.sender_id
+        numbers = [target.number for target in begun.targets]
+        strangers = frozenset(number for number in numbers if not is_approved(outlet.approved, sender, number))
+        if strangers:
+            return Reply(Rejected(NOT_APPROVED, strangers, lasting=False, ours=True))
         call = Call(
-            numbers=[target.number for target in begun.targets],
+            numbers=numbers,
             message=begun.message,
-            sender_id=begun.sender_id or outlet.sender_id,
+            sender_id=sender,
             reference=batch_id,
             callback_url=f"{outlet.callbacks}/{batch_id}.{token}" if outlet.callbacks else None,
             barred=barred,

@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from tuma_producer.schedules import Zone
 from tuma_worker.settings.fields import (
     AccountName,
+    Approved,
     CountryHours,
     Currency,
     Duration,
@@ -92,6 +93,9 @@ class Account(BaseModel):
     the provider names a `webhook_timestamp_header`, the signature covers `<timestamp>.<body>`, and an old one is refused. What
     they said is kept as it came for `raw_receipts_for` seconds (0: not at all).
 
+    Where `approved` is set, each sender is shown to numbers alone that begin with one of its prefixes, such as
+    `{"KITOKO": ["+243"]}`; recipients to whom theirs may not be shown are refused before a call.
+
     `unit_price` is what one segment to one recipient costs, in `currency`, for estimates; where it is not set, what the last call
     was charged. `templates` are texts by name, with places such as `{{code}}`, that sends through it may ask for.
 
@@ -127,6 +131,7 @@ class Account(BaseModel):
     countries: Prefixes = ()
     senders: Texts = ()
     own_sender: bool = False
+    approved: Approved = Field(default_factory=dict)
     carries: Lanes = ("otp", "transactional", "bulk")
     breaker_after: Annotated[int, Field(ge=1)] = 5
     breaker_open: Seconds = 5.0
