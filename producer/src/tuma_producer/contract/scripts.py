@@ -83,12 +83,13 @@ def _is_placed(pipeline: object) -> bool:
 
 @cache
 def load(package: str, name: str) -> Script:
-    """The script `lua/<name>.lua` of a package, with its includes put in.
+    """The script `lua/<name>.lua` of a package, with its includes put in, and theirs.
 
     An include names the package that owns the part, `-- include: tuma_worker.queue/permits`; without one it is from the contract.
     """
-    return Script(_INCLUDE.sub(lambda match: _text(match[1] or _SHARED, match[2]), _text(package, name)))
+    return Script(_text(package, name))
 
 
 def _text(package: str, name: str) -> str:
-    return resources.files(package).joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+    text = resources.files(package).joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+    return _INCLUDE.sub(lambda match: _text(match[1] or _SHARED, match[2]), text)

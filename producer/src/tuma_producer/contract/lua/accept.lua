@@ -1,4 +1,4 @@
--- Accepting an intent: its record, its jobs, its deadline and its event. Needs ready.lua, body.lua, move.lua and listed.lua.
+-- Accepting an intent: its record, its jobs, its deadline and its event. Needs ready.lua, body.lua and listed.lua.
 --
 -- k: as in ready.lua, with due, deadlines, suppressed
 -- c: {now, events, maxlen, retention}, of what move.lua says
@@ -25,8 +25,10 @@ local function accept_jobs(k, now, one)
   ready_ring(k, one.lane, now)
 end
 
--- Who is on the suppression list ends in the same step. Returns the others.
+-- Who is on the suppression list ends in the same step. Returns the others. What moves recipients is made here, and not at the head:
+-- nearly all sends have nobody on the list, and would wait for it.
 local function accept_suppressed(c, one, since)
+-- include: move
   local items, live = {}, {}
   for i = one.first, #one.numbers do
     local number = one.numbers[i]

@@ -14,7 +14,6 @@
 -- include: ready
 -- include: body
 -- include: admit
--- include: move
 -- include: listed
 -- include: accept
 -- include: campaign

@@ -17,7 +17,6 @@
 -- include: ready
 -- include: body
 -- include: admit
--- include: move
 -- include: listed
 -- include: accept
 -- include: campaign

@@ -13,7 +13,6 @@
 -- include: clock
 -- include: ready
 -- include: body
--- include: move
 -- include: listed
 -- include: accept
 -- include: waits
