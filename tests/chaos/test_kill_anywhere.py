@@ -50,6 +50,7 @@ NO_SCENARIO = {
     "contract.resume": "as withdraw",
     "contract.suppress": "a producer's or an operator's, who asks again and finds the numbers there; no worker makes it",
     "contract.unsuppress": "as suppress",
+    "queue.permit": "an operator's command, whose permit counts on until a grace after its lease: tested with permits for calls",
     "store.plan": "an operator's command: see test_kill_an_operator",
     "store.leave": "an operator's command: see test_kill_an_operator",
 }

@@ -21,7 +21,7 @@ from tuma_worker.core.receipts import Receipt
 from tuma_worker.core.states import Evidence, RecipientState
 from tuma_worker.dispatch.carrying import Mover
 from tuma_worker.dispatch.redriving import Redriven, Redriver
-from tuma_worker.queue.scripts import push, renew
+from tuma_worker.queue.scripts import Release, permit, push, release, renew
 from tuma_worker.store import accounts
 from tuma_worker.store.campaigns import Campaigns
 from tuma_worker.store.carried import Carried
@@ -94,6 +94,11 @@ def _suppress(driver: Driver) -> None:
     intent = driver.enqueue()
     assert producer.get(f"{account}.{intent}").counts == {"suppressed": 1}
     assert producer.unsuppress(account, "+243990000000") == 1
+
+
+def _permit(driver: Driver) -> None:
+    assert permit(driver.redis, driver.queue, "call-1", "operator", lane=1, lease=1.0) is None
+    assert release(driver.redis, driver.queue, "call-1", Release.CALLED, blocked=1.0)
 
 
 def _steer(driver: Driver) -> None:
@@ -231,7 +236,7 @@ def _fail_over(driver: Driver) -> None:
 
 ACTS: dict[str, Callable[[Driver], None]] = {
     "enqueue": _send, "claim": _send, "begin": _send, "settle": _send, "apply": _apply, "note": _apply, "resend": _resend,
-    "release": _release,
+    "release": _release, "permit": _permit,
     "renew": _renew, "push": _push, "suppress": _suppress, "unsuppress": _suppress,
     "expire": _expire, "steer": _steer, "unowned": _restore, "restore": _restore,
     "plan": _redrive, "leave": _redrive,

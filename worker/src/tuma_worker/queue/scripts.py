@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tuma_worker.queue.config import QueueConfig
 
 _CLAIM = load(__package__, "claim")
+_PERMIT = load(__package__, "permit")
 _PUSH = load(__package__, "push")
 _RELEASE = load(__package__, "release")
 _RENEW = load(__package__, "renew")
@@ -120,13 +121,32 @@ def renew(redis: Redis, queue: QueueConfig, batch_ids: Sequence[str]) -> list[st
     return [batch_id.decode() for batch_id in reply]
 
 
-def release(redis: Redis, queue: QueueConfig, batch_id: str, how: Release, *, delay: float = 0.0) -> bool:
-    """Let go of a batch without an attempt; `delay` in seconds for `later` and `again`. False where the lease was lost before."""
+def permit(redis: Redis, queue: QueueConfig, call_id: str, maker: str, *, lane: int, lease: float, messages: int = 0) -> Wait | None:
+    """Take the permit for a call that no job asks for, or learn how long there is none. None: it is taken, for `lease` seconds.
+
+    `messages` are those that the call may send. The permit is given up by `release`, with `CALLED` or, where no call was made, `DONE`.
+    """
+    keys = queue.keys
+    reply = _PERMIT.run(
+        redis,
+        [*queue.line_keys, keys.inflight, keys.leases, keys.used, keys.state, keys.crashes, keys.bell, *queue.window_keys],
+        [call_id, maker, round(lease * 1000), lane, messages, queue.for_claim],
+    )
+    return None if reply[0] == b"granted" else Wait(int(reply[1]), Why(reply[2].decode()))
+
+
+def release(
+    redis: Redis, queue: QueueConfig, batch_id: str, how: Release, *, delay: float = 0.0, blocked: float = 0.0
+) -> bool:
+    """Let go of a batch without an attempt; `delay` in seconds for `later` and `again`. False where the lease was lost before.
+
+    For `blocked` seconds nothing of the queue may be called, because the provider said so.
+    """
     keys = queue.keys
     reply = _RELEASE.run(
         redis,
         [*queue.line_keys, keys.inflight, keys.leases, keys.used, keys.state, keys.bell, *queue.window_keys],
-        [batch_id, how.value, round(delay * 1000), json.dumps(queue.for_limits)],
+        [batch_id, how.value, round(delay * 1000), json.dumps(queue.for_limits), round(blocked * 1000)],
     )
     return bool(reply == b"released")
 

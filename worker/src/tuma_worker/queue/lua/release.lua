@@ -3,6 +3,7 @@
 -- KEYS  1 entries  2 groups  3-5 sources of each lane  6 due  7 spent  8 inflight  9 leases  10 used  11 state  12 bell
 --       13... one list per limit
 -- ARGV  1 batch id  2 'done', 'called', 'back', 'later' or 'again'  3 for 'later' and 'again': delay in ms  4 limits, JSON as in claim
+--       5 for how many ms nothing may be called, because the provider said so; 0: it did not
 -- Returns 'released', or 'lost' where the lease is gone or an attempt has begun: then nothing is changed.
 --
 -- Repeatable: a repeat finds nothing held.
@@ -36,5 +37,11 @@ if ARGV[2] == 'called' or ARGV[2] == 'again' then
   held_end(k, limits, held, now)
 else
   held_void(k, held)
+end
+local blocked = tonumber(ARGV[5])
+if blocked > 0 then
+  local before = tonumber(redis.call('HGET', k.state, 'blocked_until') or 0)
+  redis.call('HSET', k.state, 'blocked_until', string.format('%.0f', math.max(now + blocked, before)))
+  redis.call('HDEL', k.state, 'probing')  -- after the block one call goes first
 end
 return 'released'
