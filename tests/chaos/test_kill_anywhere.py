@@ -50,7 +50,6 @@ NO_SCENARIO = {
     "contract.resume": "as withdraw",
     "contract.suppress": "a producer's or an operator's, who asks again and finds the numbers there; no worker makes it",
     "contract.unsuppress": "as suppress",
-    "queue.permit": "an operator's command, whose permit counts on until a grace after its lease: tested with permits for calls",
     "store.plan": "an operator's command: see test_kill_an_operator",
     "store.leave": "an operator's command: see test_kill_an_operator",
 }
@@ -141,6 +140,7 @@ SCENARIOS = [
     Scenario("store.fire", SCHEDULED),
     Scenario("store.settle", PROBED_IN_LINE, sizes=(1,)),  # the account halts
     Scenario("provider.probe", PROBED, sizes=(1,)),
+    Scenario("queue.permit", PROBED, sizes=(1,)),
     Scenario("provider.probe", PROBED_IN_LINE, sizes=(1,)),
     Scenario("store.steer", PROBED, sizes=(1,)),  # the halt is lifted
     Scenario("queue.release", PROBED_IN_LINE, sizes=(1,)),  # the probe is done

@@ -95,7 +95,7 @@ def probe(driver: Driver, policy: Policy, meanwhile: Callable[[], object] = lamb
     assert batch.actor == "probe"
     client: Any = Asked(health, meanwhile)
     outlet = Outlet(client, driver.attempts, policy, BREAKER, callbacks=None, sender_id=None, keeps_books=False)
-    Prober(driver.redis, {driver.queue.account: outlet}).probe(Held(driver.queue, batch, until=1.0, clock=lambda: 0.0))
+    Prober(driver.redis, {driver.queue.account: outlet}, {}, "w1").probe(Held(driver.queue, batch, until=1.0, clock=lambda: 0.0))
 
 
 # ----------------------------------------------------------------------------------------------------------------------- halts

@@ -7,7 +7,7 @@ import random
 import secrets
 import socket
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
@@ -25,12 +25,14 @@ from tuma_worker.core.next_step import Policy
 from tuma_worker.core.prices import Price
 from tuma_worker.dispatch.carrying import Mover
 from tuma_worker.dispatch.custody import Keeper, Steerer
+from tuma_worker.dispatch.errands import Errands
 from tuma_worker.dispatch.firing import Firer
 from tuma_worker.dispatch.gauging import Doctor, Gauger
 from tuma_worker.dispatch.probing import Prober
 from tuma_worker.dispatch.resolving import Resolver
 from tuma_worker.dispatch.sending import Outlet, Sender
 from tuma_worker.dispatch.sweeping import Sweeper
+from tuma_worker.providers.base import BALANCE
 from tuma_worker.providers.http import Http
 from tuma_worker.queue.broker import TumaBroker
 from tuma_worker.queue.config import SEND, QueueConfig
@@ -46,16 +48,18 @@ from tuma_worker.store.schedules import Schedules
 from tuma_worker.store.unowned import Unowned
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from threading import Event
 
     from redis import Redis
     from redis.asyncio import Redis as AsyncRedis
 
+    from tuma_worker.dispatch.errands import Waiting
     from tuma_worker.providers.base import Defaults
     from tuma_worker.settings import Account, Settings
 
 GRACE = 5.0  # seconds, at the least
+_BESIDE_THE_ANSWER = 60.0  # seconds that a call may take besides waiting for its answer: names, connection, writing
 
 
 def check_accounts(settings: Settings) -> None:
@@ -78,7 +82,7 @@ def register_accounts(redis: Redis, settings: Settings, *, by_worker: bool = Fal
             provider=account.provider,
             environment=account.environment,
             queue=queue_config(name, account).for_claim,
-            others={queue.operation: queue.for_claim for queue in keeping_queues(name, account)},
+            others={queue.operation: queue.for_claim for queue in [*keeping_queues(name, account), *asking_queues(name, account)]},
             terms=Terms(
                 account.countries, account.senders, account.sender_id, account.own_sender, tuple(account.carries), account.approved
             ),
@@ -107,25 +111,34 @@ def keeping_queues(name: str, account: Account) -> list[QueueConfig]:
     keeping = providers.named(account.provider).defaults.keeping
     if keeping is None:
         return []
-    limits = {
-        custody.CONTROL: (account.control_limits, keeping.control),
-        custody.STATUS: (account.status_limits, keeping.status),
-    }
     return [
-        QueueConfig(
-            account=name,
-            operation=operation,
-            limits=documented if own is None else tuple(map(Limit.parse, own)),
-            cold_start=account.cold_start,
-            lease=account.lease,
-            grace=max(GRACE, account.timeout),
-        )
-        for operation, (own, documented) in limits.items()
+        _small_queue(name, account, custody.CONTROL, account.control_limits, keeping.control),
+        _small_queue(name, account, custody.STATUS, account.status_limits, keeping.status),
     ]
 
 
+def asking_queues(name: str, account: Account) -> list[QueueConfig]:
+    """The queues that hold the limits of what operators ask besides. No jobs wait in them, and no worker serves them."""
+    own = {BALANCE: account.balance_limits}
+    buckets = providers.named(account.provider).defaults.buckets
+    return [_small_queue(name, account, bucket, own.get(bucket), documented) for bucket, documented in buckets.items()]
+
+
+def _small_queue(
+    name: str, account: Account, operation: str, own: Sequence[str] | None, documented: tuple[Limit, ...]
+) -> QueueConfig:
+    return QueueConfig(
+        account=name,
+        operation=operation,
+        limits=documented if own is None else tuple(map(Limit.parse, own)),
+        cold_start=account.cold_start,
+        lease=account.lease,
+        grace=max(GRACE, account.timeout),
+    )
+
+
 def all_queues(name: str, account: Account) -> list[QueueConfig]:
-    """Every queue of an account."""
+    """Every queue of an account that has jobs."""
     return [queue_config(name, account), *keeping_queues(name, account)]
 
 
@@ -211,10 +224,20 @@ def build_service(settings: Settings) -> Service:
             outlets, choose=lambda most: dice.uniform(0, most), secret=lambda: secrets.token_urlsafe(18), pause=time.sleep
         ),
         resolver=Resolver(redis, outlets, heed=build_applier(redis, settings).drain),
-        prober=Prober(redis, outlets),
+        prober=Prober(redis, outlets, _probed_in(settings), _name()),
         firer=Firer({queue.account: Schedules(redis, queue) for queue in queues}),
         steerer=Steerer(redis, {name: outlet.keeper for name, outlet in outlets.items() if outlet.keeper is not None}),
     )
+
+
+def _probed_in(settings: Settings) -> dict[str, QueueConfig]:
+    """The queue of the bucket that a probe counts in, of each account where that is not its sends'."""
+    return {
+        name: replace(queue, lease=account.timeout + _BESIDE_THE_ANSWER)
+        for name, account in settings.accounts.items()
+        for queue in asking_queues(name, account)
+        if queue.operation == providers.named(account.provider).defaults.probe_bucket
+    }
 
 
 def build_sweeper(redis: Redis, settings: Settings, *, only: str | None = None, by_hand: bool = False) -> Sweeper:
@@ -240,6 +263,23 @@ def build_gauger(redis: Redis, settings: Settings, broker: TumaBroker) -> Gauger
 def build_doctor(redis: Redis, settings: Settings, broker: TumaBroker) -> Doctor:
     """What answers probes and scalers."""
     return Doctor(redis, frozenset(settings.accounts), broker.vitals)
+
+
+def build_errands(redis: Redis, settings: Settings, name: str, waiting: Waiting) -> Errands:
+    """What makes an operator's calls for the account of this name. Raises `TumaError` where it cannot work."""
+    check_accounts(settings)
+    account = settings.accounts[name]
+    queues = [*all_queues(name, account), *asking_queues(name, account)]
+    return Errands(
+        redis,
+        providers.named(account.provider).caller(account, Http()),
+        {queue.operation: queue for queue in queues},
+        maker=_name(),
+        lease=account.timeout + _BESIDE_THE_ANSWER,
+        name=lambda: secrets.token_hex(8),
+        pause=time.sleep,
+        waiting=waiting,
+    )
 
 
 def _name() -> str:

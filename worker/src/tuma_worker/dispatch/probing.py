@@ -11,7 +11,7 @@ from tuma_worker import metrics
 from tuma_worker.core.answers import AccountFault
 from tuma_worker.core.next_step import halt
 from tuma_worker.logs import Event
-from tuma_worker.queue.scripts import Release, release
+from tuma_worker.queue.scripts import Release, permit, release
 from tuma_worker.store import accounts
 from tuma_worker.store.steering import Steering
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from tuma_worker.dispatch.sending import Outlet
+    from tuma_worker.queue.config import QueueConfig
     from tuma_worker.queue.leases import Held
 
 _log = structlog.get_logger(__name__)
@@ -26,10 +27,15 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Prober:
-    """Probes the halted accounts among those that this process is configured with."""
+    """Probes the halted accounts among those that this process is configured with.
+
+    `asks_in` has the queue of the account's bucket that a probe counts in, where that is not the one of its sends.
+    """
 
     redis: Redis
     outlets: dict[str, Outlet]
+    asks_in: dict[str, QueueConfig]
+    worker: str
 
     def probe(self, held: Held) -> None:
         """Ask the provider once; where it cannot be asked, let one send try.
@@ -50,7 +56,15 @@ class Prober:
         self._ask(held, outlet, steering, halted)
 
     def _ask(self, held: Held, outlet: Outlet, steering: Steering, halted: accounts.Halted) -> None:
+        bucket, call_id = self.asks_in.get(held.queue.account), held.claim.batch_id
+        if bucket is not None:
+            wait = permit(self.redis, bucket, call_id, self.worker, lane=0, lease=bucket.lease)
+            if wait is not None:
+                held.settled = release(self.redis, held.queue, call_id, Release.LATER, delay=wait.milliseconds / 1000)
+                return
         health = outlet.client.probe(halted.fault)
+        if bucket is not None:
+            release(self.redis, bucket, call_id, Release.CALLED)
         _log.info(Event.ACCOUNT_PROBED, account=held.queue.account, fault=halted.fault, works=health.works, code=health.code)
         metrics.called(held.queue.account, "probe", "Works" if health.works else "Fails")
         if health.works:

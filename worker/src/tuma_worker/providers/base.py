@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from tuma_worker.core.answers import TryLater
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 
 Barred = Callable[[], TryLater | None]
+
+BALANCE = "balance"  # the bucket of asking for the balance, where that has limits of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +114,9 @@ class Defaults:
 
     `limits` are those of the send operation; `batch_max` the most recipients one call may carry; `count_segments` whether a
     long text counts once per segment against a limit in messages; `keeps_books` whether a call can be traced afterwards;
-    `tells` of which faults `Client.probe` sees the end, and `probe_counts` whether it counts against the limits. `keeping` is None
-    where it keeps no dates.
+    `tells` of which faults `Client.probe` sees the end, and `probe_counts` whether it counts against the limits of sends, or
+    `probe_bucket` against which of `buckets` else. `keeping` is None where it keeps no dates. `buckets` are the limits of what
+    counts neither as a send nor against those of `keeping`, by the name that the requests of operations use.
     """
 
     limits: tuple[Limit, ...]
@@ -122,4 +125,6 @@ class Defaults:
     keeps_books: bool = False
     tells: frozenset[Fault] = frozenset()
     probe_counts: bool = False
+    probe_bucket: str = ""
     keeping: Keeping | None = None
+    buckets: Mapping[str, tuple[Limit, ...]] = field(default_factory=dict)

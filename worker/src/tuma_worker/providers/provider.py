@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from tuma_worker.providers.base import Client, Custodian, Defaults, Receipts
     from tuma_worker.providers.http import Http
+    from tuma_worker.providers.operations import Caller, Operation
 
 
 class Account(Protocol):
@@ -85,8 +86,9 @@ class Account(Protocol):
 class Provider:
     """One provider: what it documents about its limits, and how its parts are made for an account.
 
-    `check`, `client`, `custodian` and `receipts` raise `ValueError` with one line, free of secrets, where the account cannot work
-    here. `custodian` is None where the provider keeps no dates.
+    `check`, `client`, `caller`, `custodian` and `receipts` raise `ValueError` with one line, free of secrets, where the account
+    cannot work here. `custodian` is None where the provider keeps no dates. `operations` are what may be asked besides sending,
+    which takes the documented endpoints in `sends`.
     """
 
     name: str
@@ -94,4 +96,15 @@ class Provider:
     client: Callable[[Account, Http], Client]
     receipts: Callable[[Account], Receipts]
     check: Callable[[Account], None]
+    caller: Callable[[Account, Http], Caller]
+    operations: tuple[Operation, ...]
+    sends: tuple[str, ...]
     custodian: Callable[[Account, Http], Custodian] | None = None
+
+    def operation(self, name: str) -> Operation:
+        """The operation of that name. Raises `ValueError` naming those there are."""
+        known = {operation.name: operation for operation in self.operations}
+        if name not in known:
+            message = f"{self.name} has no operation {name!r}; it has {', '.join(sorted(known))}"
+            raise ValueError(message)
+        return known[name]

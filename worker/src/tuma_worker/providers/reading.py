@@ -25,6 +25,7 @@ _DECODER = json.JSONDecoder(parse_float=Decimal, parse_constant=lambda _: None) 
 _MAX_ID = 200
 _MAX_NUMBER = 15
 _MAX_DELAY = 86_400.0
+_MAX_COUNT = 10**15
 
 
 def json_object(body: bytes) -> Mapping[str, object] | None:
@@ -94,13 +95,25 @@ def phone(value: object) -> str | None:
 
 def milliseconds(value: object) -> int | None:
     """An ISO 8601 time as Unix milliseconds. A time without a zone is taken for UTC."""
+    moment = instant(value)
+    return None if moment is None else (moment - _EPOCH) // _MILLISECOND
+
+
+def instant(value: object) -> datetime | None:
+    """An ISO 8601 time, or a day's beginning. Without a zone it is taken for UTC."""
     if not isinstance(value, str):
         return None
     try:
         moment = datetime.fromisoformat(value)
     except ValueError:
         return None
-    return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // _MILLISECOND
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def integer(value: object) -> int | None:
+    """A count, given as a number or as text."""
+    amount = money(value)
+    return int(amount) if amount is not None and abs(amount) < _MAX_COUNT and amount == amount.to_integral_value() else None
 
 
 def seconds(value: object) -> float | None:

@@ -121,10 +121,12 @@ def renew(redis: Redis, queue: QueueConfig, batch_ids: Sequence[str]) -> list[st
     return [batch_id.decode() for batch_id in reply]
 
 
-def permit(redis: Redis, queue: QueueConfig, call_id: str, maker: str, *, lane: int, lease: float, messages: int = 0) -> Wait | None:
+def permit(
+    redis: Redis, queue: QueueConfig, call_id: str, maker: str, *, lane: int, lease: float, messages: int = 0
+) -> Wait | None:
     """Take the permit for a call that no job asks for, or learn how long there is none. None: it is taken, for `lease` seconds.
 
-    `messages` are those that the call may send. The permit is given up by `release`, with `CALLED` or, where no call was made, `DONE`.
+    `messages` are those that the call may send. The permit is given up by `release`: `CALLED`, or `DONE` where no call was made.
     """
     keys = queue.keys
     reply = _PERMIT.run(
@@ -135,9 +137,7 @@ def permit(redis: Redis, queue: QueueConfig, call_id: str, maker: str, *, lane: 
     return None if reply[0] == b"granted" else Wait(int(reply[1]), Why(reply[2].decode()))
 
 
-def release(
-    redis: Redis, queue: QueueConfig, batch_id: str, how: Release, *, delay: float = 0.0, blocked: float = 0.0
-) -> bool:
+def release(redis: Redis, queue: QueueConfig, batch_id: str, how: Release, *, delay: float = 0.0, blocked: float = 0.0) -> bool:
     """Let go of a batch without an attempt; `delay` in seconds for `later` and `again`. False where the lease was lost before.
 
     For `blocked` seconds nothing of the queue may be called, because the provider said so.

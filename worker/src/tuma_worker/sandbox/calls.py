@@ -181,6 +181,8 @@ class Operation:
 def accept(provider: Provider, call: Call, batch: Batch, *, run: bool = True) -> None:
     """Write an accepted send down and begin its life; without `run` only tell that it was taken."""
     batch.manner = call.manner
+    if call.manner.loses_one:
+        batch.recipients[-1].fate = "lost"
     call.batch = batch
     call.world.ledger.accepted(Entry(provider.name, call.arrived_at, batch))
     if run:

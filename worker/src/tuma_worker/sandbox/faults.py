@@ -36,6 +36,7 @@ ACCEPTED = {
     "duplicate_receipts": "duplicate",
     "reordered_receipts": "reordered",
     "receipts_before_answer": "before_answer",
+    "lose_one": "normal",
 }
 """What happens after the send was accepted -> how its receipts come, unless the fault's `receipts` says otherwise."""
 
@@ -69,7 +70,7 @@ class Fault:
     @property
     def manner(self) -> Manner:
         """How the receipts of the call come."""
-        return Manner(self.receipts or ACCEPTED.get(self.kind, "normal"), self.seconds)
+        return Manner(self.receipts or ACCEPTED.get(self.kind, "normal"), self.seconds, self.kind == "lose_one")
 
 
 class Faults:

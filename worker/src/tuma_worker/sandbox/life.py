@@ -45,9 +45,11 @@ FATES = {
     "silent": Fate(("processing", "sent", "delivered"), receipts=False),
     "stuck": Fate(("processing", "sent")),
     "slow": Fate(("processing", "sent", "delivered"), slowness=_SLOW),
+    "corrected": Fate(("processing", "sent", "failed", "delivered")),
+    "lost": Fate((), receipts=False),
     "refused": Fate(()),
 }
-"""`refused` never lives: the stand-ins refuse the number when it is sent, as an invalid one."""
+"""`refused` never lives: the stand-ins refuse the number when it is sent, as an invalid one. `lost` stays pending for ever."""
 
 MAGIC = {
     "999900": "delivered",
@@ -61,6 +63,8 @@ MAGIC = {
     "999908": "slow",
     "999909": "refused",
     "999910": "partially_delivered",
+    "999911": "corrected",
+    "999912": "lost",
 }
 """Our own invention: the last six digits of a number decide its fate."""
 
@@ -69,10 +73,11 @@ ENDS = frozenset({"delivered", "undelivered", "failed", "rejected", "expired", "
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How the receipts of one call come: an armed fault says so."""
+    """How the receipts of one call come, and whether its last recipient is lost: an armed fault says so."""
 
     receipts: str = "normal"
     seconds: float = 0
+    loses_one: bool = False
 
 
 NORMAL = Manner()

@@ -1,4 +1,4 @@
-"""Lineserve's stand-in: single and bulk sends, status, history, campaigns, its limit headers and its webhooks."""
+"""Lineserve's stand-in: sends, status, history, campaigns, limit headers and webhooks. What it keeps is in lineserve_desk."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from starlette.responses import JSONResponse, Response
 from tuma_worker.sandbox import segments
 from tuma_worker.sandbox.calls import Call, Operation, Refused, accept, json_object
 from tuma_worker.sandbox.life import Batch, Life, Recipient
+from tuma_worker.sandbox.lineserve_desk import Desk, complaint
 from tuma_worker.sandbox.lineserve_history import History
+from tuma_worker.sandbox.lineserve_messaging import Complaint, Messaging
 from tuma_worker.sandbox.lineserve_rules import check_bulk, check_common, check_single, error, is_number
 from tuma_worker.sandbox.lineserve_webhooks import WORDS, iso, step_events
 
@@ -43,6 +45,7 @@ class LineserveStandIn:
         self._world = world
         self.life = Life(self, world.office)
         self._history = History()
+        self._kept = Messaging(world)
 
     @property
     def settings(self) -> Lineserve:
@@ -64,16 +67,23 @@ class LineserveStandIn:
         return [
             ("POST", "/sms/send", Operation(self, "POST /sms/send", "requests", self.send, "send", has_body=True)),
             ("POST", "/sms/bulk", Operation(self, "POST /sms/bulk", "requests", self.bulk, "send", has_body=True)),
+            (
+                "POST",
+                "/sms/send-template",
+                Operation(self, "POST /sms/send-template", "requests", self.send_template, "send", has_body=True),
+            ),
             ("GET", "/sms/status/{message_id}", reading("GET /sms/status", "status")),
             ("GET", "/sms/messages", reading("GET /sms/messages", "history")),
             ("GET", "/sms/campaigns", reading("GET /sms/campaigns", "campaigns")),
             ("GET", "/sms/campaigns/{campaign_id}", reading("GET /sms/campaigns/{id}", "campaigns")),
+            *Desk(self, self._kept, self._history).operations(),
         ]
 
     def clear(self) -> None:
         """Forget every message."""
         self.life.clear()
         self._history.clear()
+        self._kept.clear()
 
     # What the road asks.
 
@@ -135,6 +145,21 @@ class LineserveStandIn:
         """Accept one message."""
         body = json_object(call.body) or {}
         self._check(check_single(body, self._world.settings) or check_common(body, self._world.settings))
+        return self._send_one(call, body)
+
+    def send_template(self, call: Call) -> Response:
+        """Accept one message, whose text a template gives."""
+        body = json_object(call.body) or {}
+        self._check(check_single(body, self._world.settings))
+        try:
+            filled = body | {"message": self._kept.render(call.label, body)}
+        except Complaint as problem:
+            raise Refused(complaint(problem)) from problem
+        self._check(check_common(filled, self._world.settings))
+        return self._send_one(call, filled)
+
+    def _send_one(self, call: Call, body: dict[str, Any]) -> Response:
+        self._check(self._complaint_about(call, str(body["to"]), body.get("from")))
         batch = self._batch(call, body, [str(body["to"])], f"msg_{_serial()}")
         batch.recipients[0].message_id = batch.id
         self._admit(call, batch)
@@ -154,6 +179,8 @@ class LineserveStandIn:
         """Accept one text to many numbers as a campaign."""
         body: dict[str, Any] = json_object(call.body) or {}
         self._check(check_bulk(body, self._world.settings) or check_common(body, self._world.settings))
+        if not all(self._kept.approved(call.label, body.get("from"), number) for number in body["recipients"]):
+            raise Refused(error("sender_id_not_approved", "from", body.get("from")))
         batch = self._batch(call, body, body["recipients"], f"camp_{_serial()}")
         batch.reference = body.get("campaign_name") or ""
         self._admit(call, batch)
@@ -167,7 +194,9 @@ class LineserveStandIn:
                 "currency": self.settings.currency,
                 "status": "processing",
                 "created_at": iso(batch.created_at),
-                "messages": [{"message_id": r.message_id, "to": r.number, "status": r.status} for r in batch.recipients],
+                "messages": [
+                    {"message_id": r.message_id, "to": r.number, "status": r.status} for r in batch.recipients if r.fate != "lost"
+                ],
             }
         )
 
@@ -220,9 +249,16 @@ class LineserveStandIn:
 
     def step_events(self, batch: Batch, recipients: Sequence[Recipient], step: str, now: float) -> list[Webhook]:
         """One event per recipient and target."""
-        return step_events(batch, recipients, step, now, self._world.settings)
+        return step_events(batch, recipients, step, now, self._world.settings, self._kept.subscriptions(batch.key))
 
     # Steps of the above.
+
+    def _complaint_about(self, call: Call, number: str, sender: object) -> Response | None:
+        if not self._kept.approved(call.label, sender, number):
+            return error("sender_id_not_approved", "from", sender)
+        if self._kept.opted_out(call.label, number):
+            return error(self.settings.opt_out_code, "to", number)
+        return None
 
     @staticmethod
     def _check(complaint: Response | None) -> None:
@@ -249,7 +285,7 @@ class LineserveStandIn:
 
     def _recipient(self, call: Call, number: str, message_id: str) -> Recipient:
         settings = call.world.settings
-        if not is_number(number, settings):
+        if not is_number(number, settings) or self._kept.opted_out(call.label, number):
             return Recipient(number, message_id, "refused", "rejected", None, call.arrived_at)
         return Recipient(number, message_id, self._fate(number), self.settings.first_status)
 

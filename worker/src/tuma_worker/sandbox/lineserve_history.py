@@ -45,6 +45,10 @@ class History:
         self._by_number.clear()
         self._campaigns.clear()
 
+    def all(self, key: str) -> Iterator[Pair]:
+        """Every message of the key, oldest first."""
+        return (pair for pair in self._messages.values() if pair[0].key == key)
+
     def message(self, key: str, message_id: str) -> Pair | None:
         """The message, if it was sent with this key."""
         pair = self._messages.get(message_id)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tuma_worker.sandbox.life import Batch, Recipient
+    from tuma_worker.sandbox.lineserve_messaging import Subscription
     from tuma_worker.sandbox.settings import Settings
 
 WORDS = {
@@ -25,13 +26,15 @@ WORDS = {
 """The sandbox's steps in Lineserve's words; a step that is missing here changes nothing."""
 
 
-def step_events(batch: Batch, recipients: Sequence[Recipient], step: str, now: float, settings: Settings) -> list[Webhook]:
-    """One event per recipient and target; the call's callback and the account's webhook both get it."""
+def step_events(  # noqa: PLR0917 - what an event is made of
+    batch: Batch, recipients: Sequence[Recipient], step: str, now: float, settings: Settings, told: Sequence[Subscription] = ()
+) -> list[Webhook]:
+    """One event per recipient and target; the call's callback, the account's webhook and those subscribed all get it."""
     word, at, own = WORDS[step], iso(now), settings.lineserve
     name = f"sms.{word}"
     place = {"network": own.network, "country": own.country}
     trouble = {} if word in {"sent", "delivered"} else {"error_code": step, "error_message": f"The message is {step}"}
-    targets = _targets(batch, name, settings)
+    targets = _targets(batch, name, settings, told)
     webhooks: list[Webhook] = []
     for recipient in recipients:
         data = {"message_id": recipient.message_id, "to": recipient.number, "from": batch.sender, "status": word}
@@ -40,7 +43,7 @@ def step_events(batch: Batch, recipients: Sequence[Recipient], step: str, now: f
     return webhooks
 
 
-def _targets(batch: Batch, event: str, settings: Settings) -> list[Target]:
+def _targets(batch: Batch, event: str, settings: Settings, told: Sequence[Subscription]) -> list[Target]:
     own, webhook = settings.lineserve, settings.lineserve.webhook
     policy = Policy(tuple(delay * settings.webhook_factor for delay in own.retry_delays), "everything", own.webhook_timeout)
     targets = []
@@ -49,6 +52,7 @@ def _targets(batch: Batch, event: str, settings: Settings) -> list[Target]:
         targets.append(Target(batch.callback_url, policy, "", secret, webhook.signature_header))
     if webhook.url and (not webhook.events or event in webhook.events):
         targets.append(Target(webhook.url, policy, "", webhook.secret, webhook.signature_header))
+    targets.extend(Target(one.url, policy, "", one.secret, webhook.signature_header) for one in told if event in one.events)
     return targets
 
 

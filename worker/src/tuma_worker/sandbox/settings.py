@@ -115,7 +115,13 @@ class Lisoloo:
 
 @dataclass(frozen=True, slots=True)
 class Lineserve:
-    """Lineserve's stand-in. `senders` empty: every well-formed sender is approved. `balance` null: money never runs out."""
+    """Lineserve's stand-in. `senders` empty: every well-formed sender is approved. `balance` null: money never runs out.
+
+    What follows `webhook_timeout` is about all that Lineserve shows no answers of. A registered sender gets `sender_verdict` when
+    the clock of schedules has gone on by `sender_verdict_after`; with `sender_by_country` a sender must have been registered and
+    be approved for the recipient's country. `opt_outs` says whether a number that opted out is refused (an item of a bulk send is
+    rejected) or sent to all the same.
+    """
 
     keys: dict[str, Key] = field(default_factory=lambda: {LINESERVE_TEST_KEY: Key()})
     limits: dict[str, tuple[Limit, ...]] = field(
@@ -141,6 +147,16 @@ class Lineserve:
     sign_callbacks: bool = False
     retry_delays: tuple[float, ...] = (10, 60, 300, 1800)
     webhook_timeout: float = 10
+    created_status: int = 201
+    sender_verdict: Literal["approved", "rejected", "pending"] = "approved"
+    sender_verdict_after: float = 86_400
+    sender_by_country: bool = False
+    opt_outs: Literal["heeded", "ignored"] = "heeded"
+    opt_out_code: str = "recipient_opted_out"
+    missing_variable: Literal["refuse", "keep"] = "refuse"
+    extra_variable: Literal["ignore", "refuse"] = "ignore"
+    contacts_per_call: int = 1000
+    repeated_contact: Literal["replaces", "adds"] = "replaces"
 
 
 @dataclass(frozen=True, slots=True)

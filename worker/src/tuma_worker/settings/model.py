@@ -76,7 +76,8 @@ class Account(BaseModel):
     the share of calls that goes to each waiting lower lane whatever waits above it, with one job each where a floor is in the way;
     lanes in `paced` are spread over the window instead of bursting; `cold_start` says how the first window goes when the limiter's
     state is new.
-    `control_limits` and `status_limits` are those of the calls by which dates that the provider keeps are steered and looked at.
+    `control_limits` and `status_limits` are those of the calls by which dates that the provider keeps are steered and looked at,
+    `balance_limits` those of asking for the balance, where that has limits of its own.
 
     Seconds: `schedule_lead` that the first such date must lie ahead when it is handed over, `timeout` of one call, `lease` of a
     job, `resolve_after` without answer or receipt before an attempt is looked into, `receipts_for` without news of a recipient that
@@ -115,6 +116,7 @@ class Account(BaseModel):
     limits: Limits | None = None
     control_limits: Limits | None = None
     status_limits: Limits | None = None
+    balance_limits: Limits | None = None
     schedule_lead: Duration = 120.0
     floors: Floors = Field(default_factory=_otp_floor)
     guard: Share = 0.01

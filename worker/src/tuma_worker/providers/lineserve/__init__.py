@@ -1,10 +1,11 @@
-"""Lineserve: an SMS API with bearer keys, single sends, and bulk sends that become campaigns."""
+"""Lineserve: an SMS API with bearer keys, single sends, bulk sends that become campaigns, and books of all of them."""
 
 from __future__ import annotations
 
 from tuma_worker.core.limits import Limit
 from tuma_worker.providers.base import Defaults
 from tuma_worker.providers.lineserve.client import TELLS, LineserveClient
+from tuma_worker.providers.lineserve.operations import OPERATIONS
 from tuma_worker.providers.lineserve.receipts import LineserveReceipts
 from tuma_worker.providers.lineserve.settings import LineserveSettings
 from tuma_worker.providers.provider import Provider
@@ -24,4 +25,7 @@ PROVIDER = Provider(
     client=lambda account, http: LineserveClient(LineserveSettings.of(account), http),
     receipts=lambda account: LineserveReceipts(LineserveSettings.of(account)),
     check=lambda account: LineserveSettings.of(account).check(),
+    caller=lambda account, http: LineserveClient(LineserveSettings.of(account), http),
+    operations=OPERATIONS,
+    sends=("POST /sms/send", "POST /sms/bulk"),
 )

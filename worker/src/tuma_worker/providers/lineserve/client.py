@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from tuma_worker.core.answers import Accepted, Fault, Health, RecipientAnswer, Reply, Unknown, Untold
 from tuma_worker.providers.http import Arrived, get, post
 from tuma_worker.providers.lineserve.history import message_query, traced_campaign, traced_message
-from tuma_worker.providers.lineserve.statuses import health, quotas, refused, request_id
+from tuma_worker.providers.lineserve.statuses import health, meaning, quotas, refused, request_id
+from tuma_worker.providers.operations import make
 from tuma_worker.providers.reading import code, digits, identifier, items, money, section
 from tuma_worker.providers.verdicts import unwell
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from tuma_worker.providers.base import Call
     from tuma_worker.providers.http import Http
     from tuma_worker.providers.lineserve.settings import LineserveSettings
+    from tuma_worker.providers.operations import Refusal, Request
 
 # The message states that end a message at once; any other one, also one unknown to us, says that it was taken.
 REFUSED_STATES = frozenset({"failed", "rejected", "expired"})
@@ -41,7 +43,7 @@ class LineserveClient:
         arrived = post(
             self._http,
             self._api_url + ("/sms/send" if single else "/sms/bulk"),
-            headers=self._headers(),
+            headers=self._settings.headers(),
             body=self._body(call, _single(call) if single else _bulk(call)),
             timeout=self._settings.timeout,
             barred=call.barred,
@@ -59,7 +61,7 @@ class LineserveClient:
         arrived = get(
             self._http,
             self._api_url + ("/sms/messages" if single else "/sms/campaigns"),
-            headers=self._headers(),
+            headers=self._settings.headers(),
             params=message_query(call, since) if single else {},
             timeout=self._settings.timeout,
         )
@@ -74,7 +76,7 @@ class LineserveClient:
         arrived = get(
             self._http,
             self._api_url + "/sms/messages",
-            headers=self._headers(),
+            headers=self._settings.headers(),
             params={"per_page": "1"},
             timeout=self._settings.timeout,
         )
@@ -82,9 +84,10 @@ class LineserveClient:
             return unwell(arrived)
         return Health(works=True) if arrived.success else health(arrived)
 
-    def _headers(self) -> dict[str, str]:
-        headers = {"Authorization": f"Bearer {self._settings.api_key.get_secret_value()}"}
-        return headers | {"X-Test-Mode": "true"} if self._settings.test_mode else headers
+    def call(self, request: Request) -> Arrived | Refusal:
+        """Make one request to any endpoint."""
+        headers, timeout = self._settings.headers(), self._settings.timeout
+        return make(self._http, self._api_url, request, headers=headers, timeout=timeout, meaning=meaning)
 
     def _body(self, call: Call, recipients: dict[str, object]) -> dict[str, object]:
         optional = {"from": call.sender_id or self._settings.sender_id, "callback_url": call.callback_url}

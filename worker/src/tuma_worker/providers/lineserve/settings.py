@@ -64,3 +64,8 @@ class LineserveSettings:
     def test_mode(self) -> bool:
         """Whether calls ask for no real delivery: Lineserve has no sandbox host but a header."""
         return self.environment == "sandbox"
+
+    def headers(self) -> dict[str, str]:
+        """What every call carries."""
+        headers = {"Authorization": f"Bearer {self.api_key.get_secret_value()}"}
+        return headers | {"X-Test-Mode": "true"} if self.test_mode else headers

@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from tuma_worker.core.answers import Quota, Reply
+from tuma_worker.providers.operations import Refusal
 from tuma_worker.providers.reading import code, digits, identifier, reference, retry_after, section, until, whole
 from tuma_worker.providers.verdicts import Findings, Rule, Verdict, decide, status_code, status_rule, unwell
 
@@ -65,6 +66,13 @@ def health(arrived: Arrived) -> Health:
     """What a response other than 2xx to a probe says."""
     rule, name = _rule(arrived, code(section(arrived.body, "error").get("code")))
     return unwell(decide(rule, name, Findings(numbers=())))
+
+
+def meaning(arrived: Arrived) -> Refusal:
+    """What a response other than 2xx says that is about no send."""
+    rule, name = _rule(arrived, code(section(arrived.body, "error").get("code")))
+    answer = decide(rule, name, Findings(numbers=(), after=_after(arrived.headers)))
+    return Refusal(answer, name, arrived.status, request_id(arrived))
 
 
 def request_id(arrived: Arrived) -> str | None:

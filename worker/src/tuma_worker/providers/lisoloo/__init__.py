@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from tuma_worker.core.answers import Fault
 from tuma_worker.core.limits import Limit
-from tuma_worker.providers.base import Defaults, Keeping
+from tuma_worker.providers.base import BALANCE, Defaults, Keeping
 from tuma_worker.providers.lisoloo.client import LisolooClient
+from tuma_worker.providers.lisoloo.operations import OPERATIONS
 from tuma_worker.providers.lisoloo.receipts import LisolooReceipts
 from tuma_worker.providers.lisoloo.settings import TIMEZONE, LisolooSettings
 from tuma_worker.providers.provider import Provider
@@ -16,6 +17,8 @@ PROVIDER = Provider(
         limits=(Limit.parse("60 calls/min"),),
         batch_max=1000,
         tells=frozenset(Fault),
+        probe_bucket=BALANCE,
+        buckets={BALANCE: (Limit.parse("30 calls/min"),)},
         keeping=Keeping(
             timezone=TIMEZONE,
             dates=20,
@@ -28,4 +31,7 @@ PROVIDER = Provider(
     receipts=lambda account: LisolooReceipts(LisolooSettings.of(account)),
     check=lambda account: LisolooSettings.of(account).check(),
     custodian=lambda account, http: LisolooClient(LisolooSettings.of(account), http),
+    caller=lambda account, http: LisolooClient(LisolooSettings.of(account), http),
+    operations=OPERATIONS,
+    sends=("POST /send",),
 )

@@ -8,7 +8,8 @@ from urllib.parse import quote
 from tuma_worker.core.answers import Accepted, Fault, Health, Reply, Unknown, Untold
 from tuma_worker.providers.http import Arrived, ask, get, post
 from tuma_worker.providers.lisoloo import schedules
-from tuma_worker.providers.lisoloo.statuses import health, refused, request_id
+from tuma_worker.providers.lisoloo.statuses import health, refusal, refused, request_id
+from tuma_worker.providers.operations import make
 from tuma_worker.providers.reading import code, identifier, money, section
 from tuma_worker.providers.verdicts import unwell
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from tuma_worker.providers.base import Call
     from tuma_worker.providers.http import Http
     from tuma_worker.providers.lisoloo.settings import LisolooSettings
+    from tuma_worker.providers.operations import Refusal, Request
 
 
 class LisolooClient:
@@ -55,13 +57,13 @@ class LisolooClient:
 
     def _ask(self, method: str, path: str, provider_id: str) -> Arrived | Answer:
         url = f"{self._settings.api_url()}{path}/{quote(provider_id, safe='')}"
-        return ask(self._http, method, url, headers=self._headers(), timeout=self._settings.timeout)
+        return ask(self._http, method, url, headers=self._settings.headers(), timeout=self._settings.timeout)
 
     def _send(self, call: Call, body: dict[str, object]) -> Reply:
         arrived = post(
             self._http,
             self._send_url,
-            headers=self._headers(),
+            headers=self._settings.headers(),
             body=body,
             timeout=self._settings.timeout,
             barred=call.barred,
@@ -74,15 +76,17 @@ class LisolooClient:
 
     def probe(self, fault: Fault) -> Health:
         """Ask for the balance, which has a limit of its own: 30 calls per minute. Any success proves the key."""
-        arrived = get(self._http, self._balance_url, headers=self._headers(), params={}, timeout=self._settings.timeout)
+        arrived = get(self._http, self._balance_url, headers=self._settings.headers(), params={}, timeout=self._settings.timeout)
         if not isinstance(arrived, Arrived):
             return unwell(arrived)
         if not arrived.success:
             return health(arrived)
         return _funded(arrived) if fault is Fault.MONEY else Health(works=True)
 
-    def _headers(self) -> dict[str, str]:
-        return {"app-key": self._settings.api_key.get_secret_value()}
+    def call(self, request: Request) -> Arrived | Refusal:
+        """Make one request to any endpoint."""
+        headers, timeout = self._settings.headers(), self._settings.timeout
+        return make(self._http, self._settings.api_url(), request, headers=headers, timeout=timeout, meaning=refusal)
 
     def _body(self, call: Call) -> dict[str, object]:
         """The request. `sending_type` stays out: the provider's pages disagree about the name of the immediate one."""

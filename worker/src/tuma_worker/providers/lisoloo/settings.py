@@ -67,6 +67,10 @@ class LisolooSettings:
             raise ValueError(message)
         return base_url + API_PATH
 
+    def headers(self) -> dict[str, str]:
+        """What every call carries."""
+        return {"app-key": self.api_key.get_secret_value()}
+
     def _check_key_environment(self) -> None:
         prefix, other = _KEY_PREFIXES.get(self.environment, ("", ""))
         if prefix and self.api_key.get_secret_value().startswith(prefix):

@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from tuma_worker.core.answers import Reply
+from tuma_worker.providers.operations import Refusal
 from tuma_worker.providers.reading import code, identifier, items, reference, retry_after, seconds
 from tuma_worker.providers.verdicts import Findings, Rule, Verdict, decide, status_code, status_rule, unwell
 
@@ -102,6 +103,12 @@ def meaning(arrived: Arrived) -> tuple[Answer, str]:
     delays = (seconds(arrived.body.get("retry_after")), retry_after(arrived.headers))
     after = max((delay for delay in delays if delay is not None), default=None)
     return decide(rule, name, Findings(numbers=(), after=after, retryable=arrived.body.get("retryable"))), name
+
+
+def refusal(arrived: Arrived) -> Refusal:
+    """The same, for an operation."""
+    answer, name = meaning(arrived)
+    return Refusal(answer, name, arrived.status, request_id(arrived))
 
 
 def request_id(arrived: Arrived) -> str | None:

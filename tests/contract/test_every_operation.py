@@ -1,0 +1,365 @@
+"""Every operation of every provider, done against its stand-in. An operation without a scene here fails the first test."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, fields, is_dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pydantic import SecretStr
+from tests.contract.conftest import LINESERVE_KEY, LISOLOO_KEY
+
+from tuma_producer.errors import TumaError
+from tuma_worker.core.answers import AccountFault, Fault, TryLater, Unknown
+from tuma_worker.providers import PROVIDERS
+from tuma_worker.providers.http import Arrived, Http
+from tuma_worker.providers.operations import NotDone, Number, Page, Private, Request, each
+from tuma_worker.settings import Account
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.contract.conftest import Receiver, Sandbox
+
+    from tuma_worker.providers.operations import Caller
+
+PLACES = {"lisoloo": ("/lisoloo", LISOLOO_KEY), "lineserve": ("/lineserve/v1", LINESERVE_KEY)}
+NUMBER, OTHER = "+254711000001", "+254711000002"
+
+
+@dataclass
+class Stage:
+    """One provider's stand-in, and the way to its operations."""
+
+    provider: str
+    caller: Caller
+    sandbox: Sandbox
+    receiver: Receiver
+
+    def exchange(self, request: Request) -> Arrived:
+        said = self.caller.call(request)
+        if not isinstance(said, Arrived):
+            raise NotDone(request, said)
+        return said
+
+    def do(self, name: str, /, **parameters: object) -> Any:  # noqa: ANN401 - as the operation answers
+        return PROVIDERS[self.provider].operation(name).do(self.exchange, **parameters)
+
+    def all(self, name: str, /, **parameters: object) -> list[Any]:
+        return list(each(self.do(name, **parameters)))
+
+    def send(self, path: str, body: dict[str, object]) -> dict[str, Any]:
+        """Send something beside the client, and return the answer."""
+        ask = self.sandbox.lisoloo if self.provider == "lisoloo" else self.sandbox.lineserve
+        answer = ask("POST", path, body)
+        assert answer.is_success, answer.text
+        return dict(answer.json())
+
+
+@pytest.fixture(scope="module")
+def http() -> Iterator[Http]:
+    with Http() as http:
+        yield http
+
+
+@pytest.fixture
+def stage_of(sandbox: Sandbox, receiver: Receiver, http: Http) -> Callable[..., Stage]:
+    def make(name: str, **more: Any) -> Stage:  # noqa: ANN401 - fields of what is made
+        path, key = PLACES[name]
+        plain: dict[str, Any] = {"base_url": sandbox.url + path, "api_key": SecretStr(key), "environment": "sandbox", "timeout": 5}
+        return Stage(name, PROVIDERS[name].caller(Account(provider=name, **plain | more), http), sandbox, receiver)
+
+    return make
+
+
+# -------------------------------------------------------------------------------------------------------------------- Lisoloo
+
+
+def lisoloo_sent(stage: Stage, **more: object) -> str:
+    answer = stage.send("/send", {"to": [NUMBER, OTHER], "message": "Karibu", "sender_id": "KITOKO", **more})
+    return str(answer["data"]["message_id"])
+
+
+def lisoloo_later(stage: Stage) -> str:
+    local = datetime.now(UTC) + timedelta(days=2)
+    dates = [{"date": f"{local:%Y-%m-%d}", "time": f"{local:%H:%M}"}]
+    return lisoloo_sent(stage, sending_type="scheduled", scheduled_dates=dates)
+
+
+def lisoloo_status(stage: Stage) -> None:
+    message_id = lisoloo_sent(stage)
+    stage.sandbox.until(lambda ledger: bool(ledger["messages"].get("delivered") == 2))
+    standing = stage.do("status", message_id=message_id)
+    assert (standing.message_id, standing.status) == (message_id, "delivered")
+    assert (standing.total_recipients, standing.delivered, standing.failed, standing.pending) == (2, 2, 0, 0)
+    assert standing.created_at <= standing.updated_at
+
+
+def lisoloo_balance(stage: Stage) -> None:
+    stage.sandbox.config(lisoloo={"balance": 10.5, "postpaid_balance": 2, "unit_price": 0.02})
+    found = stage.do("balance")
+    assert (found.balance, found.prepaid, found.postpaid) == (Decimal("12.5"), Decimal("10.5"), Decimal("2.0"))
+    assert (found.currency, found.unit_price, found.available_sms) == ("USD", Decimal("0.02"), 625)
+
+
+def lisoloo_health(stage: Stage) -> None:
+    assert stage.do("health").works
+
+
+def steered(*verbs: str) -> Callable[[Stage], None]:
+    def scene(stage: Stage) -> None:
+        message_id = lisoloo_later(stage)
+        words = [stage.do(verb, message_id=message_id).status for verb in verbs]
+        assert words == [{"cancel": "cancelled", "pause": "paused", "resume": "scheduled"}[verb] for verb in verbs]
+        assert [one["verb"] for one in stage.sandbox.ledger()["steered"]] == list(verbs)
+
+    return scene
+
+
+# ------------------------------------------------------------------------------------------------------------------ Lineserve
+
+
+def lineserve_sent(stage: Stage, count: int = 1) -> dict[str, Any]:
+    if count == 1:
+        return stage.send("/sms/send", {"to": NUMBER, "message": "Karibu", "from": "KITOKO"})
+    to = [f"+2547220{place:05}" for place in range(count)]
+    return stage.send("/sms/bulk", {"recipients": to, "message": "Karibu", "from": "KITOKO", "campaign_name": "spring"})
+
+
+def lineserve_status(stage: Stage) -> None:
+    message_id = lineserve_sent(stage)["message_id"]
+    stage.sandbox.until(lambda ledger: bool(ledger["messages"].get("delivered")))
+    report = stage.do("status", message_id=message_id)
+    assert (report.message_id, report.to, report.sender, report.status) == (message_id, NUMBER, "KITOKO", "delivered")
+    assert (report.cost, report.currency) == (Decimal("0.05"), "USD")
+    assert (report.network, report.country, report.error_code) == ("Sandbox", "Kenya", None)
+    assert report.sent_at <= report.delivered_at
+
+
+def lineserve_messages(stage: Stage) -> None:
+    lineserve_sent(stage, 250)
+    lineserve_sent(stage)
+    pages = list(stage.do("messages", sender="KITOKO", since=datetime.now(UTC) - timedelta(minutes=1)))
+    assert [(len(page.items), page.total) for page in pages] == [(100, 251), (100, 251), (51, 251)]
+    assert len({message.message_id for page in pages for message in page.items}) == 251
+    assert [message.to for message in stage.all("messages", to=NUMBER)] == [NUMBER]
+    assert stage.all("messages", until=datetime.now(UTC) - timedelta(days=1)) == []
+    assert stage.all("messages", status="expired") == []
+
+
+def lineserve_campaigns(stage: Stage) -> None:
+    campaign_id = lineserve_sent(stage, 3)["campaign_id"]
+    (found,) = stage.all("campaigns")
+    assert (found.campaign_id, found.campaign_name, found.total_messages) == (campaign_id, "spring", 3)
+    assert found.total_cost == Decimal("0.15")
+
+
+def lineserve_campaign(stage: Stage) -> None:
+    campaign_id = lineserve_sent(stage, 2)["campaign_id"]
+    stage.sandbox.until(lambda ledger: bool(ledger["messages"].get("delivered") == 2))
+    found = stage.do("campaign", campaign_id=campaign_id)
+    assert (found.status, found.delivered_messages, found.failed_messages) == ("completed", 2, 0)
+    assert found.completed_at is not None
+
+
+def lineserve_send_template(stage: Stage) -> None:
+    template = stage.do("create-template", name="greeting", content="Karibu {{name}}, code {{ code }}")
+    sent = stage.do(
+        "send-template", to=NUMBER, template_id=template.template_id, variables={"name": "Zawadi", "code": "493"}, sender="KITOKO"
+    )
+    assert sent.to == NUMBER
+    assert [call["message"] for call in stage.sandbox.ledger()["accepted"]] == ["Karibu Zawadi, code 493"]
+    with pytest.raises(NotDone, match="invalid_template"):
+        stage.do("send-template", to=NUMBER, template_id=template.template_id, variables={"name": "Zawadi"})
+
+
+def lineserve_sender_ids(stage: Stage) -> None:
+    asked = {"kind": "alphanumeric", "countries": ["cd", "ke"], "use_case": "codes", "business_name": "Kitoko"}
+    assert stage.do("register-sender-id", sender_id="KITOKO", **asked).status == "pending"
+    assert stage.sandbox.http.post("/_sandbox/clock", json={"advance": 86_401}).is_success
+    (found,) = stage.all("sender-ids")
+    assert (found.sender_id, found.type, found.status, found.countries) == ("KITOKO", "alphanumeric", "approved", ("CD", "KE"))
+    stage.sandbox.config(lineserve={"sender_by_country": True})
+    lineserve_sent(stage)
+    body = {"to": "+256711000001", "message": "Karibu", "from": "KITOKO"}
+    assert stage.sandbox.lineserve("POST", "/sms/send", body).json()["error"]["code"] == "sender_id_not_approved"
+
+
+def lineserve_templates(stage: Stage) -> None:
+    made = stage.do("create-template", name="greeting", content="Karibu {{name}}", category="marketing")
+    assert stage.all("templates") == [made]
+    assert (made.name, made.content, made.category) == ("greeting", "Karibu {{name}}", "marketing")
+
+
+def lineserve_contacts(stage: Stage) -> None:
+    made = stage.do("create-contact-list", name="friends", description="of the house")
+    contacts = [{"phone": f"+2547110{place:05}", "name": f"Rafiki {place}"} for place in range(250)]
+    pages = list(stage.do("add-contacts", list_id=made.list_id, contacts=contacts))
+    assert [(page.items[0].contacts, page.total) for page in pages] == [(100, 250), (100, 250), (50, 250)]
+    (found,) = stage.all("contact-lists")
+    assert (found.list_id, found.name, found.description, found.contacts) == (made.list_id, "friends", "of the house", 250)
+    with pytest.raises(NotDone, match="does not know it") as missing:
+        list(stage.do("add-contacts", list_id="list_0", contacts=contacts[:1]))
+    assert missing.value.not_found
+
+
+def lineserve_opt_outs(stage: Stage) -> None:
+    stage.do("add-opt-out", phone="+254 711 000 001")
+    assert [one.phone for one in stage.all("opt-outs")] == [NUMBER]
+    body = {"to": NUMBER, "message": "Karibu"}
+    assert stage.sandbox.lineserve("POST", "/sms/send", body).json()["error"]["code"] == "recipient_opted_out"
+
+
+def lineserve_subscribe(stage: Stage) -> None:
+    url = stage.receiver.url + "/events"
+    made = stage.do("subscribe", url=url, events=["sms.delivered"], secret="invented")
+    assert (made.url, made.events) == (url, ("sms.delivered",))
+    lineserve_sent(stage)
+    (told,) = stage.receiver.wait_for(1)
+    assert told.event["event"] == "sms.delivered"
+    assert told.headers["x-lineserve-signature"].startswith("sha256=")
+
+
+def lineserve_analytics(stage: Stage) -> None:
+    stage.send("/sms/bulk", {"recipients": ["+254711999900", "+254711999902"], "message": "Karibu"})
+    stage.sandbox.until(lambda ledger: {"delivered", "failed"} <= ledger["messages"].keys())
+    line, summary = stage.all("analytics", group_by="day")
+    assert (line.total_messages, line.delivered, line.failed, line.delivery_rate) == (2, 1, 1, Decimal(50))
+    assert (summary.date, summary.total_messages, summary.total_cost) == (None, 2, Decimal("0.1"))
+    assert stage.all("analytics", since="2001-01-01", until="2001-01-02")[0].total_messages == 0
+
+
+def lineserve_quota(stage: Stage) -> None:
+    hour, messages = stage.all("quota")
+    assert (hour.limit, hour.remaining) == ("calls-3600s", 999)
+    assert hour.resets_at > datetime.now(UTC)
+    assert (messages.limit, messages.remaining) == ("messages-3600s", 10_000)
+
+
+SCENES: dict[tuple[str, str], Callable[[Stage], None]] = {
+    ("lisoloo", "status"): lisoloo_status,
+    ("lisoloo", "balance"): lisoloo_balance,
+    ("lisoloo", "health"): lisoloo_health,
+    ("lisoloo", "cancel"): steered("cancel"),
+    ("lisoloo", "pause"): steered("pause"),
+    ("lisoloo", "resume"): steered("pause", "resume"),
+    ("lineserve", "status"): lineserve_status,
+    ("lineserve", "messages"): lineserve_messages,
+    ("lineserve", "campaigns"): lineserve_campaigns,
+    ("lineserve", "campaign"): lineserve_campaign,
+    ("lineserve", "send-template"): lineserve_send_template,
+    ("lineserve", "sender-ids"): lineserve_sender_ids,
+    ("lineserve", "register-sender-id"): lineserve_sender_ids,
+    ("lineserve", "templates"): lineserve_templates,
+    ("lineserve", "create-template"): lineserve_templates,
+    ("lineserve", "contact-lists"): lineserve_contacts,
+    ("lineserve", "create-contact-list"): lineserve_contacts,
+    ("lineserve", "add-contacts"): lineserve_contacts,
+    ("lineserve", "opt-outs"): lineserve_opt_outs,
+    ("lineserve", "add-opt-out"): lineserve_opt_outs,
+    ("lineserve", "subscribe"): lineserve_subscribe,
+    ("lineserve", "analytics"): lineserve_analytics,
+    ("lineserve", "quota"): lineserve_quota,
+}
+OPERATIONS = [(name, operation.name) for name, provider in sorted(PROVIDERS.items()) for operation in provider.operations]
+
+
+def test_every_operation_of_the_registry_has_a_scene() -> None:
+    assert sorted(SCENES) == sorted(OPERATIONS)
+
+
+@pytest.mark.parametrize(("provider", "operation"), OPERATIONS)
+def test_an_operation_is_done_at_its_documented_endpoint(stage_of: Callable[..., Stage], provider: str, operation: str) -> None:
+    stage = stage_of(provider)
+    SCENES[provider, operation](stage)
+    endpoint = PROVIDERS[provider].operation(operation).endpoint
+    requests = stage.sandbox.ledger()["requests"][provider]
+    answered = {re.sub(r"/\{\w+\}$", "", name): statuses for name, statuses in requests.items()}
+    assert {"200", "201"} & answered[re.sub(r"/\{\w+\}$", "", endpoint)].keys()
+
+
+# ----------------------------------------------------------------------------------------------------- what holds for all of them
+
+
+def some_read(provider: str) -> str:
+    """An operation that reads, and needs nothing."""
+    return {"lisoloo": "balance", "lineserve": "campaigns"}[provider]
+
+
+@pytest.mark.parametrize("provider", sorted(PROVIDERS))
+def test_a_refused_key_is_a_fault_of_the_account(stage_of: Callable[..., Stage], provider: str) -> None:
+    stage = stage_of(provider, api_key=SecretStr("sk_test_unknown"))
+    with pytest.raises(NotDone, match=r"refuses the account \(key\)") as refused:
+        consume(stage.do(some_read(provider)))
+    assert isinstance(refused.value.refusal.answer, AccountFault)
+    assert (refused.value.refusal.answer.fault, refused.value.refusal.status) == (Fault.KEY, 401)
+
+
+@pytest.mark.parametrize("provider", sorted(PROVIDERS))
+def test_a_rate_limit_says_for_how_long(stage_of: Callable[..., Stage], sandbox: Sandbox, provider: str) -> None:
+    operation = some_read(provider)
+    sandbox.arm("rate_limit", provider=provider, operation=operation, retry_after=7)
+    with pytest.raises(NotDone, match="nothing was done") as limited:
+        consume(stage_of(provider).do(operation))
+    assert isinstance(limited.value.refusal.answer, TryLater)
+    assert limited.value.refusal.answer.scope == "account"
+
+
+@pytest.mark.parametrize("provider", sorted(PROVIDERS))
+def test_an_answer_that_never_comes_leaves_it_unknown(stage_of: Callable[..., Stage], sandbox: Sandbox, provider: str) -> None:
+    operation = some_read(provider)
+    sandbox.arm("reset_after_reading", provider=provider, operation=operation)
+    with pytest.raises(NotDone, match="nobody knows whether it was done") as lost:
+        consume(stage_of(provider).do(operation))
+    assert isinstance(lost.value.refusal.answer, Unknown)
+
+
+@pytest.mark.parametrize("provider", sorted(PROVIDERS))
+def test_json_of_another_shape_leaves_every_field_open(stage_of: Callable[..., Stage], sandbox: Sandbox, provider: str) -> None:
+    operation = some_read(provider)
+    sandbox.arm("wrong_json", provider=provider, operation=operation)
+    found = stage_of(provider).do(operation)
+    if is_dataclass(found):
+        assert {getattr(found, field.name) for field in fields(found)} == {None}
+    else:
+        assert list(each(found)) == []
+
+
+@pytest.mark.parametrize("provider", sorted(PROVIDERS))
+def test_an_id_that_leads_elsewhere_makes_no_request(stage_of: Callable[..., Stage], sandbox: Sandbox, provider: str) -> None:
+    with pytest.raises(TumaError, match="message_id: is no id"):
+        stage_of(provider).do("status", message_id="../balance")
+    assert sandbox.ledger()["requests"] == {}
+
+
+@pytest.mark.parametrize("provider", sorted(PROVIDERS))
+def test_what_the_provider_does_not_know_is_said_to_be_so_without_repeating_it(
+    stage_of: Callable[..., Stage], provider: str
+) -> None:
+    with pytest.raises(NotDone, match="the provider does not know it") as missing:
+        stage_of(provider).do("status", message_id="nothing-like-it")
+    assert missing.value.not_found
+    assert "nothing-like-it" not in str(missing.value)
+
+
+def test_numbers_and_texts_in_results_are_marked(stage_of: Callable[..., Stage]) -> None:
+    stage = stage_of("lineserve")
+    report = stage.do("status", message_id=lineserve_sent(stage)["message_id"])
+    assert isinstance(report.to, Number)
+    assert isinstance(report.message, Private)
+
+
+def test_a_sandbox_account_asks_for_test_mode_and_costs_nothing(stage_of: Callable[..., Stage]) -> None:
+    stage = stage_of("lineserve")
+    template = stage.do("create-template", name="greeting", content="Karibu")
+    sent = stage.do("send-template", to=NUMBER, template_id=template.template_id, variables={})
+    assert sent.cost == 0
+
+
+def consume(found: object) -> None:
+    """Read all pages of what comes in pages."""
+    if not is_dataclass(found):
+        assert all(isinstance(page, Page) for page in found)  # type: ignore[attr-defined] # pages, then
