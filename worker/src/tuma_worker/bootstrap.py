@@ -7,6 +7,7 @@ import random
 import secrets
 import socket
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from ipaddress import ip_network
 from typing import TYPE_CHECKING
@@ -48,7 +49,7 @@ from tuma_worker.store.schedules import Schedules
 from tuma_worker.store.unowned import Unowned
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from threading import Event
 
     from redis import Redis
@@ -265,21 +266,23 @@ def build_doctor(redis: Redis, settings: Settings, broker: TumaBroker) -> Doctor
     return Doctor(redis, frozenset(settings.accounts), broker.vitals)
 
 
-def build_errands(redis: Redis, settings: Settings, name: str, waiting: Waiting) -> Errands:
+@contextmanager
+def errands(redis: Redis, settings: Settings, name: str, waiting: Waiting) -> Iterator[Errands]:
     """What makes an operator's calls for the account of this name. Raises `TumaError` where it cannot work."""
     check_accounts(settings)
     account = settings.accounts[name]
     queues = [*all_queues(name, account), *asking_queues(name, account)]
-    return Errands(
-        redis,
-        providers.named(account.provider).caller(account, Http()),
-        {queue.operation: queue for queue in queues},
-        maker=_name(),
-        lease=account.timeout + _BESIDE_THE_ANSWER,
-        name=lambda: secrets.token_hex(8),
-        pause=time.sleep,
-        waiting=waiting,
-    )
+    with Http() as http:
+        yield Errands(
+            redis,
+            providers.named(account.provider).caller(account, http),
+            {queue.operation: queue for queue in queues},
+            maker=_name(),
+            lease=account.timeout + _BESIDE_THE_ANSWER,
+            name=lambda: secrets.token_hex(8),
+            pause=time.sleep,
+            waiting=waiting,
+        )
 
 
 def _name() -> str:

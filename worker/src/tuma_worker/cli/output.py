@@ -73,7 +73,7 @@ def ending() -> Iterator[None]:
         raise typer.Exit(MISTAKE) from None
     except FAILURES as error:
         # Redis quotes parts of a command in its errors; they may hold a number.
-        complain(f"Redis refuses: {_redacted(str(error))}")
+        complain(f"Redis refuses: {redacted(str(error))}")
         raise typer.Exit(MISTAKE) from None
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
@@ -86,10 +86,11 @@ def ending() -> Iterator[None]:
 def _in_one_line(error: Any) -> str:  # noqa: ANN401 - a usage error, whose class has no public name
     """What of the command line could not be read, and where it says how it is meant. What was given may be a number."""
     path, message = error.ctx.command_path, error.format_message().rstrip(".")
-    return _redacted(f"{path}: {message[:1].lower()}{message[1:]}; see: {path} --help")
+    return redacted(f"{path}: {message[:1].lower()}{message[1:]}; see: {path} --help")
 
 
-def _redacted(text: str) -> str:
+def redacted(text: str) -> str:
+    """A text without the numbers and keys that it may repeat."""
     return str(redact(None, "", {"event": text})["event"])
 
 
@@ -150,7 +151,7 @@ def progress(describe: Callable[[], str], size: int | None, position: Callable[[
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str | None = None) -> Table:
-    """A table of cells as text; what is None is left empty, an instant is shown in UTC to the second."""
+    """A table of cells as text; what is None is left empty, an instant is shown in UTC to the second, a list with commas."""
     made = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for column in columns:
         made.add_column(column, overflow="fold")
@@ -174,7 +175,9 @@ def _cell(value: object) -> str:
         case None:
             return ""
         case datetime():
-            return value.strftime("%Y-%m-%d %H:%M:%S")
+            return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+        case tuple():
+            return _cell(", ".join(map(str, value)))
         case _:
             # A bracket would be read as mark-up.
             return str(value).replace("[", r"\[")
@@ -184,6 +187,6 @@ def _plain(value: object) -> object:
     if isinstance(value, datetime):
         return value.isoformat(timespec="milliseconds")
     if isinstance(value, Decimal):
-        return f"{value.normalize():f}"
+        return f"{value.normalize():f}"  # an amount: a number of JSON would be rounded by who reads it
     message = f"{type(value).__name__} has no form in JSON"
     raise TypeError(message)

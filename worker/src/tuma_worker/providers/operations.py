@@ -138,9 +138,10 @@ def make(
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """Some of an operation's results, and how many there are in all, as far as the provider tells."""
+    """Some of an operation's results. `done` of `total` things are behind it; None where nobody can tell of how many."""
 
     items: Sequence[T]
+    done: int = 0
     total: int | None = None
 
 
@@ -159,12 +160,13 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One parameter of an operation's function; `one_of` are the words it may be, none: any."""
+    """One parameter of an operation's function; `one_of` are the words it may be, none: any; `in_path`: it is part of the path."""
 
     name: str
     help: str
     kind: Kind = Kind.TEXT
     required: bool = False
+    in_path: bool = False
     one_of: tuple[str, ...] = ()
 
 

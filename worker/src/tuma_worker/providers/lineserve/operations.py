@@ -70,7 +70,7 @@ def messages(
         body = exchange(_list("/sms/messages", {**asked, "page": str(page), "per_page": str(PER_PAGE)})).body
         listed = [Message.read(item) for item in items(body, "messages") if isinstance(item, dict)]
         meta = section(body, "meta")
-        yield Page(listed, integer(meta.get("total")))
+        yield Page(listed, PER_PAGE * (page - 1) + len(listed), integer(meta.get("total")))
         pages = integer(meta.get("pages"))
         if not listed or page >= (pages if pages is not None else page + (len(listed) == PER_PAGE)):
             return
@@ -149,7 +149,7 @@ def add_contacts(exchange: Exchange, list_id: str, contacts: Sequence[Mapping[st
     for begin in range(0, len(contacts), CHUNK):
         chunk = contacts[begin : begin + CHUNK]
         exchange(_write(path, {"contacts": [dict(contact) for contact in chunk]}, about=list_id))
-        yield Page([Added(len(chunk))], len(contacts))
+        yield Page([Added(len(chunk))], begin + len(chunk), len(contacts))
 
 
 def opt_outs(exchange: Exchange) -> Iterator[Page[OptOut]]:
@@ -233,7 +233,7 @@ OPERATIONS = (
         "GET /sms/status/{message_id}",
         "one message with its delivery report",
         status,
-        (Parameter("message_id", "the id that the provider gave the message", required=True),),
+        (Parameter("message_id", "the id that the provider gave the message", required=True, in_path=True),),
     ),
     Operation(
         "messages",
@@ -254,7 +254,7 @@ OPERATIONS = (
         "GET /sms/campaigns/{campaign_id}",
         "one bulk send",
         campaign,
-        (Parameter("campaign_id", "the id that the provider gave the bulk send", required=True),),
+        (Parameter("campaign_id", "the id that the provider gave the bulk send", required=True, in_path=True),),
     ),
     Operation(
         "send-template",
@@ -312,7 +312,7 @@ OPERATIONS = (
         f"add contacts to a list, {CHUNK} in each call",
         add_contacts,
         (
-            Parameter("list_id", "the id of the list", required=True),
+            Parameter("list_id", "the id of the list", required=True, in_path=True),
             Parameter("contacts", "a CSV file with the columns phone and perhaps name and email", Kind.CONTACTS, required=True),
         ),
         changes=True,

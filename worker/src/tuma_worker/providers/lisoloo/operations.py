@@ -121,7 +121,7 @@ def _steer(exchange: Exchange, verb: Verb, message_id: str) -> Steering:
     return Steering(verb, message_id, code(section(exchange(request).body, "data").get("status")))
 
 
-_MESSAGE = (Parameter("message_id", "the id that the provider gave the send", required=True),)
+_MESSAGE = (Parameter("message_id", "the id that the provider gave the send", required=True, in_path=True),)
 
 OPERATIONS = (
     Operation("status", "GET /status/{message_id}", "how a send stands", status, _MESSAGE),
