@@ -88,7 +88,7 @@ def test_a_patch_that_makes_no_sense_changes_nothing_and_names_the_place(sandbox
 
 def test_what_is_not_imitated_is_404_in_the_providers_own_shape(sandbox: Sandbox) -> None:
     assert sandbox.lisoloo("GET", "/contacts").json() == {"detail": "Not Found"}
-    assert sandbox.lineserve("GET", "/messaging/templates").json()["error"]["code"] == "not_found"
+    assert sandbox.lineserve("GET", "/messaging/inbound").json()["error"]["code"] == "not_found"
     assert sandbox.ledger()["requests"] == {"lisoloo": {"not imitated": {"404": 1}}, "lineserve": {"not imitated": {"404": 1}}}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from http import HTTPStatus
+from importlib import resources
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -17,6 +18,7 @@ from tuma_worker.sandbox.lineserve import LineserveStandIn
 from tuma_worker.sandbox.lineserve_rules import error
 from tuma_worker.sandbox.lisoloo import LisolooStandIn
 from tuma_worker.sandbox.lisoloo_errors import detail
+from tuma_worker.sandbox.scenarios import SCENARIOS, UnknownScenario, named
 from tuma_worker.sandbox.settings import SettingsError
 from tuma_worker.sandbox.world import World
 
@@ -39,6 +41,8 @@ def create_app(settings: settings.Settings, cut: Callable[[tuple[str, int]], Non
     control = _Control(world, lisoloo_, lineserve)
     app = Starlette(
         routes=[
+            *_openapi("lisoloo", LISOLOO_PATH),
+            *_openapi("lineserve", LINESERVE_PATH),
             *_routes(LISOLOO_PATH, lisoloo_.operations()),
             Route(f"{LISOLOO_PATH}/health", _health),
             *_routes(LINESERVE_PATH, lineserve.operations()),
@@ -53,6 +57,16 @@ def create_app(settings: settings.Settings, cut: Callable[[tuple[str, int]], Non
 
 def _routes(base: str, operations: list[tuple[str, str, Operation]]) -> list[Route]:
     return [Route(base + path, _endpoint(operation), methods=[method]) for method, path, operation in operations]
+
+
+def _openapi(provider: str, base: str) -> list[Route]:
+    """The description of a provider's API, where that provider would have it and at an address that is easy to remember."""
+    text = resources.files("tuma_worker.sandbox").joinpath("openapi", f"{provider}.yaml").read_text(encoding="utf-8")
+
+    async def openapi(_request: Request) -> Response:
+        return Response(text, media_type="application/yaml")
+
+    return [Route(f"{base}/openapi.yaml", openapi), Route(f"/{provider}/openapi.yaml", openapi)]
 
 
 def _endpoint(operation: Operation) -> Callable[[Request], object]:
@@ -94,6 +108,8 @@ class _Control:
             Route("/_sandbox/faults", self.faults, methods=["GET"]),
             Route("/_sandbox/faults", self.arm, methods=["POST"]),
             Route("/_sandbox/faults", self.disarm, methods=["DELETE"]),
+            Route("/_sandbox/scenarios", self.scenarios, methods=["GET"]),
+            Route("/_sandbox/scenarios", self.play, methods=["POST"]),
             Route("/_sandbox/clock", self.advance, methods=["POST"]),
         ]
 
@@ -148,6 +164,23 @@ class _Control:
         except (FaultError, json.JSONDecodeError) as problem:
             return JSONResponse({"error": str(problem)}, 400)
         return JSONResponse(self._world.faults.as_json(), 201)
+
+    async def scenarios(self, _request: Request) -> Response:
+        """Those there are."""
+        return JSONResponse({name: scenario.summary for name, scenario in SCENARIOS.items()})
+
+    async def play(self, request: Request) -> Response:
+        """Change settings and arm faults as a scenario says: `name`, and perhaps `provider` and `count` of the fault."""
+        try:
+            wanted = json.loads(await request.body())
+            scenario = named(wanted.get("name") if isinstance(wanted, dict) else None)
+            if scenario.fault is not None:
+                more = {name: wanted[name] for name in ("provider", "count") if name in wanted}
+                self._world.faults.arm({**scenario.fault, **more})
+            self._world.change(scenario.settings)
+        except (UnknownScenario, FaultError, json.JSONDecodeError) as problem:
+            return JSONResponse({"error": str(problem)}, 400)
+        return JSONResponse({"name": wanted["name"], "summary": scenario.summary}, 201)
 
     async def disarm(self, _request: Request) -> Response:
         """Disarm all."""

@@ -133,8 +133,8 @@ class Operation:
         if not self.has_body:
             return None
         try:
-            return json.loads(await request.body())
-        except ValueError as error:
+            return _parsed(await request.body())
+        except (ValueError, RecursionError) as error:
             raise Refused(self.provider.malformed()) from error
 
     async def _work(self, call: Call) -> Response:
@@ -176,6 +176,18 @@ class Operation:
     @property
     def _fault_name(self) -> str:
         return self.fault_name or self.name
+
+
+def _parsed(body: bytes) -> object:
+    """The JSON of a body. What could not be written into an answer again is none: NaN, infinities, halves of a surrogate pair."""
+    parsed: object = json.loads(body, parse_constant=_no_json)
+    if b"\\u" in body:
+        json.dumps(parsed, ensure_ascii=False).encode()
+    return parsed
+
+
+def _no_json(name: str) -> None:
+    raise ValueError(name)
 
 
 def accept(provider: Provider, call: Call, batch: Batch, *, run: bool = True) -> None:
