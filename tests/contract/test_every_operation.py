@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydantic import SecretStr
+from tests.contract import provider_table
 from tests.contract.conftest import LINESERVE_KEY, LISOLOO_KEY
 
 from tuma_producer.errors import TumaError
-from tuma_worker.core.answers import AccountFault, Fault, TryLater, Unknown
+from tuma_worker.core.answers import Accepted, AccountFault, Fault, TryLater, Unknown
 from tuma_worker.providers import PROVIDERS
+from tuma_worker.providers.base import Call
 from tuma_worker.providers.http import Arrived, Http
 from tuma_worker.providers.operations import NotDone, Number, Page, Private, Request, each
 from tuma_worker.settings import Account
@@ -264,6 +266,8 @@ SCENES: dict[tuple[str, str], Callable[[Stage], None]] = {
     ("lineserve", "analytics"): lineserve_analytics,
     ("lineserve", "quota"): lineserve_quota,
 }
+SHOWN: set[tuple[str, str]] = set()  # provider and endpoint of what these tests have seen done
+SENDS = [(name, endpoint) for name, provider in sorted(PROVIDERS.items()) for endpoint in provider.sends]
 OPERATIONS = [(name, operation.name) for name, provider in sorted(PROVIDERS.items()) for operation in provider.operations]
 
 
@@ -276,9 +280,27 @@ def test_an_operation_is_done_at_its_documented_endpoint(stage_of: Callable[...,
     stage = stage_of(provider)
     SCENES[provider, operation](stage)
     endpoint = PROVIDERS[provider].operation(operation).endpoint
-    requests = stage.sandbox.ledger()["requests"][provider]
+    expect_done(stage.sandbox, provider, endpoint)
+
+
+@pytest.mark.parametrize(("provider", "endpoint"), SENDS)
+def test_a_send_is_made_at_its_documented_endpoint(sandbox: Sandbox, http: Http, provider: str, endpoint: str) -> None:
+    path, key = PLACES[provider]
+    account = Account(
+        provider=provider, base_url=sandbox.url + path, api_key=SecretStr(key), environment="sandbox", timeout=5, sender_id="KITOKO"
+    )
+    to = (NUMBER,) if endpoint == "POST /sms/send" else (NUMBER, OTHER)
+    reply = PROVIDERS[provider].client(account, http).send(Call(to, "Karibu", None, "reference"))
+    assert isinstance(reply.answer, Accepted)
+    expect_done(sandbox, provider, endpoint)
+
+
+def expect_done(sandbox: Sandbox, provider: str, endpoint: str) -> None:
+    """The stand-in has answered this endpoint with a success."""
+    requests = sandbox.ledger()["requests"][provider]
     answered = {re.sub(r"/\{\w+\}$", "", name): statuses for name, statuses in requests.items()}
     assert {"200", "201"} & answered[re.sub(r"/\{\w+\}$", "", endpoint)].keys()
+    SHOWN.add((provider, endpoint))
 
 
 # ----------------------------------------------------------------------------------------------------- what holds for all of them
@@ -363,3 +385,17 @@ def consume(found: object) -> None:
     """Read all pages of what comes in pages."""
     if not is_dataclass(found):
         assert all(isinstance(page, Page) for page in found)  # type: ignore[attr-defined] # pages, then
+
+
+# ------------------------------------------------------------------------------------------------------------ what the page says
+
+
+@pytest.mark.parametrize("provider", sorted(PROVIDERS))
+def test_the_page_shows_what_these_tests_have_shown(request: pytest.FixtureRequest, provider: str) -> None:
+    """Last, since it speaks of the others: where only some of them were run, it cannot speak."""
+    run = {item.name for item in request.session.items if item.path == request.path}
+    if not {f"test_an_operation_is_done_at_its_documented_endpoint[{one}-{name}]" for one, name in OPERATIONS} <= run:
+        pytest.skip("not every operation was run")
+    shown = {endpoint for one, endpoint in SHOWN if one == provider}
+    table = provider_table.table(provider, shown)
+    assert table in provider_table.PAGE.read_text(encoding="utf-8"), f"docs/providers.md must hold:\n{table}"

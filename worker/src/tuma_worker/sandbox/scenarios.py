@@ -33,7 +33,9 @@ SCENARIOS: Mapping[str, Scenario] = {
     "duplicate-receipts": Scenario("every webhook comes twice", fault={"kind": "duplicate_receipts"}),
     "reordered-receipts": Scenario("a recipient's webhooks come in reverse order", fault={"kind": "reordered_receipts"}),
     "no-receipts": Scenario("no webhook comes", fault={"kind": "no_receipts"}),
-    "delivered-after-failed": Scenario("everybody fails, and is delivered after all", {"outcomes": {"delivered": 0.0, "corrected": 1.0}}),
+    "delivered-after-failed": Scenario(
+        "everybody fails, and is delivered after all", {"outcomes": {"delivered": 0.0, "corrected": 1.0}}
+    ),
     "one-lost-in-a-batch": Scenario("nothing is ever heard of a send's last recipient", fault={"kind": "lose_one"}),
     "slow-bytes": Scenario("the answer trickles in over ten seconds", fault={"kind": "slow_bytes", "seconds": 10}),
     "wrong-json": Scenario("the answer is JSON of another shape", fault={"kind": "wrong_json"}),
