@@ -75,7 +75,7 @@ def test_where_redis_is_away_the_round_ends_with_the_first_account_that_says_so(
     away = Redis.from_url(f"redis://127.0.0.1:{servers.closed_port()}")
     accounts = [Unowned(away, queue_of(account=name)) for name in ("a", "b")]
     with capture_logs() as told:
-        assert not list(one_by_one(accounts, lambda one: one.look(), Event.SWEEP_FAILED))
+        assert not list(one_by_one(accounts, lambda one: one.queue.account, lambda one: one.look(), Event.SWEEP_FAILED))
     assert [(line["account"], line["error"]) for line in told] == [("a", "ConnectionError")]
 
 

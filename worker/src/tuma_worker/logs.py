@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Literal
 import structlog
 from structlog.stdlib import ProcessorFormatter
 
+from tuma_producer.contract.connection import FAILURES
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -242,3 +244,11 @@ def _log_crash(kind: type[BaseException], error: BaseException, trace: Traceback
 def _log_thread_crash(crash: threading.ExceptHookArgs) -> None:
     if crash.exc_value is not None and not isinstance(crash.exc_value, SystemExit):
         _log.critical(Event.CRASHED, thread=getattr(crash.thread, "name", None), exc_info=crash.exc_value)
+
+
+def complain(error: Exception, failed: Event, **where: str) -> None:
+    """Log as `failed` what went wrong: what Redis said by its kind alone, a mistake of ours whole."""
+    if isinstance(error, FAILURES):
+        _log.warning(failed, **where, error=type(error).__name__)
+    else:
+        _log.error(failed, **where, exc_info=error)

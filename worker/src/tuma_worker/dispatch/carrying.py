@@ -91,7 +91,7 @@ class Mover:
 
     def run_once(self) -> list[Moved]:
         """Look at each account once. An account where that failed is left out."""
-        return list(one_by_one(self.accounts, self._look_after, Event.MOVE_FAILED))
+        return list(one_by_one(self.accounts, _account, self._look_after, Event.MOVE_FAILED))
 
     def _look_after(self, carried: Carried) -> Moved:
         account = carried.queue.account
@@ -147,6 +147,10 @@ def _certain(carried: Carried, waiting: Waiting, record: Mapping[str, str], proo
     tried = frozenset(number for number in numbers if record[number] != "queued")
     calls = carried.calls(waiting.short_id, record, sorted(tried)) if tried else []
     return sorted(may_leave(numbers, tried, calls, proofs))
+
+
+def _account(carried: Carried) -> str:
+    return carried.queue.account
 
 
 def _carrier(carried: Carried, known: dict[tuple[str, int, str], Carrier | None], name: str, waiting: Waiting) -> Carrier | None:

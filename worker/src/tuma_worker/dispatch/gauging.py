@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING
-
-import structlog
 
 from tuma_producer.contract.connection import FAILURES
 from tuma_producer.contract.keys import AccountKeys
 from tuma_producer.contract.wire import LANES
 from tuma_worker import logs, metrics
+from tuma_worker.dispatch.rounds import one_by_one
 from tuma_worker.queue.config import SEND
 from tuma_worker.store import line
 
@@ -25,36 +26,39 @@ if TYPE_CHECKING:
     from tuma_worker.queue.config import QueueConfig
     from tuma_worker.store.line import Line
 
-_log = structlog.get_logger(__name__)
-
 EVERY = 15.0  # seconds: as often as autoscalers look
 _HOLDS = {"halted": "the account is halted", "paused": "the queue is paused", "breaker": "breaker:"}
 
 
 @dataclass(frozen=True, slots=True)
 class Gauger:
-    """Looks at the sends of these accounts. `taken` says by queue how many batches this process worked off, and for how long."""
+    """Looks at the sends of these accounts. `taken` says by queue how many batches this process worked off, and for how long.
+
+    Without `shows` it only writes that down: nobody asks this process for its gauges.
+    """
 
     redis: Redis
     queues: Sequence[QueueConfig]
     taken: Callable[[], Mapping[str, tuple[int, float]]]
+    shows: bool
 
     def run_once(self) -> None:
         """Write down what this process has seen, and show what all have."""
-        taken = self.taken()
-        for queue in self.queues:
-            if queue.name in taken:
-                line.note_busy(self.redis, queue.keys, *taken[queue.name])
+        look = partial(self._look, self.taken())
+        for _ in one_by_one(self.queues, attrgetter("account"), look, logs.Event.GAUGE_FAILED):
+            pass
+
+    def _look(self, taken: Mapping[str, tuple[int, float]], queue: QueueConfig) -> None:
+        if queue.name in taken:
+            line.note_busy(self.redis, queue.keys, *taken[queue.name])
+        if self.shows:
             _show(queue.account, line.look(self.redis, queue.account))
             metrics.dead_seen(queue.account, self.redis.zcard(AccountKeys(queue.account).dead))
 
     def keep_gauging(self, stop: Event) -> None:
         """Look again and again, until told to stop."""
         while not stop.wait(EVERY):
-            try:
-                self.run_once()
-            except FAILURES as error:
-                _log.warning(logs.Event.GAUGE_FAILED, error=type(error).__name__)
+            self.run_once()
 
 
 def _show(account: str, found: Line) -> None:

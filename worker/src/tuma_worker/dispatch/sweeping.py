@@ -62,7 +62,7 @@ class Sweeper:
     def keep_sweeping(self, stop: Signal) -> None:
         """Look again and again until told to stop, and say what was put back."""
         while not stop.wait(self.every):
-            for swept in one_by_one(self.accounts, self._sweep, Event.SWEEP_FAILED):
+            for swept in one_by_one(self.accounts, _account, self._sweep, Event.SWEEP_FAILED):
                 _say(swept)
 
     def run_once(self) -> list[Swept]:
@@ -87,6 +87,10 @@ class Sweeper:
         return Swept(
             account, looked=True, suspected=suspected, restored=restored, intents=tuple(intents), ended=ended, campaigns=forgotten
         )
+
+
+def _account(unowned: Unowned) -> str:
+    return unowned.queue.account
 
 
 def _say(swept: Swept) -> None:

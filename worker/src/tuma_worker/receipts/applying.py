@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from tuma_producer.contract.connection import FAILURES, is_cluster, unavailable
+from tuma_producer.contract.connection import is_cluster, unavailable
 from tuma_producer.contract.wire import digest
 from tuma_worker import metrics
 from tuma_worker.core.states import Evidence, RecipientState
-from tuma_worker.logs import Event
+from tuma_worker.logs import Event, complain
 from tuma_worker.providers.base import BadReceipt
 from tuma_worker.store.attempts import Target, apply_request
 from tuma_worker.store.custody import tally_request
@@ -36,8 +36,9 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 
-TURN = 2.0  # seconds between two looks at who leads and at what is parked
-LEAD = 6.0  # seconds after which a leader that has died is followed
+TURN = 5.0  # seconds between two looks at who leads
+SOON = 1.0  # and while something is parked
+LEAD = 15.0  # seconds after which a leader that has died is followed
 _WAIT = 0.1  # seconds between two looks where nothing can tell that something has come
 _DRAINED = 200  # pages at the most: who waits for the inbox to be empty is not to wait for a flood to end
 
@@ -86,11 +87,12 @@ class Applier:
             try:
                 self.take_turn()
                 for box in self._heard(stop):
-                    self._apply_safely(box, box.inbox.page())
-            except FAILURES as error:
-                _log.warning(Event.RECEIPTS_NOT_APPLIED, error=type(error).__name__)
+                    if self._apply_safely(box, box.inbox.page())["parked"]:
+                        self._next_turn = min(self._next_turn, self.clock() + SOON)
+            except Exception as error:  # noqa: BLE001 - it is logged whole; without this thread nothing would be applied
+                complain(error, Event.RECEIPTS_NOT_APPLIED)
                 self._led, self._next_turn = [], 0.0
-                stop.wait(TURN)
+                stop.wait(SOON)
 
     def run_once(self) -> dict[str, Outcomes]:
         """Apply one page of each account that this process leads."""
@@ -101,10 +103,15 @@ class Applier:
         now = self.clock()
         if now < self._next_turn:
             return
-        self._next_turn = now + TURN
         self._led = [box for box in self.boxes if box.inbox.lead(self.worker, LEAD)]
-        for box in self._led:
-            self._apply_safely(box, box.inbox.parked())
+        anything_parked = [self._look_at_parked(box) for box in self._led]
+        self._next_turn = now + (SOON if any(anything_parked) else TURN)
+
+    def _look_at_parked(self, box: Box) -> bool:
+        """Apply what of it can be applied now. Returns whether there was any."""
+        due = box.inbox.parked()
+        self._apply_safely(box, due or [])
+        return due is not None
 
     def drain(self, account: str) -> None:
         """Apply all that has come for an account up to now, whoever leads."""

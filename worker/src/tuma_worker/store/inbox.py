@@ -114,8 +114,10 @@ class Inbox:
         """The first receipts that have not been applied, in the order in which they came."""
         return arrivals(cast("Any", self.redis.xrange(self.keys.inbox, count=AT_ONCE)))
 
-    def parked(self) -> list[Arrived]:
-        """Parked receipts whose time for another look has come."""
+    def parked(self) -> list[Arrived] | None:
+        """Parked receipts whose time for another look has come; None where none is parked at all."""
+        if not self.redis.exists(self.keys.parked):
+            return None
         members: Any = self.redis.zrangebyscore(self.keys.parked, "-inf", self.now(), 0, AT_ONCE)
         return [_parked(member) for member in members]
 

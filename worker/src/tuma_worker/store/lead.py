@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from tuma_producer.contract.scripts import load
 
 if TYPE_CHECKING:
     from redis import Redis
 
+_LEAD = load(__package__, "lead")
+
 
 def take_lead(redis: Redis, key: str, name: str, seconds: float) -> bool:
     """Whether `name` is the one process that `key` stands for, for so long from now; the first to ask is."""
-    milliseconds = round(seconds * 1000)
-    pipeline: Any = redis.pipeline(transaction=False)
-    pipeline.set(key, name, nx=True, px=milliseconds)
-    pipeline.get(key)
-    taken, leader = pipeline.execute()
-    return bool(taken) or (leader == name.encode() and bool(redis.pexpire(key, milliseconds)))
+    return bool(_LEAD.run(redis, [key], [name, round(seconds * 1000)]))
