@@ -254,13 +254,28 @@ def test_when_many_were_missed_they_fire_a_few_at_a_time(driver: Driver, clock: 
     assert len(fired_at(driver, intent)) == 25
 
 
-def test_only_the_last_hundred_occurrences_are_named(driver: Driver, clock: VirtualClock) -> None:
+def test_the_last_hundred_occurrences_are_named_and_older_ones_until_they_have_ended(driver: Driver, clock: VirtualClock) -> None:
     intent = driver.enqueue(schedule=every_minute(clock, misfire="all"))
     clock.forward(60 * 104)
     driver.fire_all()
+    made = children(driver, intent)
+    assert [one.rpartition(".")[2] for one in get(driver, intent).occurrences] == made
+    for old in made[1:4]:
+        assert ask(driver, "cancel", old).outcome == "done"
+    clock.forward(60)
+    driver.fire_all()
     whole = get(driver, intent)
-    assert (whole.fired, len(whole.occurrences)) == (104, 100)
-    assert whole.occurrences[-1].rpartition(".")[2] == children(driver, intent)[-1]
+    assert (whole.fired, len(whole.occurrences)) == (105, 102)
+    assert [one.rpartition(".")[2] for one in whole.occurrences[:2]] == [made[0], made[4]]
+
+
+def test_a_cancel_finds_every_occurrence_that_waits_however_old(driver: Driver, clock: VirtualClock) -> None:
+    intent = driver.enqueue(schedule=every_minute(clock, misfire="all"))
+    clock.forward(60 * 130)
+    driver.fire_all()
+    result = ask(driver, "cancel", intent)
+    assert (result.outcome, len(result.stopped)) == ("done", 130)
+    assert driver.waiting() == []
 
 
 # ------------------------------------------------------------------------------------------- crashes, repeats, two workers

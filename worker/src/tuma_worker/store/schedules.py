@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 _FIRE = load(__package__, "fire")
 
-OCCURRENCES_NAMED = 100  # the last ones, in a schedule's record
+OCCURRENCES_NAMED = 100  # the last ones, in a schedule's record, and older ones that have not ended
+_OLD_AT_ONCE = 1000  # older ones, of which one firing asks whether they have ended
 
 
 def waiting(short_id: str) -> str:
@@ -80,23 +81,31 @@ class Schedules:
         """
         found = scheduling.occurrences(self.queue.account, standing.short_id, standing.record, firings)
         arguments = [part for one in found for part in (one.short_id, one.firing, one.group, one.body)]
-        edits = int(standing.record.get("edits", 0))
-        fired = self._run(standing.short_id, standing.following, following, arguments, edits=edits)
+        header = {"edits": int(standing.record.get("edits", 0)), "ended": self._ended(standing, len(found))}
+        fired = self._run(standing.short_id, standing.following, following, arguments, header)
         return None if fired < 0 else [one.short_id for one in found]
+
+    def _ended(self, standing: Standing, more: int) -> list[str]:
+        """The occurrences that have ended and are older than the last ones, with so many more. A verb must find all others."""
+        named = standing.record.get("children", "").split()
+        old = named[: max(0, len(named) + more - OCCURRENCES_NAMED)][:_OLD_AT_ONCE]
+        pipeline = self.redis.pipeline(transaction=False)
+        for child in old:
+            pipeline.hget(account_keys(self.queue.account).intent(child), "open")
+        still_open = pipeline.execute() if old else []
+        return [child for child, count in zip(old, still_open, strict=True) if count in {None, b"0"}]
 
     def put_back(self, short_id: str, following: int) -> bool:
         """Give a schedule its place among what waits, if it still is to fire next then."""
-        return self._run(short_id, following, following, []) >= 0
+        return self._run(short_id, following, following, [], {"ended": []}) >= 0
 
     def _run(
-        self, short_id: str, expected: int, following: int | None, occurrences: Sequence[str | int], *, edits: int | None = None
+        self, short_id: str, expected: int, following: int | None, occurrences: Sequence[str | int], about: dict[str, Any]
     ) -> int:
         account, keys = account_keys(self.queue.account), self.queue.keys
-        header = {"expected": expected, "retention": RETENTION_MS, "maxlen": EVENTS_KEPT, "kept": OCCURRENCES_NAMED}
+        header = about | {"expected": expected, "retention": RETENTION_MS, "maxlen": EVENTS_KEPT}
         if following is not None:
             header["next"] = following
-        if edits is not None:
-            header["edits"] = edits
         made = [account.intent(str(child)) for child in occurrences[::4]]
         reply = _FIRE.run(
             self.redis,

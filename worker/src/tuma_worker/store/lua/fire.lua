@@ -3,7 +3,7 @@
 -- KEYS  1 entries  2 groups  3-5 sources of each lane  6 due  7 spent  8 state  9 bell  10 events  11 deadlines  12 suppressed  13 schedule
 --       14... occurrences
 -- ARGV  1 short id of the schedule  2 JSON: {expected, next: firings in Unix ms, next nothing where none is left; edits: how often it had
---         been edited, with occurrences; retention, maxlen, kept: how many occurrences the schedule names}
+--         been edited, with occurrences; ended: occurrences that the schedule need name no longer; retention, maxlen}
 --       3... short id, firing in Unix ms, group, body of each occurrence
 -- Returns how many fired · -1 where the schedule does not stand as expected: held, ended, edited, or decided further by somebody else
 --
@@ -34,12 +34,17 @@ local function tell(event, ...)
     'q', redis.call('HINCRBY', key, 'seq', 1), ...)
 end
 
-local numbers, children = {}, {}
+local numbers, children, ended = {}, {}, {}
+for _, child in ipairs(header.ended) do
+  ended[child] = true
+end
 for number in string.gmatch(about[7], '%S+') do
   numbers[#numbers + 1] = number
 end
 for child in string.gmatch(about[8] or '', '%S+') do
-  children[#children + 1] = child
+  if not ended[child] then
+    children[#children + 1] = child
+  end
 end
 
 local expires, fired = life and string.format('%.0f', now + life) or '', 0
@@ -56,7 +61,7 @@ end
 
 if fired > 0 then
   redis.call('HSET', key, 'fired', redis.call('HGET', key, 'fired') + fired,
-    'children', table.concat(children, ' ', math.max(1, #children - header.kept + 1)))
+    'children', table.concat(children, ' '))
 end
 if header.next then
   redis.call('HSET', key, 'next', string.format('%.0f', header.next))
