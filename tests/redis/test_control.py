@@ -188,6 +188,24 @@ def test_who_comes_back_from_a_call_during_a_pause_waits_with_the_others(driver:
     assert [job.subject for job in driver.taken().jobs] == [f"{intent}:{number(1)}"]
 
 
+@pytest.mark.parametrize("paused", ["during the call", "after it"])
+def test_a_resume_brings_no_time_forward_that_the_provider_has_set(driver: Driver, paused: str) -> None:
+    other = driver.enqueue(number(2))
+    intent = driver.enqueue(number(1))
+    batch = driver.taken()
+    assert driver.begin(batch) is not None
+    if paused == "during the call":
+        ask(driver, "pause", intent)
+    assert driver.settle(batch, TryLater("503", after=600))
+    before = driver.server_ms()
+    ask(driver, "pause", intent)
+    assert intent not in [subject.partition(":")[0] for subject in driver.due()]
+    ask(driver, "resume", intent)
+    assert driver.due()[f"{intent}:{number(1)}"] > before + 590_000
+    assert driver.waiting() == []
+    assert driver.state_of(intent, number(1)) == driver.state_of(other, number(2)) == "queued"
+
+
 def test_a_deadline_ends_what_is_paused(driver: Driver) -> None:
     intent = driver.enqueue(number(1), expires_in=0.05)
     ask(driver, "pause", intent)

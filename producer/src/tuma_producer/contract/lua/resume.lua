@@ -35,20 +35,26 @@ if held == 'paused' then
   redis.call('HDEL', key, 'held')
   redis.call('XADD', KEYS[10], 'MAXLEN', '~', header.maxlen, '*', 'e', 'resumed', 'i', id, 's', source,
     'q', redis.call('HINCRBY', key, 'seq', 1), 'by', header.by)
-  local due = tonumber(about[6] or 0)  -- until then it is held back, so that it can still be withdrawn
+  local until_ = tonumber(about[6] or 0)  -- until then it is held back, so that it can still be withdrawn
   local items = recipients_to_move(recipients_in_order(key), key, id, header.target, header.allowed, 'resumed')
-  local back, ready = {}, ready_time(now)
+  local back, ready, put_off = {}, ready_time(now), false
   for _, item in ipairs(items) do
-    back[#back + 1] = ready
-    back[#back + 1] = id .. ':' .. item.number
+    local subject, own = id .. ':' .. item.number, 'later:' .. item.number
+    local due = math.max(until_, tonumber(redis.call('HGET', key, own) or 0))
+    redis.call('HDEL', key, own)
+    if due > now then
+      redis.call('ZADD', k.due, due, table.concat({lane, source, group, subject}, '|'))
+      put_off = true
+    else
+      back[#back + 1] = ready
+      back[#back + 1] = subject
+    end
   end
   move_all(move_context(header, now, KEYS[10]), items)
-  if due > now then
-    for i = 2, #back, 2 do
-      redis.call('ZADD', k.due, due, table.concat({lane, source, group, back[i]}, '|'))
-    end
+  if put_off then
     ready_ring(k, 0, now)  -- it may be the next one due
-  elseif #back > 0 then
+  end
+  if #back > 0 then
     ready_push(k, lane, source, group, back)
     ready_ring(k, lane, now)
   end

@@ -45,16 +45,31 @@ local function jobs_of(one)
   return table.concat({lane, source, group, ready_time(since), subject}, '|'), table.concat({lane, source, group, subject}, '|')
 end
 
+-- Who waits for a time that a provider or a back-off has set waits for it after a resume as well.
+local function keep_times(numbers, names)
+  for from = 1, #names, 1000 do
+    for i, at in ipairs(redis.call('ZMSCORE', k.due, unpack(names, from, math.min(from + 999, #names)))) do
+      if at and tonumber(at) > now then
+        redis.call('HSET', key, 'later:' .. numbers[from + i - 1], at)
+      end
+    end
+  end
+end
+
 if held ~= header.held and held ~= 'cancelled' and about[6] ~= '0' then
   redis.call('HSET', key, 'held', header.held)
   redis.call('XADD', KEYS[8], 'MAXLEN', '~', header.maxlen, '*', 'e', header.held, 'i', id, 's', source,
     'q', redis.call('HINCRBY', key, 'seq', 1), 'by', header.by)
   local items = recipients_to_move(recipients_in_order(key), key, id, header.target, header.allowed, header.held)
-  local entries, due = {}, {}
+  local numbers, entries, due = {}, {}, {}
   for _, item in ipairs(items) do
     if item.was.state == 'queued' then
+      numbers[#numbers + 1] = item.number
       entries[#entries + 1], due[#due + 1] = jobs_of(item.was)
     end
+  end
+  if header.held == 'paused' then
+    keep_times(numbers, due)
   end
   ready_pull(k, lane, source, group, entries, due)
   move_all(move_context(header, now, KEYS[8]), items)

@@ -73,6 +73,8 @@ for i, result in ipairs(move_all(c, items)) do
     put_off = true
     redis.call('ZADD', k.due, now + header.retry,
       table.concat({held.lane, held.source, header.group or held.group, items[i].id .. ':' .. items[i].number}, '|'))
+  elseif result == 'moved' and items[i].reason == 'paused' then
+    redis.call('HSET', items[i].key, 'later:' .. items[i].number, now + header.retry)  -- no resume brings it forward
   end
 end
 
