@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import secrets
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, cast
+from zoneinfo import ZoneInfo
 
 import pytest
 from tests.redis.driver import Driver, number, numbers, queue_of
 
-from tuma_producer import At, IdempotencyConflict, InvalidSchedule, InvalidSend, NotEditable, Producer, Send
-from tuma_producer.contract.custody import Terms
+from tuma_producer import At, Every, IdempotencyConflict, InvalidSchedule, InvalidSend, NotEditable, Producer, Send
+from tuma_producer.contract.custody import Terms, check
 from tuma_producer.quiet import Hours, Quiet
 from tuma_worker.core.answers import Accepted, Rejected, TryLater, Unknown
 from tuma_worker.core.custody import Conclusion, Custody, Result, Shown, Told
@@ -127,7 +128,7 @@ def driver(redis: Redis) -> Keeping:
 # --------------------------------------------------------------------------------------------------------------- acceptance
 
 
-def keep(producer: AnyProducer, schedule: At, **more: Any) -> str:  # noqa: ANN401 - fields of Send
+def keep(producer: AnyProducer, schedule: Schedule, **more: Any) -> str:  # noqa: ANN401 - fields of Send
     return str(
         producer.enqueue(Send(account="lisoloo-main", to=number(0), message="x", schedule=schedule, custody="provider", **more)).id
     )
@@ -146,6 +147,18 @@ def test_it_is_accepted_by_the_terms_that_the_account_publishes(driver: Keeping,
     publish(driver.redis, TERMS.published.replace("20,", "1,").replace("Kinshasa", "Nairobi"))
     with pytest.raises(InvalidSchedule, match="at most 1 "):
         keep(producer, dates(1, 2))
+
+
+@pytest.mark.usefixtures("driver")
+def test_a_series_must_be_handed_over_before_the_day_on_which_it_starts(producer: AnyProducer) -> None:
+    zone = ZoneInfo(TERMS.tz)
+    start = datetime.now(zone).date() + timedelta(days=2)
+    every = Every(frequency="daily", times=["18:00"], start=start, end=start, tz=TERMS.tz)
+    expires = producer.get(keep(producer, every)).expires
+    assert expires == datetime.combine(start, time.min, zone) - timedelta(milliseconds=1)
+    check(every, TERMS, expires)
+    with pytest.raises(InvalidSchedule, match="tomorrow or later"):
+        check(every, TERMS, expires + timedelta(milliseconds=1))
 
 
 def test_what_the_provider_cannot_keep_is_refused_at_the_door(driver: Keeping, producer: AnyProducer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from tuma_producer import At, Every, InvalidSchedule, InvalidSend, Send
 from tuma_producer.contract.custody import Terms, owed
+from tuma_producer.quiet import Hours, Quiet
 from tuma_worker.core.custody import Conclusion, Custody, Result, Shown, Told, conclude, together
 
 if TYPE_CHECKING:
@@ -86,6 +88,18 @@ def test_what_it_cannot_keep_is_refused_with_field_and_rule(schedule: Schedule, 
     with pytest.raises(InvalidSchedule) as refused:
         owed(send(schedule), terms, NOW)
     assert (refused.value.field, rule in refused.value.rule) == (field, True), refused.value
+
+
+def test_no_date_may_lie_in_the_quiet_hours_of_a_recipient() -> None:
+    terms = replace(TERMS, quiet=Quiet(Hours.parse("21:00-07:00")))
+    nairobi = ["+243990000001", "+254700000001"]  # where it is two hours later than in Kinshasa
+    evening = at("2026-12-24T12:00Z", "2026-12-24T18:30Z")
+    assert len(owed(send(evening), terms, NOW)) == 2, "transactional is not among the quiet priorities"
+    assert len(owed(send(evening, priority="bulk", ignore_quiet=True), terms, NOW)) == 2
+    assert len(owed(send(at("2026-12-24T17:30Z"), priority="bulk", to=nairobi), terms, NOW)) == 1
+    with pytest.raises(InvalidSchedule, match="times: 2026-12-24 18:30 lies in the quiet hours of a recipient"):
+        owed(send(evening, priority="bulk", to=nairobi), terms, NOW)
+    assert Terms.read(terms.published) == terms
 
 
 def test_one_call_carries_all_recipients() -> None:

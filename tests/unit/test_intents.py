@@ -166,7 +166,7 @@ def test_one_number_may_stand_alone() -> None:
         ("expires_at", datetime(2031, 1, 1), "timezone"),  # noqa: DTZ001 - that is the mistake
         ("on_unknown", "retry", "'hold' or 'resend'"),
         ("metadata", {"invoice": 7}, "valid string"),
-        ("colour", "red", "not permitted"),
+        ("colour", "red", "is no field"),
     ],
 )
 def test_a_broken_rule_is_named_with_its_field(field: str, value: object, rule: str) -> None:
@@ -179,13 +179,19 @@ def test_a_broken_rule_is_named_with_its_field(field: str, value: object, rule: 
 
 @pytest.mark.parametrize("field", ["account", "to", "message"])
 def test_a_missing_field_is_named(field: str) -> None:
-    with pytest.raises(InvalidSend, match=f"{field}: Field required"):
+    with pytest.raises(InvalidSend, match=f"{field}: must be given"):
         Send(**{name: value for name, value in VALID.items() if name != field})
 
 
 def test_two_deadlines_are_one_too_many() -> None:
     with pytest.raises(InvalidSend, match="either expires_in or expires_at, not both"):
         send(expires_in=60, expires_at=datetime(2031, 1, 1, tzinfo=UTC))
+
+
+def test_a_deadline_within_the_time_to_withdraw_is_refused() -> None:
+    with pytest.raises(InvalidSend, match="cancel_within: must be less than expires_in"):
+        send(expires_in=30, cancel_within=30)
+    assert send(expires_in=31, cancel_within=30).cancel_within == 30
 
 
 @pytest.mark.parametrize("value", ["Code 493 201 \ud800", 7])

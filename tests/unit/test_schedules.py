@@ -53,6 +53,7 @@ Mistakes = list[tuple[dict[str, Any], str, str]]
 EVERY_MISTAKES: Mistakes = [
     ({"frequency": "hourly"}, "frequency", "'daily', 'weekly', 'monthly', 'yearly' or 'seconds'"),
     ({"interval": 0}, "interval", "greater than or equal to 1"),
+    ({"interval": True}, "interval", "must be a whole number"),
     ({"interval": 10**12}, "interval", "less than or equal"),
     ({"times": []}, "times", "at least one"),
     ({"times": None}, "times", "must be given with daily"),
@@ -81,12 +82,14 @@ EVERY_MISTAKES: Mistakes = [
     ({"weekdays": [], "frequency": "weekly"}, "weekdays", "at least one"),
     ({"tz": None}, "tz", "must be given with daily"),
     ({"tz": "Africa/Atlantis"}, "tz", "must be an IANA time zone"),
+    ({"tz": "localtime"}, "tz", "must be an IANA time zone"),
+    ({"tz": "right/Europe/Paris"}, "tz", "must be an IANA time zone"),
     ({"tz": "Africa"}, "tz", "must be an IANA time zone"),
     ({"tz": "../etc/passwd"}, "tz", "must be an IANA time zone"),
     ({"gap": "backward"}, "gap", "'forward' or 'skip'"),
     ({"misfire": "never"}, "misfire", "'skip', 'once' or 'all'"),
     ({"grace": -1}, "grace", "greater than or equal to 0"),
-    ({"colour": "red"}, "colour", "not permitted"),
+    ({"colour": "red"}, "colour", "is no field"),
 ]
 SECONDS_MISTAKES: Mistakes = [
     ({"interval": None}, "interval", "must be given with seconds"),
@@ -129,7 +132,7 @@ def test_a_broken_rule_is_named_with_its_field(kind: type[At | Every], fields: d
 
 @pytest.mark.parametrize("field", ["frequency", "start"])
 def test_a_missing_field_is_named(field: str) -> None:
-    with pytest.raises(InvalidSchedule, match=f"{field}: Field required"):
+    with pytest.raises(InvalidSchedule, match=f"{field}: must be given"):
         Every(**{name: value for name, value in DAILY.items() if name != field})
 
 

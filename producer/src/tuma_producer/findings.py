@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 
+# Where pydantic's own words say what is wrong but not what to do.
+_RULES = {"missing": "must be given", "extra_forbidden": "is no field; correct its name or leave it out"}
+
+
 def first_finding(error: ValidationError) -> tuple[str, str]:
     """Field and rule of pydantic's first finding, without the input it was about.
 
@@ -19,4 +23,5 @@ def first_finding(error: ValidationError) -> tuple[str, str]:
     raised = finding.get("ctx", {}).get("error")
     if not finding["loc"] and isinstance(raised, InvalidSend):
         return raised.field, raised.rule
-    return str(finding["loc"][0]), finding["msg"].removeprefix("Value error, ")
+    rule = _RULES.get(finding["type"], finding["msg"].removeprefix("Value error, "))
+    return str(finding["loc"][0]), rule

@@ -231,6 +231,9 @@ class Send(BaseModel):
         if self.expires_in is not None and self.expires_at is not None:
             field, rule = "expires_at", "give either expires_in or expires_at, not both"
             raise InvalidSend(field, rule)
+        if self.cancel_within is not None and self.expires_in is not None and self.cancel_within >= self.expires_in:
+            field, rule = "cancel_within", "must be less than expires_in: it would expire before its first call"
+            raise InvalidSend(field, rule)
         return self
 
 

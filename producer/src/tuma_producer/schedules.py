@@ -41,6 +41,7 @@ WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun"
 _MAX_SECONDS = 10 * 366 * 86_400  # of an interval or a grace; more than anybody means, and small enough to add to a time
 _REACH = timedelta(days=2)  # how far a local day lies from that of its instant in UTC: an offset, and a gap (Samoa's was a day)
 _NO_OFFSET = "has no offset; write one (2026-12-24T08:00+01:00), or give tz"
+_OF_THE_MACHINE = re.compile(r"localtime|posixrules|Factory|(right|posix)/.*")  # found beside the zones, and mean another one elsewhere
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _TIME = re.compile(r"[0-9]{2}:[0-9]{2}(:[0-9]{2})?")
 _INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}.*")
@@ -51,10 +52,20 @@ _INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}.*")
 
 def _zone(name: str) -> str:
     try:
-        return ZoneInfo(name).key
+        key = ZoneInfo(name).key
     except (ZoneInfoNotFoundError, ValueError, OSError):
+        key = None
+    if key is None or _OF_THE_MACHINE.fullmatch(key):
         message = "must be an IANA time zone that is known here, such as Africa/Kinshasa"
-        raise ValueError(message) from None
+        raise ValueError(message)
+    return key
+
+
+def _counted(value: object) -> object:
+    if isinstance(value, bool):
+        message = "must be a whole number"
+        raise ValueError(message)  # noqa: TRY004 - pydantic turns ValueError, and not TypeError, into a finding
+    return value
 
 
 def _day_or_instant(value: object) -> object:
@@ -229,7 +240,7 @@ class Every(_Schedule):
 
     frequency: Frequency
     """The unit that `interval` counts. Days, weeks, months and years are those of the calendar in `tz`."""
-    interval: Annotated[int, Field(ge=1, le=_MAX_SECONDS)] | None = None
+    interval: Annotated[int, BeforeValidator(_counted), Field(ge=1, le=_MAX_SECONDS)] | None = None
     """Every how many of them: 1 where absent. With `seconds` it must be given."""
     times: Annotated[tuple[time, ...], BeforeValidator(_each(_time)), AfterValidator(_ascending)] | None = None
     """The times of day, in `tz`; each applies on every day that recurs. None with `seconds`."""

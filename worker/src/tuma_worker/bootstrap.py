@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from tuma_worker.settings import Account, Settings
 
 GRACE = 5.0  # seconds, at the least
+_IDLE_ASIDE = 10.0  # seconds that a consumer of one of the small queues, where days may pass without a job, waits at most
 _BESIDE_THE_ANSWER = 60.0  # seconds that a call may take besides waiting for its answer: names, connection, writing
 
 
@@ -135,6 +136,7 @@ def _small_queue(
         cold_start=account.cold_start,
         lease=account.lease,
         grace=max(GRACE, account.timeout),
+        idle=_IDLE_ASIDE,
     )
 
 
@@ -154,6 +156,7 @@ def keeping_terms(account: Account) -> custody.Terms | None:
         dates=defaults.keeping.dates,
         dispatches=defaults.keeping.dispatches,
         recipients=account.batch_max or defaults.batch_max,
+        quiet=_quiet(account),
     )
 
 
@@ -210,7 +213,7 @@ def build_service(settings: Settings) -> Service:
     queues = [queue_config(name, account) for name, account in settings.accounts.items()]
     others = [queue for name, account in settings.accounts.items() for queue in keeping_queues(name, account)]
     outlets = _outlets(redis, settings, queues)
-    longest_wait = max((queue.idle for queue in queues), default=0.0)
+    longest_wait = max((queue.idle for queue in [*queues, *others]), default=0.0)
     broker = TumaBroker(
         redis,
         [*queues, *others],
@@ -258,7 +261,8 @@ def build_mover(redis: Redis, settings: Settings) -> Mover:
 
 def build_gauger(redis: Redis, settings: Settings, broker: TumaBroker) -> Gauger:
     """What shows how all configured accounts stand."""
-    return Gauger(redis, [queue_config(name, account) for name, account in settings.accounts.items()], broker.take_busy)
+    queues = [queue_config(name, account) for name, account in settings.accounts.items()]
+    return Gauger(redis, queues, broker.take_busy, shows=settings.metrics_port != 0)
 
 
 def build_doctor(redis: Redis, settings: Settings, broker: TumaBroker) -> Doctor:

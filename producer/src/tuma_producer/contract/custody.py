@@ -7,8 +7,8 @@ a schedule; so the producer asks for both first, checks by them, and the script 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, fields, replace
+from datetime import datetime, time, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, NoReturn
 from zoneinfo import ZoneInfo
@@ -17,8 +17,10 @@ from tuma_producer.contract import wire
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.scripts import Argument, Call, load
 from tuma_producer.contract.wire import EVENTS_KEPT, IDEMPOTENCY_MS, LANES, RETENTION_MS, Enqueue, split_id
+from tuma_producer.countries import code_of
 from tuma_producer.errors import InvalidSchedule, InvalidSend, UnknownIntent
 from tuma_producer.intents import ControlResult
+from tuma_producer.quiet import Quiet
 from tuma_producer.schedules import WEEKDAYS, At, Every
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ class Terms:
     """What an account's provider can keep.
 
     `tz` is the zone that dates are in, `lead` how many ms ahead the first must be; `dates` is the most of an `At`, `dispatches`
-    of an `Every`, `recipients` of either.
+    of an `Every`, `recipients` of either. No date may lie in `quiet` hours, which the provider does not know.
     """
 
     tz: str
@@ -50,16 +52,20 @@ class Terms:
     dates: int
     dispatches: int
     recipients: int
+    quiet: Quiet | None = None
 
     @classmethod
     def read(cls, published: str | bytes) -> Terms:
         """The terms as an account's profile has them."""
-        return cls(**json.loads(published))
+        told = json.loads(published)
+        quiet = told.pop("quiet", None)
+        return cls(**told, quiet=quiet and Quiet.from_json(quiet))
 
     @property
     def published(self) -> str:
         """The terms for an account's profile: one text for the same terms."""
-        return json.dumps(asdict(self), sort_keys=True)
+        told = {field.name: getattr(self, field.name) for field in fields(self)}
+        return json.dumps(told | {"quiet": self.quiet and self.quiet.as_json()}, sort_keys=True)
 
 
 # ----------------------------------------------------------------------------------------------------- what can be kept
@@ -70,7 +76,18 @@ def owed(send: Send, terms: Terms, now: datetime) -> list[Firing]:
     recipients = len(set(send.to))
     if recipients > terms.recipients:
         _cannot("to", f"has {recipients} numbers; with custody provider at most {terms.recipients}, which one call carries")
-    return check(_schedule(send), terms, now)
+    found = check(_schedule(send), terms, now)
+    if terms.quiet is not None and send.priority in terms.quiet.priorities and not send.ignore_quiet:
+        _check_hours(found, send.to, terms.quiet)
+    return found
+
+
+def _check_hours(firings: Sequence[Firing], to: Sequence[str], quiet: Quiet) -> None:
+    codes = {code_of(number) for number in to}
+    for firing in firings:
+        if any(quiet.until_for(code, firing.at) is not None for code in codes):
+            when = f"{firing.local:%Y-%m-%d %H:%M}"
+            _refuse("times", f"{when} lies in the quiet hours of a recipient; choose another time, or set ignore_quiet")
 
 
 def _schedule(send: Send) -> Schedule:
@@ -92,9 +109,21 @@ def check(schedule: Schedule, terms: Terms, now: datetime) -> list[Firing]:
     for firing in firings:
         _check_firing(firing, terms)
     if firings[0].at < now + timedelta(milliseconds=terms.lead):
-        seconds = f"{terms.lead / 1000:g} seconds"
-        _refuse("times" if isinstance(schedule, At) else "start", f"with custody provider must lie at least {seconds} ahead")
+        rule = f"with custody provider must lie at least {terms.lead / 1000:g} seconds ahead, and {firings[0].local:%Y-%m-%d %H:%M} does not"
+        _refuse("times" if isinstance(schedule, At) else "start", rule)
     return firings
+
+
+def _hand_over_by(schedule: Schedule, terms: Terms, first: Firing) -> int:
+    """The last Unix ms at which it can be handed over: by what `check` asks, it would be refused from then on."""
+    by = _ms(first.at) - terms.lead
+    if isinstance(schedule, Every):
+        by = min(by, _ms(datetime.combine(schedule.start, time.min, ZoneInfo(terms.tz))) - 1)
+    return by
+
+
+def _ms(at: datetime) -> int:
+    return round(at.timestamp() * 1000)
 
 
 def _check_common(schedule: Schedule, terms: Terms) -> None:
@@ -169,8 +198,8 @@ class HandOver(Enqueue):
             _cannot("custody", "must be worker: the account's provider keeps no schedules")
         terms = Terms.read(reply[2])
         found = owed(self.send, terms, wire.moment(int(reply[1])))
-        first, last = (round(firing.at.timestamp() * 1000) for firing in (found[0], found[-1]))
-        told: list[Argument] = [terms.published, first - terms.lead, first, last, len(found)]
+        by = _hand_over_by(_schedule(self.send), terms, found[0])
+        told: list[Argument] = [terms.published, by, _ms(found[0].at), _ms(found[-1].at), len(found)]
         return replace(self, args=[*self.args[:10], *told, *self.args[15:]])
 
 
