@@ -49,7 +49,7 @@ def test_the_text_between_the_places_stays(parts: list[str], value: str) -> None
 @pytest.mark.parametrize(
     ("fields", "error"),
     [
-        ({}, "message: is missing: give it, or a template_id"),
+        ({}, "message: must be given, or a template_id"),
         ({"message": "hello", "template_id": "code"}, "message: cannot go with a template_id"),
         ({"message": "hello", "variables": {"a": "b"}}, "variables: need the template_id"),
         ({"template_id": "code", "variables": {"a": 1}}, "variables: "),

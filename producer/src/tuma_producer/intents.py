@@ -169,7 +169,7 @@ class Send(BaseModel):
     @model_validator(mode="after")
     def _one_text(self) -> Self:
         if bool(self.message) == (self.template_id is not None):
-            name, rule = "message", "is missing: give it, or a template_id" if not self.message else "cannot go with a template_id"
+            name, rule = "message", "must be given, or a template_id" if not self.message else "cannot go with a template_id"
             raise InvalidSend(name, rule)
         if self.variables and self.template_id is None:
             name, rule = "variables", "need the template_id of a template that has places for them"

@@ -41,7 +41,8 @@ WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun"
 _MAX_SECONDS = 10 * 366 * 86_400  # of an interval or a grace; more than anybody means, and small enough to add to a time
 _REACH = timedelta(days=2)  # how far a local day lies from that of its instant in UTC: an offset, and a gap (Samoa's was a day)
 _NO_OFFSET = "has no offset; write one (2026-12-24T08:00+01:00), or give tz"
-_OF_THE_MACHINE = re.compile(r"localtime|posixrules|Factory|(right|posix)/.*")  # found beside the zones, and mean another one elsewhere
+# Found beside the zones, and another one on another machine, or in another count of seconds.
+_OF_THE_MACHINE = re.compile(r"localtime|posixrules|Factory|(right|posix)/.*")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _TIME = re.compile(r"[0-9]{2}:[0-9]{2}(:[0-9]{2})?")
 _INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}.*")

@@ -109,7 +109,8 @@ def check(schedule: Schedule, terms: Terms, now: datetime) -> list[Firing]:
     for firing in firings:
         _check_firing(firing, terms)
     if firings[0].at < now + timedelta(milliseconds=terms.lead):
-        rule = f"with custody provider must lie at least {terms.lead / 1000:g} seconds ahead, and {firings[0].local:%Y-%m-%d %H:%M} does not"
+        seconds, when = f"{terms.lead / 1000:g} seconds", f"{firings[0].local:%Y-%m-%d %H:%M}"
+        rule = f"with custody provider must lie at least {seconds} ahead, and {when} does not"
         _refuse("times" if isinstance(schedule, At) else "start", rule)
     return firings
 
