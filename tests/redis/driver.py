@@ -31,16 +31,17 @@ from tuma_worker.queue.leases import Held
 from tuma_worker.queue.scripts import Claim, Release, Wait, claim, release
 from tuma_worker.store import accounts
 from tuma_worker.store.attempts import Attempts, Begun, Settled, Target
-from tuma_worker.store.schedules import Schedules
+from tuma_worker.store.schedules import Decided, Schedules
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from redis import Redis
 
     from tuma_worker.core.answers import Answer
     from tuma_worker.core.breaker import Breaker, Pulse
     from tuma_worker.core.prices import Price
+    from tuma_worker.store.schedules import Standing
 
 ACCOUNT = "lisoloo-main"
 CLOCK = "tuma:test:clock"
@@ -171,6 +172,15 @@ class Driver:
         assert batch.actor == "fire"
         Firer({self.queue.account: self.schedules}).fire(Held(self.queue, batch, until=1.0, clock=lambda: 0.0))
         self.release(batch, Release.DONE)
+
+    def standing(self, schedule: str) -> Standing | None:
+        """A schedule as a worker sees it that is about to fire it."""
+        return next(iter(self.schedules.load([schedule])), None)
+
+    def fire_at(self, standing: Standing, firings: Sequence[int], following: int | None) -> list[str] | None:
+        """Fire a schedule that was looked at before."""
+        (children,) = self.schedules.fire([Decided(standing, firings, following)])
+        return children
 
     def fire_all(self) -> None:
         """Fire whatever has come due until nothing has. Other work without a permit is put off, sends go back to their places."""

@@ -190,8 +190,7 @@ def test_who_comes_back_from_a_call_during_a_pause_waits_with_the_others(driver:
 
 @pytest.mark.parametrize("paused", ["during the call", "after it"])
 def test_a_resume_brings_no_time_forward_that_the_provider_has_set(driver: Driver, paused: str) -> None:
-    other = driver.enqueue(number(2))
-    intent = driver.enqueue(number(1))
+    other, intent = (driver.enqueue(number(place), message="The same") for place in (2, 1))
     batch = driver.taken()
     assert driver.begin(batch) is not None
     if paused == "during the call":

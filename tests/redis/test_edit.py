@@ -160,10 +160,10 @@ def test_a_worker_that_looked_before_the_edit_does_not_fire_what_was_edited_away
     intent = driver.enqueue(number(1), schedule=every_minute(clock), message="Old")
     clock.forward(60)
     batch = driver.taken()
-    standing = driver.schedules.load(intent)
+    standing = driver.standing(intent)
     assert standing is not None
     edit(driver, intent, message="New")
-    fire(driver.schedules, standing)
+    fire(driver.schedules, [standing])
     assert children(driver, intent) == []
     assert driver.release(batch)
     driver.fire_all()
@@ -271,13 +271,13 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule()
     def worker_looks(self) -> None:
-        if standing := self.driver.schedules.load(self.intent):
+        if standing := self.driver.standing(self.intent):
             self.looks.append(standing)
 
     @precondition(lambda self: self.looks)
     @rule(data=st.data())
     def worker_that_looked_fires(self, data: st.DataObject) -> None:
-        fire(self.driver.schedules, self.looks.pop(data.draw(st.integers(0, len(self.looks) - 1))))
+        fire(self.driver.schedules, [self.looks.pop(data.draw(st.integers(0, len(self.looks) - 1)))])
 
     @rule()
     def worker_comes(self) -> None:

@@ -284,23 +284,23 @@ def test_a_cancel_finds_every_occurrence_that_waits_however_old(driver: Driver, 
 def test_firing_repeated_changes_nothing(driver: Driver, clock: VirtualClock) -> None:
     intent = driver.enqueue(schedule=in_seconds(clock, 60, 120))
     clock.forward(60)
-    standing = driver.schedules.load(intent)
+    standing = driver.standing(intent)
     assert standing is not None
-    assert driver.schedules.fire(standing, [clock.ms], clock.ms + 60_000) is not None
+    assert driver.fire_at(standing, [clock.ms], clock.ms + 60_000) is not None
     before = driver.snapshot()
-    assert driver.schedules.fire(standing, [clock.ms], clock.ms + 60_000) is None
+    assert driver.fire_at(standing, [clock.ms], clock.ms + 60_000) is None
     assert driver.snapshot() == before
 
 
 def test_of_two_workers_that_fire_the_same_one_does(driver: Driver, clock: VirtualClock) -> None:
     intent = driver.enqueue(schedule=every_minute(clock))
     clock.forward(60)
-    first, second = driver.schedules.load(intent), driver.schedules.load(intent)
+    first, second = driver.standing(intent), driver.standing(intent)
     assert first is not None
     assert second is not None
-    assert driver.schedules.fire(first, [clock.ms], clock.ms + 60_000) is not None
+    assert driver.fire_at(first, [clock.ms], clock.ms + 60_000) is not None
     clock.forward(61)
-    assert driver.schedules.fire(second, [clock.ms], clock.ms + 60_000) is None
+    assert driver.fire_at(second, [clock.ms], clock.ms + 60_000) is None
     assert len(children(driver, intent)) == 1
 
 
@@ -308,11 +308,11 @@ def test_of_two_workers_that_fire_the_same_one_does(driver: Driver, clock: Virtu
 def test_who_was_held_between_the_look_and_the_firing_does_not_fire(driver: Driver, clock: VirtualClock, verb: Verb) -> None:
     intent = driver.enqueue(schedule=every_minute(clock))
     clock.forward(60)
-    standing = driver.schedules.load(intent)
+    standing = driver.standing(intent)
     assert standing is not None
     assert ask(driver, verb, intent).outcome == "done"
     before = driver.snapshot()
-    assert driver.schedules.fire(standing, [clock.ms], clock.ms + 60_000) is None
+    assert driver.fire_at(standing, [clock.ms], clock.ms + 60_000) is None
     assert driver.snapshot() == before
 
 
@@ -331,9 +331,9 @@ def test_a_worker_that_dies_after_it_fired_leaves_one_occurrence_and_the_next_in
     intent, start = driver.enqueue(schedule=every_minute(clock)), clock.ms
     clock.forward(60)
     driver.taken(worker="dies")
-    standing = driver.schedules.load(intent)
+    standing = driver.standing(intent)
     assert standing is not None
-    assert driver.schedules.fire(standing, [clock.ms], clock.ms + 60_000) is not None
+    assert driver.fire_at(standing, [clock.ms], clock.ms + 60_000) is not None
     clock.forward(LEASE + 1)
     driver.fire_all()
     assert fired_at(driver, intent) == [start + 60_000]
@@ -496,21 +496,21 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(later=st.sampled_from([0, 60, 61]))
     def worker_looks(self, later: float) -> None:
         self.clock.forward(later)
-        standing = self.driver.schedules.load(self.intent)
+        standing = self.driver.standing(self.intent)
         if standing is not None:
             self.looks.append(standing)
 
     @precondition(lambda self: self.looks)
     @rule(data=st.data())
     def worker_that_looked_fires(self, data: st.DataObject) -> None:
-        fire(self.driver.schedules, self.looks.pop(data.draw(st.integers(0, len(self.looks) - 1))))
+        fire(self.driver.schedules, [self.looks.pop(data.draw(st.integers(0, len(self.looks) - 1)))])
 
     @rule(verb=st.sampled_from(["pause", "resume", "cancel"]))
     def somebody_is_faster_than_a_worker_that_looked(self, verb: Verb) -> None:
         self.worker_looks(60)
         self.steer(verb)
         while self.looks:
-            fire(self.driver.schedules, self.looks.pop())
+            fire(self.driver.schedules, [self.looks.pop()])
 
     @rule()
     def the_line_is_lost_and_swept_up(self) -> None:

@@ -30,6 +30,7 @@ from tuma_producer.contract.reading import (
     is_part,
     turns,
 )
+from tuma_producer.contract.scripts import run_together
 from tuma_producer.contract.waves import Waves
 from tuma_producer.errors import TumaError, UnknownAccount
 from tuma_producer.intents import Send, checked_source
@@ -318,25 +319,12 @@ class Producer:
         calls = next(steps)
         while True:
             with translated(self._where):
-                replies = self._replies(calls)
+                replies = run_together(self._redis, calls)
             try:
                 calls = steps.send(replies)
             except StopIteration as answered:
                 answer: Answer = answered.value
                 return answer
-
-    def _replies(self, calls: list[Call]) -> list[Any]:
-        """The replies to these calls, which are one pipeline where they are several."""
-        if len(calls) == 1:
-            return [calls[0].run(self._redis)]
-        pipeline = self._redis.pipeline(transaction=False)
-        for call in calls:
-            call.script.stage(pipeline, call.keys, call.args)
-        try:
-            return pipeline.execute()
-        except NoScriptError:
-            # Every script may be repeated, so it does not matter how many of them have run.
-            return [call.run(self._redis) for call in calls]
 
     def outcomes(
         self,

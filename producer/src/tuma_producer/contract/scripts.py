@@ -76,6 +76,20 @@ class Call:
         return await self.script.run_async(redis, self.keys, self.args)
 
 
+def run_together(redis: Redis, calls: Sequence[Call]) -> list[Any]:
+    """The replies to these calls, which are one trip where they are several."""
+    if len(calls) == 1:
+        return [calls[0].run(redis)]
+    pipeline = redis.pipeline(transaction=False)
+    for call in calls:
+        call.script.stage(pipeline, call.keys, call.args)
+    try:
+        return pipeline.execute()
+    except NoScriptError:
+        # Every script may be repeated, so it does not matter how many of them have run.
+        return [call.run(redis) for call in calls]
+
+
 def _is_placed(pipeline: object) -> bool:
     """Whether each command of this pipeline must be told its node."""
     return isinstance(pipeline, ClusterPipeline)

@@ -10,8 +10,11 @@ import structlog
 from tuma_producer.contract.scheduling import instant, milliseconds, next_firing
 from tuma_worker.core.misfires import MOST, decide_due
 from tuma_worker.logs import Event
+from tuma_worker.store.schedules import Decided
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tuma_worker.queue.leases import Held
     from tuma_worker.store.schedules import Schedules, Standing
 
@@ -34,25 +37,25 @@ class Firer:
         moved on and changes nothing.
         """
         schedules = self.accounts[held.queue.account]
-        for job in held.claim.jobs:
-            standing = schedules.load(job.subject)
-            if standing is not None:
-                fire(schedules, standing)
+        fire(schedules, schedules.load([job.subject for job in held.claim.jobs]))
 
 
-def fire(schedules: Schedules, standing: Standing) -> None:
-    """One bounded step. Where more has come due, the schedule is due again at once."""
-    firings, missed, following = _decide(standing)
-    occurrences = schedules.fire(standing, firings, following)
-    if occurrences is None or not (firings or missed):
-        return
+def fire(schedules: Schedules, standing: Sequence[Standing]) -> None:
+    """One bounded step of each. Where more has come due, a schedule is due again at once."""
+    decided, missed = [], []
+    for one in standing:
+        firings, passed_over, following = _decide(one)
+        decided.append(Decided(one, firings, following))
+        missed.append(passed_over)
+    for one, passed_over, occurrences in zip(standing, missed, schedules.fire(decided), strict=True):
+        if occurrences is not None and (occurrences or passed_over):
+            _say(schedules.queue.account, one, occurrences, passed_over)
+
+
+def _say(account: str, standing: Standing, occurrences: Sequence[str], missed: int) -> None:
+    late = standing.now - standing.following
     _log.info(
-        Event.SCHEDULE_FIRED,
-        account=schedules.queue.account,
-        schedule=standing.short_id,
-        occurrences=occurrences,
-        missed=missed,
-        late_ms=standing.now - standing.following,
+        Event.SCHEDULE_FIRED, account=account, schedule=standing.short_id, occurrences=occurrences, missed=missed, late_ms=late
     )
 
 

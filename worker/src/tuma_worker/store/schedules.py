@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tuma_producer.contract import scheduling
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.reading import record_texts
-from tuma_producer.contract.scripts import load
+from tuma_producer.contract.scripts import Call, load, run_together
 from tuma_producer.contract.wire import EVENTS_KEPT, RETENTION_MS, is_schedule
 from tuma_worker.queue.scripts import SYSTEM
 
@@ -49,6 +49,14 @@ class Standing:
     record: dict[str, str]
 
 
+class Decided(NamedTuple):
+    """What is to become of a schedule: occurrences at these `firings`, and the one to wait for; None ends it."""
+
+    standing: Standing
+    firings: Sequence[int]
+    following: int | None
+
+
 @dataclass(frozen=True, slots=True)
 class Schedules:
     """The schedules of one account."""
@@ -56,34 +64,32 @@ class Schedules:
     redis: Redis
     queue: QueueConfig
 
-    def load(self, short_id: str) -> Standing | None:
-        """The schedule as it stands; None where it is paused, has ended, or was never there."""
+    def load(self, short_ids: Sequence[str]) -> list[Standing]:
+        """These schedules as they stand, without those that are paused, have ended, or were never there."""
         pipeline: Any = self.redis.pipeline(transaction=False)
         pipeline.execute_command("TIME")  # by its name: a cluster's pipeline lacks the method
-        pipeline.hgetall(account_keys(self.queue.account).intent(short_id))
-        (seconds, micros), raw = pipeline.execute()
-        record = record_texts(raw)
-        if not is_schedule(record) or record["open"] == "0" or "held" in record:
-            return None
-        return Standing(
-            short_id=short_id,
-            schedule=scheduling.schedule_in(record["body"]),
-            recipients=record["to"].count(" ") + 1,
-            following=int(record["next"]),
-            now=seconds * 1000 + micros // 1000,
-            record=record,
-        )
+        for short_id in short_ids:
+            pipeline.hgetall(account_keys(self.queue.account).intent(short_id))
+        (seconds, micros), *records = pipeline.execute()
+        now = seconds * 1000 + micros // 1000
+        found = (_standing(short_id, record_texts(raw), now) for short_id, raw in zip(short_ids, records, strict=True))
+        return [standing for standing in found if standing is not None]
 
-    def fire(self, standing: Standing, firings: Sequence[int], following: int | None) -> list[str] | None:
-        """Make the occurrences at these firings, and let the schedule wait for the one that follows; None ends it.
+    def fire(self, decided: Sequence[Decided]) -> list[list[str] | None]:
+        """Make occurrences, and let each schedule wait for the firing that follows; all in one trip, each by a step of its own.
 
-        Returns their short ids; None where the schedule no longer stands as it was loaded, and nothing is changed.
+        Returns their short ids by schedule; None where one no longer stands as it was loaded, and nothing is changed of it.
         """
-        found = scheduling.occurrences(self.queue.account, standing.short_id, standing.record, firings)
-        arguments = [part for one in found for part in (one.short_id, one.firing, one.group, one.body)]
-        header = {"edits": int(standing.record.get("edits", 0)), "ended": self._ended(standing, len(found))}
-        fired = self._run(standing.short_id, standing.following, following, arguments, header)
-        return None if fired < 0 else [one.short_id for one in found]
+        made, calls = [], []
+        for one in decided:
+            standing = one.standing
+            found = scheduling.occurrences(self.queue.account, standing.short_id, standing.record, one.firings)
+            arguments = [part for child in found for part in (child.short_id, child.firing, child.group, child.body)]
+            header = {"edits": int(standing.record.get("edits", 0)), "ended": self._ended(standing, len(found))}
+            calls.append(self._call(standing.short_id, standing.following, one.following, arguments, header))
+            made.append([child.short_id for child in found])
+        fired = run_together(self.redis, calls) if calls else []
+        return [None if count < 0 else children for count, children in zip(fired, made, strict=True)]
 
     def _ended(self, standing: Standing, more: int) -> list[str]:
         """The occurrences that have ended and are older than the last ones, with so many more. A verb must find all others."""
@@ -97,18 +103,18 @@ class Schedules:
 
     def put_back(self, short_id: str, following: int) -> bool:
         """Give a schedule its place among what waits, if it still is to fire next then."""
-        return self._run(short_id, following, following, [], {"ended": []}) >= 0
+        return int(self._call(short_id, following, following, [], {"ended": []}).run(self.redis)) >= 0
 
-    def _run(
+    def _call(
         self, short_id: str, expected: int, following: int | None, occurrences: Sequence[str | int], about: dict[str, Any]
-    ) -> int:
+    ) -> Call:
         account, keys = account_keys(self.queue.account), self.queue.keys
         header = about | {"expected": expected, "retention": RETENTION_MS, "maxlen": EVENTS_KEPT}
         if following is not None:
             header["next"] = following
         made = [account.intent(str(child)) for child in occurrences[::4]]
-        reply = _FIRE.run(
-            self.redis,
+        return Call(
+            _FIRE,
             [
                 *self.queue.line_keys,
                 keys.state,
@@ -121,4 +127,16 @@ class Schedules:
             ],
             [short_id, json.dumps(header), *occurrences],
         )
-        return int(reply)
+
+
+def _standing(short_id: str, record: dict[str, str], now: int) -> Standing | None:
+    if not is_schedule(record) or record["open"] == "0" or "held" in record:
+        return None
+    return Standing(
+        short_id=short_id,
+        schedule=scheduling.schedule_in(record["body"]),
+        recipients=record["to"].count(" ") + 1,
+        following=int(record["next"]),
+        now=now,
+        record=record,
+    )
