@@ -125,7 +125,6 @@ def encode(send: Send, source: str, short_id: str | None = None) -> Enqueue:
     lane = LANES.index(send.priority)
     short_id = short_id or new_id()
     numbers = list(dict.fromkeys(send.to))
-    segments = segment(send.message).segments
     group, body = content(send, short_id)
     deadline = deadline_of(send)
     keys = [account.profile, account.intent(short_id), *_line(send.account)]
@@ -142,7 +141,7 @@ def encode(send: Send, source: str, short_id: str | None = None) -> Enqueue:
         short_id, source, lane, group, hold, deadline, body, body_digest, IDEMPOTENCY_MS, EVENTS_KEPT, RETENTION_MS,
         campaign or "", *numbers,
     ]  # fmt: skip
-    return Enqueue(keys, args, send, short_id, len(numbers), segments)
+    return Enqueue(keys, args, send, short_id, len(numbers), segments_of(group))
 
 
 @lru_cache(maxsize=1024)
@@ -173,10 +172,10 @@ def campaign_keys(account: str, name: str) -> tuple[str, str]:
 
 def content(send: Send, short_id: str, parent: str | None = None) -> tuple[str, str]:
     """Group and body of an intent of this id; `parent` is the schedule that it is an occurrence of, if any."""
-    return _group(send, short_id, segment(send.message).segments), _body(send, parent)
+    return _group(send, short_id), _body(send, parent)
 
 
-def _group(send: Send, short_id: str, segments: int) -> str:
+def _group(send: Send, short_id: str) -> str:
     """What may share a call: `actor.segments.most.digest`. Sends with the same text and sender meet in one group.
 
     Those that may leave the account have groups of their own, so that whoever moves them finds them without asking for each record.
@@ -185,7 +184,12 @@ def _group(send: Send, short_id: str, segments: int) -> str:
     own = short_id if not send.coalesce or handed_over else send.on_unknown if send.on_unknown != "hold" else None
     loud = LOUD if send.ignore_quiet or handed_over else ""
     movable = MOVABLE if send.failover or home_of(short_id) else ""
-    return f"send.{segments}.0.{digest(send.message, send.sender_id, own)}{loud}{movable}"
+    return f"{_shared(send.message, send.sender_id, own)}{loud}{movable}"
+
+
+@lru_cache(maxsize=256)  # a campaign has one text
+def _shared(message: str, sender_id: str | None, own: str | None) -> str:
+    return f"send.{segment(message).segments}.0.{digest(message, sender_id, own)}"
 
 
 def segments_of(group: str) -> int:
@@ -364,7 +368,7 @@ def again(account: str, short_id: str, record: Mapping[str, str], to: list[str],
     whole = about | kept | deadline | failover
     first = Send(**whole)
     # Whether it may share calls is not in the body: its group tells.
-    shared = _group(first, short_id, segment(first.message).segments)
+    shared = _group(first, short_id)
     coalesce = record["group"].removesuffix(MOVABLE) == shared.removesuffix(MOVABLE)
     return Send(**(whole | {"coalesce": coalesce} | changes))
 

@@ -3,7 +3,8 @@
 -- k: as in ready.lua, with due, deadlines, suppressed
 -- c: {now, events, maxlen, retention}, of what move.lua says
 -- one: {key, id, source, lane, group, body, numbers, first: where in `numbers` they begin, hold: ms that it is held back,
---   expires: Unix ms or empty, paused: by whom, where its campaign is held: then it waits until it is resumed}
+--   expires: Unix ms or empty, paused: by whom, where its campaign is held: then it waits until it is resumed,
+--   unlisted: whether it is known that the suppression list is empty}
 
 -- Into the line, or into the due set for as long as it is held back.
 local function accept_jobs(k, now, one)
@@ -43,19 +44,26 @@ local function accept_suppressed(c, one, since)
   return live
 end
 
+-- What is known of the intent, and where each recipient begins.
+local function accept_record(one, now)
+  local numbers, fields = one.numbers, body_fields(one.body)
+  local state = one.paused and 'accepted' or 'queued'
+  for i = one.first, #numbers do
+    fields[#fields + 1] = numbers[i]
+    fields[#fields + 1] = state
+    if #fields >= 2000 then
+      redis.call('HSET', one.key, unpack(fields))
+      fields = {}
+    end
+  end
+  redis.call('HSET', one.key, 'source', one.source, 'lane', one.lane, 'group', one.group, 'at', now, 'expires', one.expires,
+    'open', #numbers - one.first + 1, 'seq', 1, unpack(fields))
+end
+
 local function accept(k, c, one)
   local numbers, first, now, maxlen = one.numbers, one.first, c.now, c.maxlen
   local count = #numbers - first + 1
-  redis.call('HSET', one.key, 'source', one.source, 'lane', one.lane, 'group', one.group, 'at', now, 'expires', one.expires,
-    'open', count, 'seq', 1, unpack(body_fields(one.body)))
-  for from = first, #numbers, 1000 do
-    local fields = {}
-    for i = from, math.min(from + 999, #numbers) do
-      fields[#fields + 1] = numbers[i]
-      fields[#fields + 1] = one.paused and 'accepted' or 'queued'
-    end
-    redis.call('HSET', one.key, unpack(fields))
-  end
+  accept_record(one, now)
 
   if one.expires ~= '' then
     -- Nobody is woken for it: whoever looks next, within seconds, sees that it has passed.
@@ -69,7 +77,7 @@ local function accept(k, c, one)
     redis.call('HSET', one.key, 'held', 'paused', 'seq', 2)
     redis.call('XADD', c.events, 'MAXLEN', '~', maxlen, '*', 'e', 'paused', 'i', one.id, 's', one.source, 'q', 2, 'by', one.paused)
   end
-  local since = listed_scores(k.suppressed, numbers, first, 1)
+  local since = one.unlisted and {} or listed_scores(k.suppressed, numbers, first, 1)
   if #since > 0 then
     one.numbers, one.first = accept_suppressed(c, one, since), 1
   end

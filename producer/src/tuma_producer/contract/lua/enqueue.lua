@@ -19,7 +19,7 @@
 -- include: campaign
 
 local id, now, campaign = ARGV[1], clock(), ARGV[12]
-local new = {profile = KEYS[1], record = KEYS[2], key = KEYS[campaign == '' and 15 or 17], id = id, digest = ARGV[8]}
+local new = {profile = KEYS[1], record = KEYS[2], suppressed = KEYS[14], key = KEYS[campaign == '' and 15 or 17], id = id, digest = ARGV[8]}
 local known = admit_known(new)
 if known then
   return known
@@ -35,5 +35,6 @@ local k = {entries = KEYS[3], groups = KEYS[4], sources = {KEYS[5], KEYS[6], KEY
 local c = {now = now, events = KEYS[12], maxlen = ARGV[10], retention = ARGV[11]}
 local paused = campaign ~= '' and campaign_join({campaigns = KEYS[15], index = KEYS[16], name = campaign}, id, now) or nil
 accept(k, c, {key = KEYS[2], id = id, source = ARGV[2], lane = tonumber(ARGV[3]), group = ARGV[4], body = ARGV[7],
-  numbers = ARGV, first = 13, hold = tonumber(ARGV[5]), expires = expires, paused = paused})
+  numbers = ARGV, first = 13, hold = tonumber(ARGV[5]), expires = expires, paused = paused,
+  unlisted = new.unlisted})
 return {'accepted', id}

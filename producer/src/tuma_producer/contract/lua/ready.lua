@@ -109,11 +109,11 @@ end
 
 -- Wake one consumer, unless a claim has said that no job of this lane can go before a time that its alarm covers.
 local function ready_ring(k, lane, now)
-  local silent = redis.call('HMGET', k.state, 'silent_until', 'silent_from')
-  if silent[1] and now < tonumber(silent[1]) and lane >= tonumber(silent[2]) then
-    return
+  if redis.call('LLEN', k.bell) > 0 then
+    return  -- somebody is about to look
   end
-  if redis.call('LLEN', k.bell) == 0 then
+  local silent = redis.call('HMGET', k.state, 'silent_until', 'silent_from')
+  if not silent[1] or now >= tonumber(silent[1]) or lane < tonumber(silent[2]) then
     redis.call('RPUSH', k.bell, 1)
   end
 end
