@@ -133,7 +133,7 @@ class Occurrence:
 def occurrences(account: str, short_id: str, record: Mapping[str, str], firings: Sequence[int]) -> list[Occurrence]:
     """The occurrences at these firings of the schedule that this record holds."""
     # Whoever they are to changes neither body nor group; there may be thousands.
-    send = wire.again(account, short_id, record, to=[record["to"].partition(" ")[0]])
+    send = wire.again(account, short_id, record, to=[record["to"].partition(" ")[0]], schedule=None)
     found = []
     for firing in firings:
         child = occurrence_id(short_id, firing)

@@ -86,8 +86,8 @@ def run_together(redis: Redis, calls: Sequence[Call]) -> list[Any]:
     try:
         return pipeline.execute()
     except NoScriptError:
-        # Every script may be repeated, so it does not matter how many of them have run.
-        return [call.run(redis) for call in calls]
+        # Every script may be repeated, so it does not matter how many of them have run. To run the first makes its script known.
+        return [calls[0].run(redis), *run_together(redis, calls[1:])]
 
 
 def _is_placed(pipeline: object) -> bool:

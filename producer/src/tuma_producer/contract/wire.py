@@ -366,9 +366,8 @@ def again(account: str, short_id: str, record: Mapping[str, str], to: list[str],
     failover = {"failover": [name for name in body.get("failover", ()) if name != account]}
     about = {"account": account, "to": to, "source": record["source"], "priority": LANES[int(record["lane"])]}
     whole = about | kept | deadline | failover
-    first = Send(**whole)
     # Whether it may share calls is not in the body: its group tells.
-    shared = _group(first, short_id)
+    shared = _group(Send.model_construct(**whole), short_id)
     coalesce = record["group"].removesuffix(MOVABLE) == shared.removesuffix(MOVABLE)
     return Send(**(whole | {"coalesce": coalesce} | changes))
 
