@@ -182,9 +182,20 @@ def _group(send: Send, short_id: str) -> str:
     """
     handed_over = send.custody == "provider"  # by a call of its own, which disturbs nobody
     own = short_id if not send.coalesce or handed_over else send.on_unknown if send.on_unknown != "hold" else None
-    loud = LOUD if send.ignore_quiet or handed_over else ""
-    movable = MOVABLE if send.failover or home_of(short_id) else ""
-    return f"{_shared(send.message, send.sender_id, own)}{loud}{movable}"
+    movable = bool(send.failover) or home_of(short_id) is not None
+    return _named(send.message, send.sender_id, own, loud=send.ignore_quiet or handed_over, movable=movable)
+
+
+def _named(message: str, sender_id: str | None, own: str | None, *, loud: bool, movable: bool) -> str:
+    return f"{_shared(message, sender_id, own)}{LOUD if loud else ''}{MOVABLE if movable else ''}"
+
+
+def _shares(body: Mapping[str, Any], short_id: str, group: str) -> bool:
+    """Whether the send of this body may share calls, which is not in the body: its group tells."""
+    handed_over = "custody" in body
+    own = short_id if handed_over else body.get("on_unknown")
+    loud = body.get("ignore_quiet", False) or handed_over
+    return group.removesuffix(MOVABLE) == _named(body["message"], body.get("sender_id"), own, loud=loud, movable=False)
 
 
 @lru_cache(maxsize=256)  # a campaign has one text
@@ -365,11 +376,8 @@ def again(account: str, short_id: str, record: Mapping[str, str], to: list[str],
     deadline = {} if own else {"expires_at": instant(record["expires"])}
     failover = {"failover": [name for name in body.get("failover", ()) if name != account]}
     about = {"account": account, "to": to, "source": record["source"], "priority": LANES[int(record["lane"])]}
-    whole = about | kept | deadline | failover
-    # Whether it may share calls is not in the body: its group tells.
-    shared = _group(Send.model_construct(**whole), short_id)
-    coalesce = record["group"].removesuffix(MOVABLE) == shared.removesuffix(MOVABLE)
-    return Send(**(whole | {"coalesce": coalesce} | changes))
+    shares = {"coalesce": _shares(body, short_id, record["group"])}
+    return Send(**(about | kept | deadline | failover | shares | changes))
 
 
 def attempt(batch_id: str, record: Mapping[str, str]) -> Attempt | None:
