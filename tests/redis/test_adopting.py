@@ -94,7 +94,8 @@ def tell(driver: Driver, url: str, to: list[str], *, ticket: str | None = None) 
             return await intake.take(Webhook(account, ticket, "", headers, body))
 
     verdict = asyncio.run(post())
-    Applier(driver.redis, [Box(Inbox(driver.redis, account, keep=60.0), Delivered())], "test", lambda: 0.0).drain(account)
+    box = Box(Inbox(driver.redis, account, keep=60.0), Delivered())
+    Applier(driver.redis, driver.redis, [box], "test", lambda: 0.0).drain(account)
     return verdict
 
 

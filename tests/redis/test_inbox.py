@@ -40,7 +40,7 @@ class Post:
         self.inbox = Inbox(self.driver.redis, self.driver.queue.account, keep=60.0)
 
     def applier(self, name: str = "one", receipts: Any = READ) -> Applier:  # noqa: ANN401 - a stand-in for a provider's
-        return Applier(self.driver.redis, [Box(self.inbox, receipts)], name, lambda: self.now)
+        return Applier(self.driver.redis, self.driver.redis, [Box(self.inbox, receipts)], name, lambda: self.now)
 
     def put(self, batch_id: str, body: dict[str, Any]) -> None:
         self.driver.redis.xadd(self.driver.account.inbox, {"b": batch_id, "d": json.dumps(body)})

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from tuma_producer.contract import custody
-from tuma_producer.contract.connection import FAILURES, connect_for_threads, connect_to_wait
+from tuma_producer.contract.connection import FAILURES, connect_for_threads, connect_to_wait, is_cluster
 from tuma_producer.errors import TumaError
 from tuma_producer.quiet import Hours, Quiet
 from tuma_worker import logs, providers
@@ -37,7 +37,7 @@ from tuma_worker.providers.base import BALANCE
 from tuma_worker.providers.http import Http
 from tuma_worker.queue.broker import TumaBroker
 from tuma_worker.queue.config import SEND, QueueConfig
-from tuma_worker.receipts.applying import Applier, Box
+from tuma_worker.receipts.applying import TURN, Applier, Box
 from tuma_worker.receipts.group import Group
 from tuma_worker.receipts.intake import Door, Intake
 from tuma_worker.store import accounts, routes
@@ -318,7 +318,8 @@ def build_applier(redis: Redis, settings: Settings) -> Applier:
         Box(Inbox(redis, name, account.raw_receipts_for), providers.named(account.provider).receipts(account))
         for name, account in settings.accounts.items()
     ]
-    return Applier(redis, boxes, _name(), _clock)
+    waiting = redis if is_cluster(redis) else connect_to_wait(settings.redis_url, TURN)
+    return Applier(redis, waiting, boxes, _name(), _clock)
 
 
 def _proves_itself(account: Account) -> bool:

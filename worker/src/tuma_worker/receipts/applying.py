@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 
-TURN = 5.0  # seconds between two looks at who leads
+TURN = 8.0  # seconds between two looks at who leads
 SOON = 1.0  # and while something is parked
-LEAD = 15.0  # seconds after which a leader that has died is followed
+LEAD = 24.0  # seconds after which a leader that has died is followed
 _WAIT = 0.1  # seconds between two looks where nothing can tell that something has come
 _DRAINED = 200  # pages at the most: who waits for the inbox to be empty is not to wait for a flood to end
 
@@ -72,9 +72,13 @@ class _News:
 
 @dataclass(slots=True)
 class Applier:
-    """Applies the receipts of some accounts in the name of `worker`. `clock` counts seconds."""
+    """Applies the receipts of some accounts in the name of `worker`. `clock` counts seconds.
+
+    `waiting` is a client for reads that block for a turn.
+    """
 
     redis: Redis
+    waiting: Redis
     boxes: Sequence[Box]
     worker: str
     clock: Callable[[], float]
@@ -128,7 +132,7 @@ class Applier:
         if is_cluster(self.redis):  # no command waits for the keys of two accounts
             stop.wait(min(left, _WAIT))
             return self._led
-        heard = wait_for_arrivals(self.redis, [box.inbox.account for box in self._led], left)
+        heard = wait_for_arrivals(self.waiting, [box.inbox.account for box in self._led], left)
         return [box for box in self._led if box.inbox.account in heard]
 
     def _drain(self, box: Box) -> None:
