@@ -96,6 +96,7 @@ class Http:
             keepalive_expiry=KEEPALIVE_EXPIRY,
         )
         self._proxies = getproxies()
+        self._bypassed: dict[str, bool] = {}
         self._transports: dict[str, httpx.HTTPTransport] = {}
         self._lock = threading.Lock()
 
@@ -116,9 +117,11 @@ class Http:
 
     def _proxy(self, scheme: str, host: str) -> str:
         """The proxy for this place; empty where there is none, which is mostly so."""
-        if not self._proxies or proxy_bypass(host):
+        if not self._proxies:
             return ""
-        return self._proxies.get(scheme) or self._proxies.get("all") or ""
+        if host not in self._bypassed:
+            self._bypassed[host] = bool(proxy_bypass(host))
+        return "" if self._bypassed[host] else self._proxies.get(scheme) or self._proxies.get("all") or ""
 
     def _transport(self, proxy: str) -> httpx.HTTPTransport:
         with self._lock:

@@ -8,7 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from tuma_producer.contract import wire
-from tuma_producer.contract.keys import AccountKeys
+from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.scripts import Argument, Call, load
 from tuma_producer.contract.wire import BODY_FIELDS, EVENTS_KEPT, LOOK, RETENTION_MS
 from tuma_producer.schedules import read_schedule
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
+    from tuma_producer.contract.keys import AccountKeys
     from tuma_producer.schedules import Schedule
     from tuma_worker.core.answers import Accepted
     from tuma_worker.core.breaker import Breaker, Pulse
@@ -141,7 +142,7 @@ class Attempts:
 
     @property
     def _account(self) -> AccountKeys:
-        return AccountKeys(self.queue.account)
+        return account_keys(self.queue.account)
 
     def begin(
         self, batch_id: str, token: str, targets: Sequence[Target], *, lane: int, source: str, group: str, heed_bad: bool = True

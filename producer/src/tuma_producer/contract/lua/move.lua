@@ -5,15 +5,16 @@
 -- The caller says from which states a move is allowed: the table of moves is Python's. What is not allowed is left as it is,
 -- which makes every repeat and every late or doubled piece of news harmless.
 --
--- c: {now, events, maxlen, ends, retention, dead}    ends: ' state state ' as text; retention: ms that a finished intent is kept;
---    dead: the index of dead letters, for who may end somebody as one or correct an end; nobody else needs it
+-- c: {now, events, maxlen, ends, retention, dead, attempt}    ends: ' state state ' as text; retention: ms that a finished intent is
+--    kept; dead: the index of dead letters, for who may end somebody as one or correct an end; nobody else needs it; attempt: that
+--    which begins, and is noted in the record of each intent of which somebody becomes `sending`
 -- `held` in the record says that the intent is paused or cancelled: then nobody of it becomes `queued`, and the item says what
 -- instead.
 -- A move about no attempt has an empty batch: the recipient's last one stays, so that late news of that call still applies.
 -- items: {key, id, number, target, allowed, evidence, reason, batch, provider_id, dead, untried, fenced, stood}; items of one intent
 --    stand together. dead: whether this move makes a dead letter, which is Python's to say as well; untried: the call it comes back
 --    from shall not count; provider_id: nil keeps the one that is known; fenced: only if its last call was `batch`; stood: only if it
---    has not moved since that time
+--    has not moved since that time. An item that is moved learns its `tries`
 -- Returns for each item what became of it: 'moved', 'missing', 'other' where a fence kept it, or the state that did not allow it.
 
 local function move_event(c, id, source, seq, item, state, correction)
@@ -91,9 +92,11 @@ local function move_intent(c, items, from, to, results)
     names[#names + 1] = items[i].number
   end
   names[#names + 1] = 'custody'
+  names[#names + 1] = c.attempt and 'attempts'
   local was = redis.call('HMGET', key, unpack(names))
   local seq, open, source, held = tonumber(was[1]), tonumber(was[2]), was[3], was[4]
-  local writes, open_before, died, risen = {}, open, {}, {}
+  local custody, attempts = was[to - from + 6], was[to - from + 7]
+  local writes, open_before, died, risen, begun = {}, open, {}, {}, false
   for i = from, to do
     local item, packed = items[i], was[4 + i - from + 1]
     local state = packed and string.match(packed, '^%a+')
@@ -112,10 +115,12 @@ local function move_intent(c, items, from, to, results)
       local was_end, is_end = move_is(c.ends, state), move_is(c.ends, item.target)
       seq = seq + 1
       open = open + (was_end and 1 or 0) - (is_end and 1 or 0)
+      local begins = item.target == 'sending'
+      begun = begun or begins
+      item.tries = math.max(0, move_tries(packed) + (begins and 1 or 0) - (item.untried and 1 or 0))
       writes[#writes + 1] = item.number
       writes[#writes + 1] = table.concat({item.target, c.now, item.evidence, item.reason, item.batch,
-        item.provider_id or move_provider_id(packed),
-        math.max(0, move_tries(packed) + (item.target == 'sending' and 1 or 0) - (item.untried and 1 or 0))}, '|')
+        item.provider_id or move_provider_id(packed), item.tries}, '|')
       move_event(c, id, source, seq, item, item.target, was_end and 1 or 0)
       if item.dead then
         died[#died + 1] = c.now
@@ -136,9 +141,13 @@ local function move_intent(c, items, from, to, results)
   elseif open > 0 and open_before == 0 then
     redis.call('PERSIST', key)  -- a correction has opened it again: it is kept until it ends anew
   end
+  if begun and c.attempt then
+    writes[#writes + 1] = 'attempts'
+    writes[#writes + 1] = (attempts and attempts .. ' ' or '') .. c.attempt
+  end
   redis.call('HSET', key, 'seq', seq, 'open', open, unpack(writes))
-  if was[#names] then
-    move_custody(c, key, id, source, was[#names])
+  if custody then
+    move_custody(c, key, id, source, custody)
   end
   if #died > 0 then
     move_bury(c, died)

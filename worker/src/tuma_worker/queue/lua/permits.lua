@@ -48,10 +48,11 @@ end
 
 -- Take off what ended more than W ago.
 local function permits_expire(used_key, limit, now)
-  local used, expired = limit.used, 0
+  local used, expired, page = limit.used, 0, 4  -- nearly always the first slot still counts
   repeat
-    local slots = redis.call('LRANGE', limit.key, expired, expired + 49)
-    local full = #slots == 50
+    local slots = redis.call('LRANGE', limit.key, expired, expired + page - 1)
+    local full = #slots == page
+    page = 50
     for _, slot in ipairs(slots) do
       local ended, a, b, c = string.match(slot, '^(%d+):([^:]+):([^:]+):([^:]+)$')
       if tonumber(ended) + limit.window > now then

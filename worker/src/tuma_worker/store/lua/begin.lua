@@ -36,40 +36,53 @@ if not packed then
 end
 local header, now = cjson.decode(ARGV[2]), clock()
 local phase = string.match(packed, '^%a+')
-local c = move_context(header, now, KEYS[3])
 
-local function live()
-  local reply, deadline = {'begun', '', -1, now}, nil
-  for i = 3, #ARGV, 3 do
-    local key, number = KEYS[tonumber(ARGV[i])], ARGV[i + 2]
-    if redis.call('HGET', KEYS[2], number) == ARGV[i + 1] then
-      local found = redis.call('HMGET', key, number, 'expires')
-      local expires = tonumber(found[2] or '')
-      reply[2] = #reply == 4 and body_read(key) or reply[2]
-      deadline = expires and math.min(expires, deadline or expires) or deadline
-      reply[#reply + 1] = (i - 3) / 3 + 1
-      reply[#reply + 1] = move_tries(found[1])
+local deadlines = {}  -- by the keys of the intents, false where there is none
+local function deadline(key)
+  if deadlines[key] == nil then
+    deadlines[key] = tonumber(redis.call('HGET', key, 'expires') or '') or false
+  end
+  return deadlines[key]
+end
+
+-- live: {key, tries} by the positions of the jobs to be sent
+local function begun(live)
+  local reply, earliest = {'begun', '', -1, now}, nil
+  for position = 1, (#ARGV - 2) / 3 do
+    local one = live[position]
+    if one then
+      reply[2] = #reply == 4 and body_read(one.key) or reply[2]
+      earliest = math.min(deadline(one.key) or earliest or math.huge, earliest or math.huge)
+      reply[#reply + 1] = position
+      reply[#reply + 1] = one.tries
     end
   end
-  reply[3] = deadline and math.max(0, deadline - now) or -1
+  reply[3] = earliest and earliest < math.huge and math.max(0, earliest - now) or -1
   return reply
 end
 
+-- The call may have been made: the attempt says for whom.
+local function repeated()
+  local live = {}
+  for i = 3, #ARGV, 3 do
+    local key, number = KEYS[tonumber(ARGV[i])], ARGV[i + 2]
+    if redis.call('HGET', KEYS[2], number) == ARGV[i + 1] then
+      live[i / 3] = {key = key, tries = move_tries(redis.call('HGET', key, number))}
+    end
+  end
+  return begun(live)
+end
+
 if phase == 'calling' then
-  return live()
+  return repeated()
 elseif phase == 'ended' then
   return {'lost'}
 end
 
-local bad_until = header.heed and listed_scores(KEYS[4], ARGV, 5, 3) or {}
-local suppressed = listed_scores(KEYS[6], ARGV, 5, 3)
-
-local deadlines = {}  -- by the keys of the intents, false where there is none
-local function past(key)
-  if deadlines[key] == nil then
-    deadlines[key] = tonumber(redis.call('HGET', key, 'expires') or '') or false
-  end
-  return deadlines[key] and deadlines[key] <= now
+local bad_until, suppressed = {}, {}
+if redis.call('EXISTS', KEYS[4], KEYS[6]) > 0 then
+  bad_until = header.heed and listed_scores(KEYS[4], ARGV, 5, 3) or {}
+  suppressed = listed_scores(KEYS[6], ARGV, 5, 3)
 end
 
 local items = move_items(3, function(item)
@@ -77,7 +90,7 @@ local items = move_items(3, function(item)
   item.evidence, item.batch, item.provider_id = 'inferred', ARGV[1], ''
 end)
 for i, item in ipairs(items) do
-  if past(item.key) then
+  if (deadline(item.key) or math.huge) <= now then
     item.target, item.allowed, item.reason = 'expired', header.ended, 'deadline'
   elseif suppressed[i] then
     item.target, item.allowed, item.reason = 'suppressed', header.ended, ON_LIST
@@ -86,25 +99,22 @@ for i, item in ipairs(items) do
   end
 end
 
-local recipients, tried = {}, nil
+local c, recipients, live = move_context(header, now, KEYS[3]), {}, {}
+c.attempt = ARGV[1]
 for i, result in ipairs(move_all(c, items)) do
   if result == 'moved' and items[i].target == 'sending' then
     recipients[#recipients + 1] = items[i].number
     recipients[#recipients + 1] = items[i].id
-    if tried ~= items[i].key then
-      tried = items[i].key
-      local before = redis.call('HGET', tried, 'attempts')
-      redis.call('HSET', tried, 'attempts', (before and before .. ' ' or '') .. ARGV[1])
-    end
+    live[i] = items[i]
   end
 end
 if #recipients > 0 then
   redis.call('HSET', KEYS[2], 'token', header.token, 'at', now, 'lane', header.lane, 'source', header.source, 'group', header.group,
-    'phase', 'calling')
-  for from = 1, #recipients, 1000 do
-    redis.call('HSET', KEYS[2], unpack(recipients, from, math.min(from + 999, #recipients)))
+    'phase', 'calling', unpack(recipients, 1, math.min(2000, #recipients)))
+  for from = 2001, #recipients, 2000 do
+    redis.call('HSET', KEYS[2], unpack(recipients, from, math.min(from + 1999, #recipients)))
   end
   redis.call('PEXPIRE', KEYS[2], header.keep)
   redis.call('HSET', KEYS[1], ARGV[1], 'calling' .. string.sub(packed, #phase + 1))
 end
-return live()
+return begun(live)

@@ -78,10 +78,12 @@ for i, result in ipairs(move_all(c, items)) do
   end
 end
 
-redis.call('HSET', KEYS[13], 'phase', header.phase, 'code', header.code, 'ended', now, 'settled', 1)
+local fields = {'phase', header.phase, 'code', header.code, 'ended', now, 'settled', 1}
 if header.provider_id ~= '' then  -- a receipt may have told it where the answer did not
-  redis.call('HSET', KEYS[13], 'provider_id', header.provider_id)
+  fields[#fields + 1] = 'provider_id'
+  fields[#fields + 1] = header.provider_id
 end
+redis.call('HSET', KEYS[13], unpack(fields))
 if header.price then
   redis.call('HSET', k.state, 'price', header.price)
 end
