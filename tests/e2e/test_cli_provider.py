@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.support.houses import key_of
+from tests.support.producers import configure
 from tests.support.programs import Tuma
 from tests.support.sandbox import QUICK, Sandbox
 
@@ -229,3 +230,29 @@ def test_help_is_the_commands_own(provider: Tuma) -> None:
         ran = provider("provider", *arguments)
         assert ran.status == 0
         assert told in ran.out
+
+
+# ------------------------------------------------------------------------------------------------------------------ opt-outs
+
+
+def test_one_list_of_who_opted_out_is_kept_on_both_sides(provider: Tuma, redis: Redis) -> None:
+    configure(redis, "lineserve-main")
+    ours, theirs, both = "+254711000011", "+254711000012", "+254711000013"
+    for number in (theirs, both):
+        assert provider("provider", "lineserve-main", "add-opt-out", "--phone", number).status == 0
+    assert provider("suppress", "add", "lineserve-main", ours, both).status == 0
+    before = counted(redis, "lineserve-main", "send")
+    assert provider("suppress", "sync", "lineserve-main", "--json").json == {"account": "lineserve-main", "taken": 1, "told": 1}
+    assert counted(redis, "lineserve-main", "send") - before == 2 * 2, "a page and a number, in two windows"
+    listed = provider("suppress", "list", "lineserve-main", "--show-numbers").out
+    assert all(number in listed for number in (ours, theirs, both))
+    assert "0 numbers taken over, 0 numbers told" in provider("suppress", "sync", "lineserve-main").out
+
+
+@pytest.mark.parametrize(
+    ("account", "status", "said"),
+    [("lisoloo-main", 2, "lisoloo keeps no list of who opted out"), ("nobody", 2, "nobody")],
+)
+def test_where_there_is_nothing_to_be_the_same_as_that_is_said(provider: Tuma, account: str, status: int, said: str) -> None:
+    found = provider("suppress", "sync", account)
+    assert (found.status, said in found.err) == (status, True), found

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from tuma_producer.errors import UnknownAccount
 from tuma_producer.intents import mask
 from tuma_worker import bootstrap, providers
 from tuma_worker.cli.asking import Asked, read_command
+from tuma_worker.cli.meanwhile import meanwhile
 from tuma_worker.cli.output import NOT_AS_WISHED, complain, count, say, say_json, screen, table
 from tuma_worker.cli.reach import reach
 from tuma_worker.providers.operations import NotDone, Number, Private
@@ -21,6 +20,7 @@ from tuma_worker.providers.operations import NotDone, Number, Private
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from tuma_worker.cli.meanwhile import Meanwhile
     from tuma_worker.providers.operations import Page
     from tuma_worker.providers.provider import Provider
     from tuma_worker.settings import Settings
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 CONTEXT = {"ignore_unknown_options": True, "help_option_names": []}
 
 SHOWN = 100  # lines for people, unless they ask for more: each hundred is a call
-_WORTH_TELLING = 1.0  # seconds of waiting
 _HELP = ("-h", "--help")
 
 
@@ -56,7 +55,7 @@ def provider(
             _show_operations(asked_of)
             return
         asked = read_command(f"tuma provider {account}", asked_of.operations, rest)
-        with _progress() as progress, bootstrap.errands(store.redis, store.settings, account, progress.waits) as exchange:
+        with meanwhile() as progress, bootstrap.errands(store.redis, store.settings, account, progress.waits) as exchange:
             try:
                 found = asked.operation.do(exchange, **asked.parameters)
                 _show(found, asked, progress)
@@ -79,7 +78,7 @@ def _show_operations(asked_of: Provider) -> None:
 # ------------------------------------------------------------------------------------------------------------- what came of it
 
 
-def _show(found: object, asked: Asked, progress: _Shown) -> None:
+def _show(found: object, asked: Asked, progress: Meanwhile) -> None:
     if is_dataclass(found):
         _show_one(found, asked)
         return
@@ -91,7 +90,7 @@ def _show(found: object, asked: Asked, progress: _Shown) -> None:
         _show_table(list(islice(_items(pages, progress), (asked.most or SHOWN) + 1)), asked)
 
 
-def _items(pages: Iterator[Page[Any]], progress: _Shown) -> Iterator[Any]:
+def _items(pages: Iterator[Page[Any]], progress: Meanwhile) -> Iterator[Any]:
     for page in pages:
         progress.advance(page.done, page.total)
         yield from page.items
@@ -132,42 +131,3 @@ def _seen(value: object, *, shown: bool) -> object:
             return f"({count(len(value), 'character')})"
         case _:
             return value
-
-
-# ------------------------------------------------------------------------------------------------------------------ meanwhile
-
-
-@dataclass
-class _Shown:
-    """What is seen on stderr while calls are made: a bar where that is a terminal and there is more than a page, else lines."""
-
-    bar: Progress | None
-
-    def advance(self, done: int, total: int | None) -> None:
-        """So many are done, of so many in all."""
-        if self.bar is None or total is None or (done >= total and not self.bar.tasks):
-            return
-        if not self.bar.tasks:
-            self.bar.add_task("", total=total)
-        self.bar.update(self.bar.tasks[0].id, completed=done, total=total, description="")
-
-    def waits(self, why: str, seconds: float) -> None:
-        """There is nothing to do for so long."""
-        if seconds < _WORTH_TELLING:
-            return
-        text = f"waits {seconds:.0f} s: {why}"
-        if self.bar is not None and self.bar.tasks:
-            self.bar.update(self.bar.tasks[0].id, description=text)
-        else:
-            screen(stderr=True).print(text)
-
-
-@contextmanager
-def _progress() -> Iterator[_Shown]:
-    console = screen(stderr=True)
-    if not console.is_terminal:
-        yield _Shown(None)
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=console, redirect_stdout=False, transient=True) as bar:
-        yield _Shown(bar)

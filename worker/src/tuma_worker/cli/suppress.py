@@ -11,13 +11,32 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tuma_producer.contract.suppression import PAGE
+from tuma_producer.errors import TumaError, UnknownAccount
 from tuma_producer.intents import mask, normalise_number
+from tuma_worker import bootstrap, providers
 from tuma_worker.cli import rows
-from tuma_worker.cli.output import MISTAKE, Json, ShowNumbers, complain, count, progress, say, say_json, screen, table
+from tuma_worker.cli.meanwhile import meanwhile
+from tuma_worker.cli.output import (
+    MISTAKE,
+    NOT_AS_WISHED,
+    Json,
+    ShowNumbers,
+    complain,
+    count,
+    progress,
+    say,
+    say_json,
+    screen,
+    table,
+)
 from tuma_worker.cli.reach import Reach, reach
+from tuma_worker.dispatch import opting_out
+from tuma_worker.providers.operations import NotDone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tuma_worker.providers.provider import OptOuts
 
 _SHOWN = 100  # numbers in a table for people
 
@@ -89,6 +108,39 @@ def export(account: Account) -> None:
         sheet.writerow(["number", "since"])
         for one in store.producer.suppressions(account):
             sheet.writerow([one.number, one.since.isoformat(timespec="milliseconds")])
+
+
+@app.command()
+def sync(account: Account, *, json: Json = False) -> None:
+    """Put whoever opted out at the provider on an account's list, and tell the provider of the others on it.
+
+    Each page that is read and each number that is told is a call, within the account's limits.
+
+    Example: tuma suppress sync lineserve-main
+    """
+    with reach() as store:
+        opt_outs = _kept_by_provider(store, account)
+        store.expect([account])
+        with meanwhile() as shown, bootstrap.errands(store.redis, store.settings, account, shown.waits) as exchange:
+            try:
+                synced = opting_out.sync(store.producer, account, opt_outs, exchange, lambda one: shown.advance(one.told, None))
+            except NotDone as problem:
+                complain(problem)
+                raise typer.Exit(NOT_AS_WISHED) from None
+    if json:
+        say_json({"account": account, "taken": synced.taken, "told": synced.told})
+    else:
+        say(f"account {account}: {count(synced.taken, 'number')} taken over, {count(synced.told, 'number')} told to the provider")
+
+
+def _kept_by_provider(store: Reach, account: str) -> OptOuts:
+    if account not in store.settings.accounts:
+        raise UnknownAccount(account, tuple(store.settings.accounts))
+    provider = providers.named(store.settings.accounts[account].provider)
+    if provider.opt_outs is None:
+        message = f"{provider.name} keeps no list of who opted out; there is nothing to be the same as"
+        raise TumaError(message)
+    return provider.opt_outs
 
 
 # --------------------------------------------------------------------------------------------------------- from a file

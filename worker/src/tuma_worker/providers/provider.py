@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from pydantic import SecretStr
 
     from tuma_worker.providers.base import Client, Custodian, Defaults, Receipts
     from tuma_worker.providers.http import Http
-    from tuma_worker.providers.operations import Caller, Operation
+    from tuma_worker.providers.operations import Caller, Exchange, Operation
 
 
 class Account(Protocol):
@@ -83,12 +83,20 @@ class Account(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class OptOuts:
+    """How the provider's own list of who wants no messages is read, and added to. Numbers are E.164; no way takes one off."""
+
+    read: Callable[[Exchange], Iterator[str]]
+    add: Callable[[Exchange, str], object]
+
+
+@dataclass(frozen=True, slots=True)
 class Provider:
     """One provider: what it documents about its limits, and how its parts are made for an account.
 
     `check`, `client`, `caller`, `custodian` and `receipts` raise `ValueError` with one line, free of secrets, where the account
-    cannot work here. `custodian` is None where the provider keeps no dates. `operations` are what may be asked besides sending,
-    which takes the documented endpoints in `sends`.
+    cannot work here. `custodian` is None where the provider keeps no dates, `opt_outs` where it keeps no list of who opted out.
+    `operations` are what may be asked besides sending, which takes the documented endpoints in `sends`.
     """
 
     name: str
@@ -100,6 +108,7 @@ class Provider:
     operations: tuple[Operation, ...]
     sends: tuple[str, ...]
     custodian: Callable[[Account, Http], Custodian] | None = None
+    opt_outs: OptOuts | None = None
 
     def operation(self, name: str) -> Operation:
         """The operation of that name. Raises `ValueError` naming those there are."""

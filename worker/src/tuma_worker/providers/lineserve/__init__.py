@@ -5,10 +5,10 @@ from __future__ import annotations
 from tuma_worker.core.limits import Limit
 from tuma_worker.providers.base import Defaults
 from tuma_worker.providers.lineserve.client import TELLS, LineserveClient
-from tuma_worker.providers.lineserve.operations import OPERATIONS
+from tuma_worker.providers.lineserve.operations import OPERATIONS, add_opt_out, opted_out
 from tuma_worker.providers.lineserve.receipts import LineserveReceipts
 from tuma_worker.providers.lineserve.settings import LineserveSettings
-from tuma_worker.providers.provider import Provider
+from tuma_worker.providers.provider import OptOuts, Provider
 
 # The names that `Limit.parse` gives are those under which `statuses.quotas` reports what is left. The largest bulk call is not
 # documented, so 100 is ours; whether the hourly messages are counted in segments is not either, so the stricter reading is taken.
@@ -28,4 +28,5 @@ PROVIDER = Provider(
     caller=lambda account, http: LineserveClient(LineserveSettings.of(account), http),
     operations=OPERATIONS,
     sends=("POST /sms/send", "POST /sms/bulk"),
+    opt_outs=OptOuts(read=opted_out, add=add_opt_out),
 )

@@ -24,7 +24,7 @@ from tuma_worker.providers.lineserve.results import (
     Template,
 )
 from tuma_worker.providers.lineserve.statuses import quotas
-from tuma_worker.providers.operations import Kind, Operation, Page, Parameter, Request, segment
+from tuma_worker.providers.operations import Kind, Operation, Page, Parameter, Request, each, segment
 from tuma_worker.providers.reading import integer, items, section
 
 if TYPE_CHECKING:
@@ -155,6 +155,11 @@ def add_contacts(exchange: Exchange, list_id: str, contacts: Sequence[Mapping[st
 def opt_outs(exchange: Exchange) -> Iterator[Page[OptOut]]:
     """The numbers that want no messages. No way to take one off is documented."""
     return _listed(exchange, "/messaging/opt-outs", OptOut.read, "opt_outs")
+
+
+def opted_out(exchange: Exchange) -> Iterator[str]:
+    """Those of them that are numbers."""
+    return (phone for one in each(opt_outs(exchange)) if (phone := one.phone) is not None)
 
 
 def add_opt_out(exchange: Exchange, phone: str) -> OptOut:
