@@ -21,14 +21,18 @@ from tuma_worker.core.receipts import Receipt
 from tuma_worker.core.states import Evidence, RecipientState
 from tuma_worker.dispatch.carrying import Mover
 from tuma_worker.dispatch.redriving import Redriven, Redriver
+from tuma_worker.events.replaying import replay
 from tuma_worker.queue.scripts import Release, permit, push, release, renew
 from tuma_worker.store import accounts
 from tuma_worker.store.campaigns import Campaigns
 from tuma_worker.store.carried import Carried
 from tuma_worker.store.custody import Custodies, tally_request
 from tuma_worker.store.dead import Choice, DeadLetters
+from tuma_worker.store.feed import Feed, Trouble
 from tuma_worker.store.inbox import Filed, Inbox
+from tuma_worker.store.outcomes import Group, Stream
 from tuma_worker.store.steering import Scope, Steering
+from tuma_worker.store.subscriptions import Key, Subscription, Subscriptions, disabled, of_accounts
 from tuma_worker.store.unowned import Unowned
 
 if TYPE_CHECKING:
@@ -196,6 +200,32 @@ def _receipts(driver: Driver) -> None:
     assert driver.redis.xlen(driver.account.inbox) == 0
 
 
+def _subscribe(driver: Driver) -> None:
+    """A subscription is made, disabled, told again what there is, and taken off; and a group is behind."""
+    driver.enqueue()
+    subscriptions, stream = Subscriptions(driver.redis, driver.queue.account), Stream(driver.redis, driver.queue.account)
+    one = Subscription("test", "billing", "https://example.com", (Key("whsec_AAAA"),), created=1)
+    subscriptions.add(one, "0")
+    assert of_accounts(driver.redis, [driver.queue.account]) == {driver.queue.account: [one]}
+    feed = Feed(driver.redis, driver.queue.account, one)
+    ((entry_id, event),) = feed.news()
+    assert event is not None
+    assert feed.wants(event)
+    assert (feed.place(), feed.waiting()) == (entry_id, 1)
+    feed.note({entry_id: Trouble(1, 1)})
+    feed.acknowledge([entry_id], troubled=[entry_id])
+    assert replay(subscriptions, "test", "-", "+").events == 1
+    assert [place for place, _ in feed.pending("0")] == [entry_id]
+    assert subscriptions.change("test", lambda seen: disabled(seen, "gone"), "subscription-disabled").disabled == "gone"
+    assert stream.lead("test", 1.0)
+    assert stream.make_room() == []
+    assert stream.warn(Group("@test", entry_id))
+    assert not stream.warn(Group("@test", entry_id))
+    stream.expire()
+    subscriptions.remove("test")
+    assert stream.groups() == []
+
+
 def _half_open(driver: Driver) -> None:
     steering = Steering(driver.redis, driver.queue.account, driver.queue.operation, "test")
     steering.halt(Halt(Fault.MONEY, "1202", operator=False, after=1.0))
@@ -245,5 +275,6 @@ ACTS: dict[str, Callable[[Driver], None]] = {
     "hold_campaign": _campaign, "page_campaign": _campaign, "forget_campaign": _campaign,
     **dict.fromkeys(("hand_over", "ask", "heard", "take_up", "conclude", "tally"), _custody),
     "file": _receipts, "park": _receipts,
+    **dict.fromkeys(("subscribe", "unsubscribe", "amend", "warn"), _subscribe),
     "half_open": _half_open, "withdraw": _withdraw, "resume": _withdraw,
 }  # fmt: skip

@@ -30,6 +30,7 @@ from tuma_producer.contract.reading import (
     Lookup,
     Patience,
     attempt_ids,
+    begins_after,
     by_account,
     entries,
     group_of,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from tuma_producer.contract.backlog import Chunk, Command
+    from tuma_producer.contract.reading import Start
     from tuma_producer.contract.scripts import Call
     from tuma_producer.contract.wire import Enqueue
     from tuma_producer.intents import CampaignResult, ControlResult, EditResult, Estimate, Intent, Receipt, Suppression, Verb
@@ -286,7 +288,7 @@ class AsyncProducer:
         *,
         accounts: Iterable[str] | None = None,
         all_sources: bool = False,
-        start: Literal["beginning", "now"] = "beginning",
+        start: Start = "beginning",
         wait: float | None = None,
     ) -> AsyncIterator[Event]:
         """The events of this producer's source; see `Producer.outcomes`."""
@@ -331,11 +333,12 @@ async def _each(sends: Iterable[Send] | AsyncIterable[Send]) -> AsyncIterator[Se
 class _Cursor:
     """A consumer's place in the streams of some accounts; the synchronous one says why each step is as it is."""
 
-    def __init__(self, redis: Redis, where: str, group: str, start: Literal["beginning", "now"]) -> None:
+    def __init__(self, redis: Redis, where: str, group: str, start: Start) -> None:
         self._redis = redis
         self._where = where
         self._group = group
-        self._start = "0" if start == "beginning" else "$"
+        self._start = start
+        begins_after(start, "")  # a mistake is said before anything is read
         self._consumer = secrets.token_hex(8)
         self._joined: set[str] = set()
         self._last: str | None = None
@@ -356,8 +359,8 @@ class _Cursor:
 
     async def _read(self, streams: dict[str, str], block: float) -> list[tuple[str, list[tuple[str, Event]]]]:
         for key in streams.keys() - self._joined:
-            await self._join(key)
-        self._start = "0"
+            await self._join(key, begins_after(self._start, streams[key]))
+        self._start = "beginning"
         stalled = [(account, found) for key, account in streams.items() if (found := await self._stalled(key, account))]
         if stalled:
             return stalled
@@ -383,9 +386,9 @@ class _Cursor:
         )
         return [batch for batch in by_account(streams, reply) if batch[1]]
 
-    async def _join(self, key: str) -> None:
+    async def _join(self, key: str, after: str) -> None:
         try:
-            await self._redis.xgroup_create(key, self._group, id=self._start, mkstream=True)
+            await self._redis.xgroup_create(key, self._group, id=after, mkstream=True)
         except ResponseError as error:
             if "BUSYGROUP" not in str(error):
                 raise

@@ -23,6 +23,7 @@ from tuma_producer.contract.reading import (
     Lookup,
     Patience,
     attempt_ids,
+    begins_after,
     by_account,
     entries,
     group_of,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from tuma_producer.contract.backlog import Chunk, Command
+    from tuma_producer.contract.reading import Start
     from tuma_producer.contract.scripts import Call
     from tuma_producer.contract.wire import Enqueue
     from tuma_producer.intents import CampaignResult, ControlResult, EditResult, Estimate, Intent, Receipt, Suppression, Verb
@@ -332,15 +334,16 @@ class Producer:
         *,
         accounts: Iterable[str] | None = None,
         all_sources: bool = False,
-        start: Literal["beginning", "now"] = "beginning",
+        start: Start = "beginning",
         wait: float | None = None,
     ) -> Iterator[Event]:
         """The events of this producer's source, each acknowledged once the loop body has come back for the next.
 
         Consumers that name the same `group` share the events between them; one that dies leaves its unacknowledged events to the
-        others after a minute. `accounts` defaults to all, also those that appear later; `start` says where a new group begins, and
-        `wait` ends the iteration after so many seconds without an event (None: never). At least once: an event may come again, with
-        the same `id`.
+        others after a minute. `accounts` defaults to all, also those that appear later; `start` says where a new group begins: at
+        the `beginning` of what is there, `now`, after an event, by its id, or at a time. `wait` ends the iteration after so many
+        seconds without an event (None: never). At least once: an event may come again, with the same `id`. Raises `TumaError` for
+        another start.
         """
         cursor = _Cursor(self._redis, self._where, group_of(group, self._source, all_sources=all_sources), start)
         chosen = tuple(accounts) if accounts is not None else None
@@ -362,11 +365,12 @@ class Producer:
 class _Cursor:
     """A consumer's place in the streams of some accounts."""
 
-    def __init__(self, redis: Redis, where: str, group: str, start: Literal["beginning", "now"]) -> None:
+    def __init__(self, redis: Redis, where: str, group: str, start: Start) -> None:
         self._redis = redis
         self._where = where
         self._group = group
-        self._start = "0" if start == "beginning" else "$"
+        self._start = start
+        begins_after(start, "")  # a mistake is said before anything is read
         self._consumer = secrets.token_hex(8)
         self._joined: set[str] = set()
         self._last: str | None = None
@@ -389,8 +393,8 @@ class _Cursor:
 
     def _read(self, streams: dict[str, str], block: float) -> list[tuple[str, list[tuple[str, Event]]]]:
         for key in streams.keys() - self._joined:
-            self._join(key)
-        self._start = "0"  # an account that appears later has nothing but news
+            self._join(key, begins_after(self._start, streams[key]))
+        self._start = "beginning"  # an account that appears later has nothing but news
         stalled = [(account, found) for key, account in streams.items() if (found := self._stalled(key, account))]
         if stalled:
             return stalled
@@ -417,9 +421,9 @@ class _Cursor:
         )
         return [batch for batch in by_account(streams, reply) if batch[1]]
 
-    def _join(self, key: str) -> None:
+    def _join(self, key: str, after: str) -> None:
         try:
-            self._redis.xgroup_create(key, self._group, id=self._start, mkstream=True)
+            self._redis.xgroup_create(key, self._group, id=after, mkstream=True)
         except ResponseError as error:
             if "BUSYGROUP" not in str(error):  # the group is there already: that is what we wanted
                 raise

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime  # noqa: TC003 - frameworks of our users resolve these annotations at run time
 from decimal import Decimal  # noqa: TC003 - as above
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -28,6 +29,7 @@ _Account = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
 _SPACING = re.compile(r"[\s\-().\u00a0\u2011]")
 _E164 = re.compile(r"\+[1-9][0-9]{7,14}")  # `\d` would let the digits of every script through
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+_MAX_URL = 2048
 _MAX_LIFE = 10 * 366 * 86_400.0  # seconds; more than anybody means, and small enough to add to a time
 _MAX_HOLD = 86_400.0  # seconds; who wants to wait longer wants a schedule
 _SHOWN, _HIDDEN = (4, 2), 3  # of a masked number: characters at its two ends, and how many must stay hidden between them
@@ -87,6 +89,20 @@ def _number(position: int, entry: object) -> str:
     except ValueError as error:
         message = f"entry {position}: {error}"
         raise ValueError(message) from None
+
+
+def web_address(url: str) -> str:
+    """An address to which events can be posted. Raises `ValueError`."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0 and "@" not in parts.netloc
+        usable = usable and not parts.fragment and url.isascii() and url.isprintable() and " " not in url
+    except ValueError:
+        usable = False
+    if not usable or len(url) > _MAX_URL:
+        message = f"must be an http:// or https:// address of at most {_MAX_URL} characters, without user, password and fragment"
+        raise ValueError(message)
+    return url
 
 
 def _several(value: object) -> object:

@@ -18,8 +18,8 @@ class Event:
 
     `type` is `tuma.recipient.<state>`, `tuma.recipient.redriven`, `.dropped` or `.counted`, `tuma.intent.<what>`: accepted,
     scheduled, fired, edited, carried, paused, resumed, cancelled, done, or `custody-<state>`; or `tuma.account.<what>`: halted,
-    resumed, breaker-opened, breaker-closed, paused, limit-set, limit-unset. `sequence` counts an intent's events from 1 without
-    gaps.
+    resumed, breaker-opened, breaker-closed, paused, limit-set, limit-unset, subscription-disabled, subscription-enabled,
+    consumers-behind. `sequence` counts an intent's events from 1 without gaps.
 
     `correction` is true where better evidence changed an end.
     """
@@ -82,7 +82,7 @@ def _data(account: str, fields: Mapping[str, str]) -> dict[str, Any]:
     """What only some kinds of events carry: how many recipients an intent has, who acted, which intent follows, what was counted.
 
     And of a schedule: which intent an occurrence is and when it was to fire, or when the next one is. Of a failover: from which
-    account to which, and as which intent.
+    account to which, and as which intent. Of who is told of events: which subscription, or group of consumers.
     """
     recipients = {"recipients": int(fields["n"])} if "n" in fields else {}
     fired = {"occurrence": full_id(account, fields["o"])} if "o" in fields else {}
@@ -90,13 +90,10 @@ def _data(account: str, fields: Mapping[str, str]) -> dict[str, Any]:
     if "carrier" in fields:
         return recipients | {"from": account, "to": fields["carrier"].rpartition(".")[0], "carried_as": fields["carrier"]}
     counted = {told: int(fields[name]) for name, told in (("nd", "delivered"), ("nf", "failed"), ("of", "of")) if name in fields}
-    return (
-        recipients
-        | fired
-        | firing
-        | counted
-        | {told: fields[name] for name, told in (("by", "by"), ("as", "redriven_as")) if fields.get(name)}
-    )
+    return recipients | fired | firing | counted | {told: fields[name] for name, told in _TOLD.items() if fields.get(name)}
+
+
+_TOLD = {"by": "by", "as": "redriven_as", "sub": "subscription", "group": "group"}
 
 
 def _iso(milliseconds: str) -> str:

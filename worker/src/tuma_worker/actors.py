@@ -74,6 +74,8 @@ def setup() -> None:
     if settings.ops_port != 0:
         _answer_probes(settings, service.broker)
     _in_background(lambda: bootstrap.build_applier(connect(settings.redis_url), settings).keep_applying(threading.Event()))
+    _in_background(lambda: bootstrap.build_pusher(connect(settings.redis_url), settings).keep_pushing(threading.Event()))
+    _in_background(lambda: bootstrap.build_upkeep(connect(settings.redis_url), settings).keep_up(threading.Event()))
     dramatiq.set_broker(service.broker)
     _stop_claiming_at(signal.SIGTERM, service.broker)
 

@@ -33,6 +33,9 @@ from tuma_worker.dispatch.probing import Prober
 from tuma_worker.dispatch.resolving import Resolver
 from tuma_worker.dispatch.sending import Outlet, Sender
 from tuma_worker.dispatch.sweeping import Sweeper
+from tuma_worker.events.posting import Guard, Poster
+from tuma_worker.events.pushing import Pusher
+from tuma_worker.events.upkeep import Upkeep
 from tuma_worker.providers.base import BALANCE
 from tuma_worker.providers.http import Http
 from tuma_worker.queue.broker import TumaBroker
@@ -45,6 +48,7 @@ from tuma_worker.store.attempts import Attempts
 from tuma_worker.store.carried import Carried
 from tuma_worker.store.custody import Custodies
 from tuma_worker.store.inbox import Inbox
+from tuma_worker.store.outcomes import Stream
 from tuma_worker.store.schedules import Schedules
 from tuma_worker.store.unowned import Unowned
 
@@ -320,6 +324,26 @@ def build_applier(redis: Redis, settings: Settings) -> Applier:
     ]
     waiting = redis if is_cluster(redis) else connect_to_wait(settings.redis_url, TURN)
     return Applier(redis, waiting, boxes, _name(), _clock)
+
+
+def build_pusher(redis: Redis, settings: Settings) -> Pusher:
+    """What tells the subscribers of all configured accounts."""
+    guard = Guard(tuple(map(ip_network, settings.push_networks)))
+    dice = random.SystemRandom()
+    return Pusher(
+        redis,
+        list(settings.accounts),
+        Poster(guard, settings.push_timeout),
+        worker=_name(),
+        most=settings.push_at_once,
+        clock=time.time,
+        choose=lambda most: dice.uniform(0, most),
+    )
+
+
+def build_upkeep(redis: Redis, settings: Settings) -> Upkeep:
+    """What keeps the event streams of all configured accounts within their bounds."""
+    return Upkeep([Stream(redis, name) for name in settings.accounts], _name())
 
 
 def _proves_itself(account: Account) -> bool:

@@ -50,6 +50,7 @@ _held = Gauge("tuma_account_standing", "1 while no call may start.", ["account",
 
 _receipts = Counter("tuma_receipts", "Webhooks that came to the gateway, by what became of them.", ["account", "verdict"])
 _applied = Counter("tuma_receipts_applied", "Receipts that were taken in and looked at, by what they were.", ["account", "outcome"])
+_pushed = Counter("tuma_pushes", "Events that were to be told over HTTP, by what became of them.", ["account", "outcome"])
 
 
 class Names:
@@ -143,6 +144,11 @@ def receipt_came(account: str, verdict: str) -> None:
 def receipts_applied(account: str, outcome: str, count: int) -> None:
     """Count receipts that were looked at."""
     _child(_applied, account, outcome).inc(count)
+
+
+def pushed(account: str, outcome: str, count: int) -> None:
+    """Count events that subscribers were to be told."""
+    _child(_pushed, account, outcome).inc(count)
 
 
 def exposed(host: str, port: int) -> dict[str, str]:

@@ -118,6 +118,29 @@ class AccountKeys:
         return self._prefix + "events"
 
     @cached_property
+    def subscriptions(self) -> str:
+        """Hash: the id of each subscription to the events to what is known of it, as JSON. Kept until somebody takes it off."""
+        return self._prefix + "subscriptions"
+
+    def troubles(self, subscription: str) -> str:
+        """Hash: each event that a subscriber has not taken at once to its tries, and since when (Unix ms); gone with the last."""
+        return f"{self._prefix}troubles:{subscription}"
+
+    @cached_property
+    def pusher(self) -> str:
+        """String: the process that tells the account's subscribers. Expires soon after its last look."""
+        return self._prefix + "pusher"
+
+    @cached_property
+    def trimmer(self) -> str:
+        """String: the process that keeps the account's events within their bounds. Expires soon after its last look."""
+        return self._prefix + "trimmer"
+
+    def warned(self, group: str) -> str:
+        """String: that it was said of a group of consumers, by a digest of its name, how far it is behind. Expires."""
+        return f"{self._prefix}warned:{group}"
+
+    @cached_property
     def dead(self) -> str:
         """Sorted set: `short id:number` of each dead letter, by when it died in ms. Expires a retention after the last."""
         return self._prefix + "dead"

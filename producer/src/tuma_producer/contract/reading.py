@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from tuma_producer.contract import wire
 from tuma_producer.contract.holds import holds, quiet_hours
 from tuma_producer.contract.keys import AccountKeys
-from tuma_producer.errors import UnknownIntent
+from tuma_producer.errors import TumaError, UnknownIntent
 from tuma_producer.outcomes import Event, decode_event
 from tuma_producer.quiet import Quiet
 
@@ -25,6 +27,9 @@ CHUNK = 100  # sends a pipeline carries
 READ_AT_ONCE = 500  # events
 STALLED_MS = 60_000  # an event that a consumer took and did not acknowledge for so long is given to another
 TURN = 0.1  # seconds that a read of one stream may keep the others waiting, where they cannot be read together
+_LAST_TURN = 2**64 - 1  # the last entry that a stream can have in a millisecond
+_NAMED = {"beginning": "0", "now": "$"}
+_ENTRY = re.compile(r"[0-9]{1,19}-[0-9]{1,20}")
 _BLOCK = 2.0  # seconds that one read waits at most; then it looks for stalled events and new accounts
 
 
@@ -121,12 +126,17 @@ def entries(account: str, raw: Sequence[tuple[bytes, dict[bytes, bytes] | None]]
 
 def by_account(streams: Mapping[str, str], reply: Any) -> Iterator[tuple[str, list[Entry]]]:  # noqa: ANN401 - a stream reply, in either protocol's form
     """A read of several streams as entries by account. `streams` names the account of each stream's key."""
+    for key, found in pages(reply):
+        account = streams[key.decode()]
+        yield account, list(entries(account, found))
+
+
+def pages(reply: Any) -> Iterator[tuple[bytes, list[tuple[bytes, dict[bytes, bytes] | None]]]]:  # noqa: ANN401 - as above
+    """A read of several streams as raw entries by the streams' keys."""
     pairs = reply.items() if isinstance(reply, dict) else reply or ()
     for key, found in pairs:
-        account = streams[key.decode()]
         # With the newer protocol redis-py wraps the list of entries once more.
-        flat = found[0] if found and isinstance(found[0], list) else found
-        yield account, list(entries(account, flat))
+        yield key, found[0] if found and isinstance(found[0], list) else found
 
 
 def turns(streams: Sequence[str], block: float) -> Iterator[tuple[str, int | None]]:
@@ -176,6 +186,28 @@ def is_part(event: Event) -> bool:
 def group_vanished(error: ResponseError) -> bool:
     """Whether a read failed because its group, or the whole stream, is there no more: before the read, or while it waited."""
     return str(error).startswith(("NOGROUP", "UNBLOCKED"))
+
+
+Start = str | datetime
+
+
+def begins_after(start: Start, account: str) -> str:
+    """The entry of an account's stream after which a group begins. Raises `TumaError`.
+
+    After an event of another account, it begins with the same moment.
+    """
+    if isinstance(start, datetime):
+        if start.tzinfo is None:
+            message = "start: a time needs its zone, such as datetime.now(UTC)"
+            raise TumaError(message)
+        return f"{round(start.timestamp() * 1000) - 1}-{_LAST_TURN}"
+    if start in _NAMED:
+        return _NAMED[start]
+    whose, _, entry_id = start.partition("/")
+    if not _ENTRY.fullmatch(entry_id):
+        message = f"start: {start!r} is neither beginning nor now nor an event's id nor a time"
+        raise TumaError(message)
+    return entry_id if whose == account else f"{int(entry_id.partition('-')[0]) - 1}-{_LAST_TURN}"
 
 
 def group_of(group: str, source: str, *, all_sources: bool) -> str:

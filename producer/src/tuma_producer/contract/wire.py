@@ -35,6 +35,7 @@ PLANNED = "~"  # before a plan's name, where an intent's id will stand: no accou
 MOVABLE = "+"  # ends the groups whose jobs may go by another account; no digest has it
 CARRIED = "carried:"  # begins the reason of who is carried, and before a number the field that says by which intent
 LOUD = "!"  # in the groups of sends that go in quiet hours too; no other part of a name has it
+CALLS_BACK = "-"  # ends the ids of intents with a `callback_url`: nobody need look into the records of the others to find them
 LOOK = "look:"  # begins the names of an attempt's fields that tell what was looked for and found
 ENQUEUE = load("tuma_producer.contract", "enqueue")
 _DEFAULT_LIFE = {"otp": "+600000"}  # a code that comes after ten minutes is of no use to anybody
@@ -75,6 +76,11 @@ def home_of(intent_id: str) -> str | None:
     """The intent that this one carries recipients of; None where it carries none."""
     short_id, *home = intent_id.rpartition(".")[2].split("~")
     return full_id(home[0], short_id) if home else None
+
+
+def calls_back(intent_id: str) -> bool:
+    """Whether its events are to go to a `callback_url` of its own."""
+    return intent_id.endswith(CALLS_BACK)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,12 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tuma_producer import Attempt, Custody, Intent, Recipient
+    from tuma_producer.contract.reading import Start
     from tuma_producer.outcomes import Event
 
 _SHOWN = 100  # recipients in a table for people
 _SHOWN_OCCURRENCES = 10
-
-Start = Literal["beginning", "now"]
 
 
 def get(
@@ -158,7 +158,9 @@ def outcomes(
     group: Annotated[str, typer.Option(help="Consumers of one group share the events; each event is told to a group once.")],
     account: Annotated[list[str] | None, typer.Option(help="Only this account's events (repeatable).")] = None,
     source: Annotated[str | None, typer.Option(help="Only this source's events.", show_default=False)] = None,
-    start: Annotated[str, typer.Option("--from", metavar="beginning|now", help="Where a new group begins.")] = "beginning",
+    start: Annotated[
+        str, typer.Option("--from", metavar="beginning|now|EVENT|TIME", help="Where a new group begins: TIME as 2026-12-01T08:00Z.")
+    ] = "beginning",
     wait: Annotated[
         float | None, typer.Option(min=0, help="End after so many seconds without an event.", show_default="never")
     ] = None,
@@ -176,7 +178,7 @@ def outcomes(
         if not store.producer.accounts():
             message = "no account is known yet; start a worker or gateway, or send something"
             raise TumaError(message)
-        events = store.producer.outcomes(group, accounts=account, all_sources=source is None, start=_start(start), wait=wait)
+        events = store.producer.outcomes(group, accounts=account, all_sources=source is None, start=beginning(start), wait=wait)
         for event in events:
             if json:
                 say_json(_cloudevent(event, show_numbers=show_numbers))
@@ -184,13 +186,14 @@ def outcomes(
                 say(_line(event, show_numbers=show_numbers))
 
 
-def _start(given: str) -> Start:
-    match given:
-        case "beginning" | "now":
-            return given
-        case _:
-            message = "--from: must be beginning or now"
-            raise TumaError(message)
+def beginning(given: str) -> Start:
+    """Where to begin, as `--from` says it: a time, or whatever `Producer.outcomes` understands."""
+    if not given[:1].isdigit():
+        return given
+    try:
+        return datetime.fromisoformat(given)
+    except ValueError:
+        return given
 
 
 def _cloudevent(event: Event, *, show_numbers: bool) -> dict[str, Any]:

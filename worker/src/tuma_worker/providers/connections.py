@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.client
 import select
+import socket
 import sys
 import threading
 import time
@@ -20,7 +21,6 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 import httpx
 
 if TYPE_CHECKING:
-    import socket
     import ssl
     from collections.abc import Callable, Iterator, Mapping
 
@@ -60,16 +60,22 @@ class Request(NamedTuple):
     before: Callable[[], None] | None = None
 
 
+def dial(host: str, port: int, seconds: float | None) -> socket.socket:
+    """A connection to whatever the name stands for. Raises `OSError`."""
+    return socket.create_connection((host, port), seconds)
+
+
 @dataclass
 class Connections:
     """The connections of a process. Thread-safe.
 
     `most` may be in calls at once, where a number is set. One that was idle for `expiry` seconds is not used again. The one that
-    was used last goes first, so that those which a burst has opened expire.
+    was used last goes first, so that those which a burst has opened expire. `dial` makes them, for whoever may not go everywhere.
     """
 
     most: int | None
     expiry: float
+    dial: Callable[[str, int, float | None], socket.socket] = dial
     _idle: dict[Place, deque[_Idle]] = field(default_factory=dict)
     _free: threading.Semaphore = field(init=False)
 
@@ -111,7 +117,10 @@ class Connections:
         )
         connection.auto_open = 0  # what has broken is not mended by a second request
         try:
-            connection.connect()
+            connection.sock = self.dial(place.host, place.port, seconds)
+            connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if place.scheme == "https":
+                connection.sock = self._trust.wrap_socket(connection.sock, server_hostname=place.host)
         except TimeoutError as error:
             connection.close()
             raise httpx.ConnectTimeout(str(error)) from error

@@ -1,0 +1,334 @@
+"""Events told over HTTP: each at least once, in order within its intent, whoever dies or is away, and none where none may go."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import json
+import secrets
+from dataclasses import dataclass, field
+from ipaddress import ip_network
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.redis.driver import Driver, numbers, queue_of
+from tests.support.servers import closed_port
+from tests.support.subscriber import Subscriber, open_subscriber
+
+from tuma_worker.core.pushing import BORNE_FOR, TRIED_FOR
+from tuma_worker.events.posting import Guard, Poster
+from tuma_worker.events.pushing import LEAD, TURN, Pusher
+from tuma_worker.events.replaying import replay
+from tuma_worker.events.signing import new_secret
+from tuma_worker.store.feed import Feed
+from tuma_worker.store.subscriptions import Key, Subscription, Subscriptions, disabled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from redis import Redis
+
+
+HERE = ip_network("127.0.0.0/8")
+PATIENCE = 10.0  # seconds
+HOUR, DAY = 3600.0, 86_400.0
+
+
+@dataclass
+class Desk:
+    """An account with subscribers, and whoever tells them, by a clock that the test sets."""
+
+    driver: Driver
+    subscriber: Subscriber
+    now: float = 1_900_000_000.0
+    pushers: list[Pusher] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.subscriptions = Subscriptions(self.driver.redis, self.driver.queue.account)
+
+    def subscribe(self, **more: Any) -> Subscription:  # noqa: ANN401 - fields of a subscription
+        fields = {"source": None, "url": self.subscriber.url + "/sms", "keys": (Key(new_secret()),), "created": 0}
+        one = Subscription(**{"id": secrets.token_hex(4), **fields, **more})
+        self.subscriptions.add(one, "0")
+        return one
+
+    def pusher(self, name: str = "one", *, guard: Guard | None = None) -> Pusher:
+        made = Pusher(
+            self.driver.redis, [self.driver.queue.account], Poster(guard or Guard((HERE,)), 5.0), name, most=4,
+            clock=lambda: self.now, choose=lambda most: most,
+        )  # fmt: skip
+        self.pushers.append(made)
+        return made
+
+    def push(self, pusher: Pusher) -> dict[str, int]:
+        """Tell whatever may be told at this time, with whatever follows from that."""
+        outcomes: dict[str, int] = {}
+        pusher.take_turn()
+        while (found := pusher.run_once()) or pusher.wait(PATIENCE):
+            for outcome, count in found.items():
+                outcomes[outcome] = outcomes.get(outcome, 0) + count
+        return outcomes
+
+    def live(self, pusher: Pusher, seconds: float, step: float = 60.0) -> None:
+        """Let so much time go by, in steps."""
+        until = self.now + seconds
+        while self.now < until:
+            self.now += step
+            self.push(pusher)
+
+    def submit(self, *to: str, **more: Any) -> str:  # noqa: ANN401 - fields of a send
+        """Send to these, and return the intent's id: it has an event when it is accepted, and two for each recipient."""
+        intent = self.driver.enqueue(*to, **more)
+        self.driver.send()
+        return f"{self.driver.queue.account}.{intent}"
+
+    def troubles(self, one: Subscription) -> dict[str, Any]:
+        return dict(Feed(self.driver.redis, self.driver.queue.account, one).troubles())
+
+    def standing(self, one: Subscription) -> Subscription:
+        return self.subscriptions.named(one.id)
+
+
+@pytest.fixture
+def subscriber() -> Iterator[Subscriber]:
+    with open_subscriber() as found:
+        yield found
+
+
+@pytest.fixture
+def desk(redis: Redis, subscriber: Subscriber) -> Iterator[Desk]:
+    made = Desk(Driver(redis, queue_of(batch_max=10)), subscriber)
+    yield made
+    for pusher in made.pushers:
+        pusher.close()
+    for one in made.subscriptions.all():
+        made.subscriptions.remove(one.id)
+
+
+def sequences(events: list[dict[str, Any]]) -> dict[str, list[int]]:
+    """The numbers of each intent's events, in the order in which they were taken."""
+    found: dict[str, list[int]] = {}
+    for event in events:
+        if "subject" in event:
+            found.setdefault(event["subject"], []).append(int(event["sequence"]))
+    return found
+
+
+def whole(count: int) -> list[int]:
+    return list(range(1, count + 1))
+
+
+# -------------------------------------------------------------------------------------------------------------- what is told
+
+
+def test_every_event_is_told_once_in_order_as_a_signed_cloudevent(desk: Desk) -> None:
+    one = desk.subscribe()
+    intents = [desk.submit(*numbers(3, first=10 * n)) for n in range(3)]
+    assert desk.push(desk.pusher()) == {"told": 21}
+    assert sequences(desk.subscriber.taken) == {intent: whole(7) for intent in intents}
+    told = desk.subscriber.asked[0]
+    assert told.path == "/sms"
+    assert told.headers["content-type"] == "application/cloudevents+json; charset=utf-8"
+    assert told.headers["webhook-id"] == told.event["id"]
+    assert told.headers["webhook-timestamp"] == str(int(desk.now))
+    assert believed(told.headers, told.body, one.keys[0].secret)
+    assert len({told.headers["webhook-id"] for told in desk.subscriber.asked}) == 21
+    assert desk.push(desk.pushers[0]) == {}
+
+
+def believed(headers: dict[str, str], body: bytes, secret: str) -> bool:
+    """Whether one of the signatures is made with this secret: the specification's words, not our code's."""
+    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    expected = base64.b64encode(hmac.digest(base64.b64decode(secret[6:]), signed, "sha256")).decode()
+    return f"v1,{expected}" in headers["webhook-signature"].split(" ")
+
+
+def test_a_subscriber_of_a_source_hears_of_no_other(desk: Desk) -> None:
+    desk.subscribe(source="billing")
+    mine = desk.submit(source="billing")
+    desk.submit(source="shop")
+    desk.push(desk.pusher())
+    assert sequences(desk.subscriber.taken) == {mine: whole(3)}
+
+
+def test_subscribers_do_not_wait_for_each_other(desk: Desk) -> None:
+    desk.subscribe(url=f"http://127.0.0.1:{closed_port()}")
+    desk.subscribe()
+    desk.submit()
+    assert desk.push(desk.pusher()) == {"told": 3, "failed": 1}
+
+
+def test_while_a_secret_is_replaced_either_is_believed_and_then_the_new_one_alone(desk: Desk) -> None:
+    one = desk.subscribe()
+    old, new = one.keys[0].secret, new_secret()
+    now, pusher = round(desk.now * 1000), desk.pusher()
+    desk.subscriptions.change(one.id, lambda seen: seen.rotated(new, now, 3_600_000))
+    for hours, both in ((0.5, True), (1.5, False)):
+        desk.now += hours * HOUR
+        desk.submit()
+        desk.push(pusher)
+        told = desk.subscriber.asked[-1]
+        assert believed(told.headers, told.body, new)
+        assert believed(told.headers, told.body, old) is both
+
+
+# ----------------------------------------------------------------------------------------------------------- who does not take
+
+
+def test_one_event_that_is_refused_holds_up_its_own_intent_and_no_other(desk: Desk) -> None:
+    desk.subscribe()
+    held, others = desk.submit(), [desk.submit() for _ in range(5)]
+    desk.subscriber.answers = lambda event: (422 if event.get("subject") == held else 204, {})
+    pusher = desk.pusher()
+    desk.push(pusher)
+    assert sequences(desk.subscriber.taken) == {intent: whole(3) for intent in others}
+    desk.subscriber.answers = lambda _: (200, {})
+    desk.live(pusher, 60.0, step=5.0)
+    assert sequences(desk.subscriber.taken)[held] == whole(3)
+
+
+def test_a_subscriber_that_is_down_for_a_day_hears_everything_in_order_and_again_by_replay(desk: Desk) -> None:
+    """Its first events are tried now and then by one at a time, and all that waits goes once it is back."""
+    one, first = desk.subscribe(), desk.submit(*numbers(5))
+    desk.subscriber.answers = lambda _: (503, {})
+    pusher = desk.pusher()
+    desk.live(pusher, DAY / 2, step=150.0)
+    second = [desk.submit(*numbers(2, first=10 * n)) for n in range(60)]
+    desk.live(pusher, DAY / 2, step=150.0)
+    assert desk.subscriber.taken == []
+    assert len(desk.subscriber.asked) < DAY / 100
+    desk.subscriber.answers = lambda _: (200, {})
+    desk.live(pusher, 600.0)
+    assert sequences(desk.subscriber.taken) == {first: whole(11)} | {intent: whole(5) for intent in second}
+    assert desk.troubles(one) == {}
+    assert desk.standing(one).disabled is None
+
+    told = len(desk.subscriber.taken)
+    assert replay(desk.subscriptions, one.id, "-", "+").events == told
+    desk.now += TURN
+    desk.push(pusher)
+    again = desk.subscriber.taken[told:]
+    assert [event["id"] for event in again if event["subject"] == first] == [
+        event["id"] for event in desk.subscriber.taken[:told] if event["subject"] == first
+    ]
+    assert sequences(again) == sequences(desk.subscriber.taken[:told])
+
+
+def test_an_event_that_is_never_taken_is_given_up_after_three_days_and_those_behind_it_go_on(desk: Desk) -> None:
+    desk.subscribe()
+    held = desk.submit()
+    desk.subscriber.answers = lambda event: (500 if event.get("subject") == held and event["sequence"] == "0000000001" else 200, {})
+    pusher = desk.pusher()
+    while desk.now < 1_900_000_000.0 + TRIED_FOR:
+        desk.submit()  # others get through all the while
+        desk.live(pusher, 6 * HOUR, step=HOUR)
+        if desk.now < 1_900_000_000.0 + 72 * HOUR:
+            assert held not in sequences(desk.subscriber.taken)
+    desk.live(pusher, HOUR)
+    assert sequences(desk.subscriber.taken)[held] == [2, 3]
+
+
+def test_a_subscriber_that_nothing_gets_through_to_is_disabled_after_five_days_and_loses_nothing(desk: Desk) -> None:
+    one, intent = desk.subscribe(), desk.submit()
+    desk.subscriber.answers = lambda _: (302, {"Location": desk.subscriber.url + "/elsewhere"})
+    pusher = desk.pusher()
+    desk.live(pusher, BORNE_FOR - HOUR, step=HOUR)
+    assert desk.standing(one).disabled is None
+    desk.live(pusher, 3 * HOUR, step=HOUR)
+    assert desk.standing(one).disabled == "unheard"
+    assert {told.path for told in desk.subscriber.asked} == {"/sms"}  # a redirect is not followed
+    asked = len(desk.subscriber.asked)
+    desk.live(pusher, DAY, step=HOUR)
+    assert len(desk.subscriber.asked) == asked
+
+    desk.subscriber.answers = lambda _: (200, {})
+    Feed(desk.driver.redis, desk.driver.queue.account, one).forget_troubles()
+    desk.subscriptions.change(one.id, lambda seen: disabled(seen, None), "subscription-enabled", by="test")
+    desk.now += TURN
+    desk.push(pusher)
+    assert sequences(desk.subscriber.taken) == {intent: whole(3)}
+    account = [(event["type"], event["data"]) for event in desk.subscriber.taken if "subject" not in event]
+    assert account == [
+        ("tuma.account.subscription-disabled", {"subscription": one.id, "reason": "unheard", "by": "one"}),
+        ("tuma.account.subscription-enabled", {"subscription": one.id, "by": "test"}),
+    ]
+
+
+def test_an_endpoint_that_says_it_is_gone_is_told_nothing_more(desk: Desk) -> None:
+    one = desk.subscribe()
+    desk.submit()
+    desk.subscriber.answers = lambda _: (410, {})
+    desk.push(desk.pusher())
+    assert desk.standing(one).disabled == "gone"
+    assert len(desk.subscriber.asked) == 1
+
+
+def test_retry_after_is_heeded(desk: Desk) -> None:
+    desk.subscribe()
+    desk.submit()
+    desk.subscriber.answers = lambda _: (429, {"Retry-After": "3600"})
+    pusher = desk.pusher()
+    desk.push(pusher)
+    desk.subscriber.answers = lambda _: (200, {})
+    desk.live(pusher, HOUR - 60)
+    assert (len(desk.subscriber.asked), desk.subscriber.taken) == (1, [])
+    desk.live(pusher, 120)
+    assert len(desk.subscriber.taken) == 3
+
+
+# ------------------------------------------------------------------------------------------------------ who tells, and whom not
+
+
+def test_who_follows_one_that_died_tells_what_that_did_not_see_taken(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.subscribe()
+    intent = desk.submit(*numbers(3))
+    dying = desk.pusher("dying")
+    monkeypatch.setattr(Feed, "acknowledge", lambda *_, **__: None)  # it dies between the answer and writing that down
+    dying.take_turn()
+    dying.run_once()
+    dying.wait(PATIENCE)
+    monkeypatch.undo()
+    following = desk.pusher("following")
+    assert desk.push(following) == {}  # the other one may be alive
+    desk.driver.until(desk.driver.server_ms() + 1)
+    desk.driver.redis.delete(desk.driver.account.pusher)
+    desk.now += LEAD
+    assert desk.push(following) == {"told": 7}
+    ids = [told.headers["webhook-id"] for told in desk.subscriber.asked]
+    assert (len(ids), len(set(ids))) == (8, 7)
+    assert sequences(desk.subscriber.taken[1:]) == {intent: whole(7)}
+
+
+def test_no_private_address_is_asked_unless_a_setting_allows_it(desk: Desk) -> None:
+    one = desk.subscribe()
+    desk.submit()
+    assert desk.push(desk.pusher(guard=Guard())) == {"failed": 1}
+    assert desk.subscriber.asked == []
+    assert desk.standing(one).disabled is None
+
+
+def test_an_event_that_was_trimmed_before_its_turn_is_passed_over(desk: Desk) -> None:
+    desk.subscribe()
+    intent = desk.submit()
+    desk.subscriber.answers = lambda _: (500, {})
+    pusher = desk.pusher()
+    desk.push(pusher)
+    desk.driver.redis.xtrim(desk.driver.account.events, maxlen=1, approximate=False)
+    desk.subscriber.answers = lambda _: (200, {})
+    desk.now += HOUR
+    assert desk.push(pusher) == {"trimmed": 2, "told": 1}
+    assert sequences(desk.subscriber.taken) == {intent: [3]}
+
+
+def test_a_subscriber_is_told_one_event_again_by_its_id(desk: Desk) -> None:
+    one = desk.subscribe()
+    desk.submit(*numbers(2))
+    pusher = desk.pusher()
+    desk.push(pusher)
+    event = desk.subscriber.taken[2]
+    entry = event["id"].partition("/")[2]
+    assert replay(desk.subscriptions, one.id, entry, entry).events == 1
+    desk.now += TURN
+    assert desk.push(pusher) == {"told": 1}
+    assert desk.subscriber.taken[-1] == event
+    assert json.loads(desk.subscriber.asked[-1].body) == event

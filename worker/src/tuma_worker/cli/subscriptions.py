@@ -1,0 +1,222 @@
+"""`tuma subscriptions`: who is told of an account's events over HTTP."""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tuma_producer.contract.reading import begins_after
+from tuma_producer.errors import TumaError
+from tuma_producer.intents import checked_source, web_address
+from tuma_worker.cli.look import beginning
+from tuma_worker.cli.output import Json, count, say, say_json, screen, table
+from tuma_worker.cli.queue import By, who
+from tuma_worker.cli.reach import reach
+from tuma_worker.events.replaying import replay as replay_events
+from tuma_worker.events.signing import new_secret
+from tuma_worker.store.feed import Feed
+from tuma_worker.store.subscriptions import Key, Subscription, Subscriptions, disabled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+app = typer.Typer(no_args_is_help=True, help="Who is told of an account's events over HTTP.")
+
+Account = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account's name.")]
+Id = Annotated[str, typer.Argument(metavar="ID", help="The subscription's id, as `list` shows it.")]
+
+
+@app.command()
+def add(
+    account: Account,
+    url: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[URL]", help="Where to post; without it, where the `callback_url` of each intent says.", show_default=False
+        ),
+    ] = None,
+    *,
+    source: Annotated[
+        str | None, typer.Option(help="Only this source's events, and the account's own; without it, all.", show_default=False)
+    ] = None,
+    start: Annotated[
+        str, typer.Option("--from", metavar="now|beginning|EVENT|TIME", help="Where it begins: TIME as 2026-12-01T08:00Z.")
+    ] = "now",
+    json: Json = False,
+) -> None:
+    """Tell somebody of an account's events from now on. Prints the secret with which they are signed: it is not shown again.
+
+    Example: tuma subscriptions add lisoloo-main https://billing.example.com/sms --source billing
+    """
+    secret, after = new_secret(), begins_after(beginning(start), account)
+    with _subscriptions(account) as found:
+        one = Subscription(
+            id=secrets.token_hex(6),
+            source=None if source is None else checked_source(source),
+            url=None if url is None else _checked(url),
+            keys=(Key(secret),),
+            created=found.now(),
+        )
+        found.add(one, after)
+    _tell(_Row(account, one), json=json, secret=secret)
+
+
+def _checked(url: str) -> str:
+    try:
+        return web_address(url)
+    except ValueError as error:
+        message = f"URL: {error}"
+        raise TumaError(message) from None
+
+
+@app.command("list")
+def list_(account: Account, *, json: Json = False) -> None:
+    """Show who is told of an account's events, and how many were read for them that they have not taken yet.
+
+    Example: tuma subscriptions list lisoloo-main
+    """
+    with _subscriptions(account) as found:
+        rows = [_Row(account, one, Feed(found.redis, account, one).waiting()) for one in found.all()]
+    if json:
+        say_json([row.as_json() for row in rows])
+        return
+    columns = ["id", "source", "url", "since (UTC)", "secrets", "not taken", "disabled"]
+    screen().print(table(columns, [row.cells() for row in rows]))
+
+
+@app.command()
+def remove(account: Account, subscription: Id, *, json: Json = False) -> None:
+    """Tell somebody nothing more, and forget what they have been told.
+
+    Example: tuma subscriptions remove lisoloo-main 5f2c9a0b1d3e
+    """
+    with _subscriptions(account) as found:
+        found.remove(subscription)
+    if json:
+        say_json({"account": account, "id": subscription, "removed": True})
+    else:
+        say(f"subscription {subscription} removed")
+
+
+@app.command()
+def rotate(
+    account: Account,
+    subscription: Id,
+    *,
+    overlap: Annotated[float, typer.Option(min=0, help="Seconds for which the old secret signs too.")] = 86_400.0,
+    json: Json = False,
+) -> None:
+    """Sign with a new secret, and for a while with the old one beside it. Prints the new one: it is not shown again.
+
+    Example: tuma subscriptions rotate lisoloo-main 5f2c9a0b1d3e --overlap 3600
+    """
+    secret = new_secret()
+    with _subscriptions(account) as found:
+        now = found.now()
+        one = found.change(subscription, lambda one: one.rotated(secret, now, round(overlap * 1000)))
+    _tell(_Row(account, one), json=json, secret=secret)
+
+
+@app.command()
+def enable(account: Account, subscription: Id, *, by: By = None, json: Json = False) -> None:
+    """Tell a subscriber again that was disabled: first what they were not told, as far as it is still there.
+
+    Example: tuma subscriptions enable lisoloo-main 5f2c9a0b1d3e
+    """
+    with _subscriptions(account) as found:
+        Feed(found.redis, account, found.named(subscription)).forget_troubles()
+        one = found.change(subscription, lambda one: disabled(one, None), "subscription-enabled", by=who(by))
+    _tell(_Row(account, one), json=json)
+
+
+@app.command()
+def replay(
+    account: Account,
+    subscription: Id,
+    *,
+    event: Annotated[str | None, typer.Option(metavar="ID", help="This event.", show_default=False)] = None,
+    since: Annotated[
+        str | None, typer.Option("--from", metavar="EVENT|TIME", help="All from this one or this time on.", show_default=False)
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--to", metavar="EVENT|TIME", help="And to this one or this time.", show_default=False)
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Tell a subscriber again what they have been told: one event, or all of some time; as far as it is still there.
+
+    Example: tuma subscriptions replay lisoloo-main 5f2c9a0b1d3e --from 2026-12-01T08:00Z --to 2026-12-01T09:00Z
+    """
+    first, last = _range(account, event, since, until)
+    with _subscriptions(account) as found:
+        done = replay_events(found, subscription, first, last)
+    if json:
+        say_json({"account": account, "id": subscription, **asdict(done)})
+        return
+    say(f"subscription {subscription}: {count(done.events, 'event')} to be told again")
+    if done.left is not None:
+        say(f"these were too many at once; go on with --from {account}/{done.left}")
+
+
+def _range(account: str, event: str | None, since: str | None, until: str | None) -> tuple[str, str]:
+    """The first and the last entry that is meant."""
+    if (event is None) == (since is None) or (event is not None and until is not None):
+        message = "replay: give either --event ID, or --from with or without --to"
+        raise TumaError(message)
+    return _entry(account, event or since or ""), "+" if event is None and until is None else _entry(account, event or until or "")
+
+
+def _entry(account: str, given: str) -> str:
+    """An event's entry, or a time in milliseconds, which as a first entry begins and as a last one ends it."""
+    moment = beginning(given)
+    if isinstance(moment, datetime):
+        return str(round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000))
+    whose, _, entry_id = moment.partition("/")
+    if whose != account:
+        message = f"replay: {given!r} is neither an event's id of {account} nor a time such as 2026-12-01T08:00Z"
+        raise TumaError(message)
+    begins_after(moment, account)
+    return entry_id
+
+
+@contextmanager
+def _subscriptions(account: str) -> Iterator[Subscriptions]:
+    with reach() as store:
+        store.expect([account])
+        yield Subscriptions(store.redis, account)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A subscription as it is shown."""
+
+    account: str
+    one: Subscription
+    waiting: int = 0
+
+    def cells(self) -> tuple[object, ...]:
+        one = self.one
+        since = datetime.fromtimestamp(one.created / 1000, UTC)
+        return one.id, one.source or "(all)", one.url or "(callback_url)", since, len(one.keys), self.waiting, one.disabled
+
+    def as_json(self) -> dict[str, Any]:
+        one = self.one
+        return {
+            "account": self.account, "id": one.id, "source": one.source, "url": one.url,
+            "since": datetime.fromtimestamp(one.created / 1000, UTC), "secrets": len(one.keys), "not_taken": self.waiting,
+            "disabled": one.disabled,
+        }  # fmt: skip
+
+
+def _tell(row: _Row, *, json: bool, secret: str | None = None) -> None:
+    if json:
+        say_json(row.as_json() | ({} if secret is None else {"secret": secret}))
+        return
+    say(f"subscription {row.one.id} of {row.account}: {row.one.disabled or 'is told'}")
+    if secret is not None:
+        say(f"  secret: {secret}")

@@ -1,0 +1,11 @@
+-- Keep a subscription to an account's events, and a group of consumers for it.
+--
+-- KEYS  1 subscriptions  2 events
+-- ARGV  1 its id  2 what is known of it, as JSON  3 its group  4 the entry after which it begins, or $
+-- Returns 1.
+--
+-- Atomic: no subscription is there without its place in the stream. Repeatable: a repeat finds it, and leaves the place where it is.
+if redis.call('HSETNX', KEYS[1], ARGV[1], ARGV[2]) == 1 then
+  redis.call('XGROUP', 'CREATE', KEYS[2], ARGV[3], ARGV[4], 'MKSTREAM')
+end
+return 1
