@@ -275,6 +275,6 @@ ACTS: dict[str, Callable[[Driver], None]] = {
     "hold_campaign": _campaign, "page_campaign": _campaign, "forget_campaign": _campaign,
     **dict.fromkeys(("hand_over", "ask", "heard", "take_up", "conclude", "tally"), _custody),
     "file": _receipts, "park": _receipts,
-    **dict.fromkeys(("subscribe", "unsubscribe", "amend", "warn"), _subscribe),
+    **dict.fromkeys(("lead", "subscribe", "unsubscribe", "amend", "warn"), _subscribe),
     "half_open": _half_open, "withdraw": _withdraw, "resume": _withdraw,
 }  # fmt: skip

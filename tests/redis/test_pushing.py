@@ -54,7 +54,7 @@ class Desk:
 
     def pusher(self, name: str = "one", *, guard: Guard | None = None) -> Pusher:
         made = Pusher(
-            self.driver.redis, [self.driver.queue.account], Poster(guard or Guard((HERE,)), 5.0), name, most=4,
+            self.driver.redis, self.driver.redis, [self.driver.queue.account], Poster(guard or Guard((HERE,)), 5.0), name, most=4,
             clock=lambda: self.now, choose=lambda most: most,
         )  # fmt: skip
         self.pushers.append(made)

@@ -63,7 +63,7 @@ class Brook:
 @pytest.fixture
 def brook(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> Brook:
     monkeypatch.setattr(outcomes, "EVENTS_KEPT", MOST)
-    monkeypatch.setattr(outcomes, "KEPT_READ", MOST * 4 // 5)
+    monkeypatch.setattr(outcomes, "KEPT_READ", MOST * 3 // 5)
     return Brook(Driver(redis, queue_of()))
 
 
@@ -74,13 +74,13 @@ def test_what_all_groups_have_read_is_trimmed_above_what_is_kept(brook: Brook) -
     for group in ("one", "two"):
         brook.read(group, MOST)
     assert brook.look() == []
-    assert MOST * 4 // 5 <= brook.length < MOST * 4 // 5 + 200
+    assert MOST * 3 // 5 <= brook.length < MOST * 3 // 5 + 200
 
 
 def test_without_groups_it_is_trimmed_as_well(brook: Brook) -> None:
     brook.happen(MOST)
     assert brook.look() == []
-    assert MOST * 4 // 5 <= brook.length < MOST * 4 // 5 + 200
+    assert MOST * 3 // 5 <= brook.length < MOST * 3 // 5 + 200
 
 
 @pytest.mark.parametrize("acknowledge", [True, False], ids=["never read", "never acknowledged"])

@@ -33,6 +33,7 @@ from tuma_worker.dispatch.probing import Prober
 from tuma_worker.dispatch.resolving import Resolver
 from tuma_worker.dispatch.sending import Outlet, Sender
 from tuma_worker.dispatch.sweeping import Sweeper
+from tuma_worker.events import pushing
 from tuma_worker.events.posting import Guard, Poster
 from tuma_worker.events.pushing import Pusher
 from tuma_worker.events.upkeep import Upkeep
@@ -40,7 +41,8 @@ from tuma_worker.providers.base import BALANCE
 from tuma_worker.providers.http import Http
 from tuma_worker.queue.broker import TumaBroker
 from tuma_worker.queue.config import SEND, QueueConfig
-from tuma_worker.receipts.applying import TURN, Applier, Box
+from tuma_worker.receipts import applying
+from tuma_worker.receipts.applying import Applier, Box
 from tuma_worker.receipts.group import Group
 from tuma_worker.receipts.intake import Door, Intake
 from tuma_worker.store import accounts, routes
@@ -322,8 +324,12 @@ def build_applier(redis: Redis, settings: Settings) -> Applier:
         Box(Inbox(redis, name, account.raw_receipts_for), providers.named(account.provider).receipts(account))
         for name, account in settings.accounts.items()
     ]
-    waiting = redis if is_cluster(redis) else connect_to_wait(settings.redis_url, TURN)
-    return Applier(redis, waiting, boxes, _name(), _clock)
+    return Applier(redis, _waiting(redis, settings), boxes, _name(), _clock)
+
+
+def _waiting(redis: Redis, settings: Settings) -> Redis:
+    """A client whose reads may block for a turn of whoever leads; on a cluster, where none does, the same."""
+    return redis if is_cluster(redis) else connect_to_wait(settings.redis_url, max(applying.TURN, pushing.TURN))
 
 
 def build_pusher(redis: Redis, settings: Settings) -> Pusher:
@@ -332,6 +338,7 @@ def build_pusher(redis: Redis, settings: Settings) -> Pusher:
     dice = random.SystemRandom()
     return Pusher(
         redis,
+        _waiting(redis, settings),
         list(settings.accounts),
         Poster(guard, settings.push_timeout),
         worker=_name(),

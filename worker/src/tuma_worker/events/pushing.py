@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 
-TURN = 5.0  # seconds between two looks at who leads, and at which subscriptions there are
-LEAD = 15.0  # seconds after which a leader that has died is followed
+TURN = 8.0  # seconds between two looks at who leads, and at which subscriptions there are
+LEAD = 24.0  # seconds after which a leader that has died is followed
 SOON = 0.1  # seconds between two looks for news while something is on its way, or where nothing can tell that something has come
 _THREADS = 32  # requests of a process at once
 _STUMBLED = "stumbled"  # instead of an answer, over a mistake of ours
@@ -51,10 +51,12 @@ LaneName = tuple[str, str]  # an account and the id of a subscription
 class Pusher:
     """Tells the subscribers of some accounts, in the name of `worker`, at most `most` events at once to one endpoint.
 
-    `clock` counts Unix seconds, and `choose` draws a number between nothing and what it is given.
+    `clock` counts Unix seconds, and `choose` draws a number between nothing and what it is given. `waiting` is a client for reads
+    that block for a turn.
     """
 
     redis: Redis
+    waiting: Redis
     accounts: Sequence[str]
     poster: Poster
     worker: str
@@ -197,7 +199,7 @@ class Pusher:
             places: dict[str, str] = {}
             for (account, _), lane in hungry.items():
                 places[account] = min(places.get(account, lane.place), lane.place, key=_order)
-            wait_for_news(self.redis, places, left)
+            wait_for_news(self.waiting, places, left)
 
 
 def _flush(lane: Lane) -> Outcomes:

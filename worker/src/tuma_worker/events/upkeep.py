@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 
-EVERY = 15.0  # seconds between two looks: a stream must not fill from where it is warned of to the brim in between
+EVERY = 30.0  # seconds between two looks, in which a stream is not to fill from where it is warned of to the brim
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 _WARN = load(__package__, "warn")
 
-KEPT_READ = EVENTS_KEPT * 4 // 5  # events that are kept though every group has read them; above, only what some group has not
+KEPT_READ = EVENTS_KEPT * 3 // 5  # events that are kept though every group has read them; above, only what some group has not
 KEPT_FOR = RETENTION_MS  # ms: as long as a finished intent
 SILENT_FOR = 86_400_000  # ms until it is said again of a group that it is behind
-_NEARLY = 0.9  # of either bound, at which it is said
+_NEARLY = 0.8  # of either bound, at which it is said
 _AT_ONCE = 10_000  # entries trimmed in one step, which must not hold up everybody else's
 
 
@@ -58,10 +58,12 @@ class Stream:
         """
         behind = self._behind()
         until: Any = {"minid": behind[0].needs} if behind else {"maxlen": KEPT_READ}
-        while (excess := self._length() - KEPT_READ) > 0:
-            if not self.redis.xtrim(self._keys.events, **until, limit=min(excess, _AT_ONCE)):
-                break
-        now, full = server_ms(self.redis), self._length() >= EVENTS_KEPT * _NEARLY
+        length = self._length()
+        while length > KEPT_READ and (
+            gone := self.redis.xtrim(self._keys.events, **until, limit=min(length - KEPT_READ, _AT_ONCE))
+        ):
+            length -= gone
+        now, full = server_ms(self.redis), length >= EVENTS_KEPT * _NEARLY
         return [group for group in behind if self._will_lose(group, behind[0], now, full=full)]
 
     def expire(self) -> None:
