@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.redis.conftest import ACCOUNT
 from tests.support.producers import configure
 
-from tuma_producer import Send, aio, client
+from tuma_producer import Send, TumaError, aio, client
 from tuma_producer.contract.keys import AccountKeys
 from tuma_producer.contract.reading import group_of
 
@@ -157,6 +158,57 @@ def test_a_new_group_may_begin_now(producer: AnyProducer, redis: Redis) -> None:
     later = producer.enqueue(send())
     assert [event.intent for event in producer.outcomes("watch", start="now", wait=0)] == [later.id]
     assert pending(redis) == 0
+
+
+def test_a_new_group_may_begin_after_an_event_or_at_a_time(producer: AnyProducer, redis: Redis) -> None:
+    configure(redis, "lineserve-main")
+    first, second = (_apart(producer, redis) for _ in range(2))
+    event = next(event for event in producer.outcomes("first", wait=0) if event.intent == first)
+    assert [event.intent for event in producer.outcomes("after", start=event.id, wait=0)] == [second]
+    assert [event.intent for event in producer.outcomes("at", start=event.time, wait=0)] == [first, second]
+    later = producer.enqueue(send(account="lineserve-main"))
+    assert {event.intent for event in producer.outcomes("both", start=event.id, wait=0)} == {second, later.id}
+
+
+def _apart(producer: AnyProducer, redis: Redis) -> str:
+    """Send in a millisecond of its own."""
+    intent_id = producer.enqueue(send()).id
+    last = int(redis.xinfo_stream(STREAM)["last-generated-id"].partition(b"-")[0])
+    while (now := redis.time())[0] * 1000 + now[1] // 1000 <= last:
+        continue  # each turn asks the server
+    return intent_id
+
+
+@pytest.mark.parametrize("start", ["yesterday", "1-", "lisoloo-main/", "-1-1", datetime(2026, 12, 1, 8, 0)])  # noqa: DTZ001 - the mistake
+def test_a_start_that_is_none_is_refused(producer: AnyProducer, start: Any) -> None:  # noqa: ANN401 - a mistake
+    with pytest.raises(TumaError, match=r"^start: "):
+        next(producer.outcomes("watch", start=start, wait=0))
+
+
+def test_what_a_slow_body_has_yet_to_see_is_not_given_to_another(
+    producer_for: Callable[..., AnyProducer], redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (client, aio):
+        monkeypatch.setattr(module, "STALLED_MS", 1500)
+    sent = [producer_for().enqueue(send()).id for _ in range(3)]
+    slow, other = producer_for().outcomes("watch", wait=0), producer_for()
+    seen = []
+    for event in slow:
+        seen.append(event.intent)
+        redis.blpop(["tuma:test:nobody-rings-here"], timeout=0.55)
+        assert list(other.outcomes("watch", wait=0)) == []
+    assert seen == sent
+    assert pending(redis) == 0
+
+
+@pytest.mark.usefixtures("stalled_at_once")
+def test_a_body_that_took_too_long_is_not_told_what_another_has_by_now(producer_for: Callable[..., AnyProducer]) -> None:
+    sent = [producer_for().enqueue(send()).id for _ in range(3)]
+    slow = producer_for().outcomes("watch", wait=0)
+    seen = [next(slow).intent]
+    seen += [event.intent for event in producer_for().outcomes("watch", wait=0)]
+    assert seen == [sent[0], *sent]
+    assert list(slow) == []
 
 
 def test_it_waits_for_as_long_as_it_was_told_and_no_shorter(producer: AnyProducer) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, overload
 
 from redis.exceptions import NoScriptError, ResponseError
 
-from tuma_producer.contract import backlog, estimating, routing, scheduling, suppression, templating
+from tuma_producer.contract import backlog, callbacks, estimating, routing, scheduling, suppression, templating
 from tuma_producer.contract.campaigns import control_campaign
 from tuma_producer.contract.connection import (
     connect_async,
@@ -27,6 +27,7 @@ from tuma_producer.contract.reading import (
     CHUNK,
     READ_AT_ONCE,
     STALLED_MS,
+    Grasp,
     Lookup,
     Patience,
     attempt_ids,
@@ -90,8 +91,9 @@ class AsyncProducer:
         return await self._read(backlog.ask(requests)) if any(map(backlog.asks, requests)) else requests
 
     async def _texts(self, sends: list[Send]) -> Sequence[Send | TumaError]:
-        """The same sends; those by template with their texts, or what is wrong with them."""
-        return await self._read(templating.render(sends)) if any(map(templating.asks, sends)) else sends
+        """The same sends; those by template with their texts. Where a template or a callback is wrong, that is said instead."""
+        texts = await self._read(templating.render(sends)) if any(map(templating.asks, sends)) else sends
+        return await self._read(callbacks.check(texts, self._source)) if any(map(callbacks.asks, texts)) else texts
 
     async def _read(self, steps: Generator[list[Command], list[Any], Answer]) -> Answer:
         """Give these steps the replies to the commands that they ask for, until they have their answer."""
@@ -402,12 +404,27 @@ class _Cursor:
         self, account: str, found: list[tuple[str, Event]], wanted: Callable[[Event], bool]
     ) -> AsyncGenerator[Event, None]:
         done: list[str] = []
+        grasp = Grasp(STALLED_MS)
         try:
-            for entry_id, event in found:
+            for place, (entry_id, event) in enumerate(found, start=1):
                 if wanted(event):
                     yield event
                 done.append(entry_id)
+                if grasp.lost:
+                    return
+                if grasp.slackens and (rest := [entry for entry, _ in found[place:]]):
+                    await self._acknowledge(account, done)
+                    await self._hold(account, rest)
+                    done.clear()
+                    grasp.renew()
         finally:
             if done:
-                with translated(self._where):
-                    await self._redis.xack(account_keys(account).events, self._group, *done)
+                await self._acknowledge(account, done)
+
+    async def _acknowledge(self, account: str, entry_ids: Sequence[str]) -> None:
+        with translated(self._where):
+            await self._redis.xack(account_keys(account).events, self._group, *entry_ids)
+
+    async def _hold(self, account: str, entry_ids: list[Any]) -> None:
+        with translated(self._where):
+            await self._redis.xclaim(account_keys(account).events, self._group, self._consumer, 0, entry_ids, justid=True)

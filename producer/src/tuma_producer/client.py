@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, overload
 
 from redis.exceptions import NoScriptError, ResponseError
 
-from tuma_producer.contract import backlog, estimating, routing, scheduling, suppression, templating
+from tuma_producer.contract import backlog, callbacks, estimating, routing, scheduling, suppression, templating
 from tuma_producer.contract.campaigns import control_campaign
 from tuma_producer.contract.connection import connect, is_cluster, server_of, translated, undecoded, url_from_environment
 from tuma_producer.contract.control import control
@@ -20,6 +20,7 @@ from tuma_producer.contract.reading import (
     CHUNK,
     READ_AT_ONCE,
     STALLED_MS,
+    Grasp,
     Lookup,
     Patience,
     attempt_ids,
@@ -94,8 +95,9 @@ class Producer:
         return self._read(backlog.ask(requests)) if any(map(backlog.asks, requests)) else requests
 
     def _texts(self, sends: list[Send]) -> Sequence[Send | TumaError]:
-        """The same sends; those by template with their texts, or what is wrong with them."""
-        return self._read(templating.render(sends)) if any(map(templating.asks, sends)) else sends
+        """The same sends; those by template with their texts. Where a template or a callback is wrong, that is said instead."""
+        texts = self._read(templating.render(sends)) if any(map(templating.asks, sends)) else sends
+        return self._read(callbacks.check(texts, self._source)) if any(map(callbacks.asks, texts)) else texts
 
     def _read(self, steps: Generator[list[Command], list[Any], Answer]) -> Answer:
         """Give these steps the replies to the commands that they ask for, until they have their answer."""
@@ -436,14 +438,34 @@ class _Cursor:
     def acknowledged(
         self, account: str, found: list[tuple[str, Event]], wanted: Callable[[Event], bool]
     ) -> Generator[Event, None, None]:
-        """Yield the wanted events; acknowledge those for which the caller came back, in one command."""
+        """Yield the wanted events; acknowledge those for which the caller came back, in one command or a few.
+
+        Those that still wait for a caller who takes long are kept from seeming to be left behind; where one took too long for
+        that, they are not told here: another consumer may have them, or they come again.
+        """
         done: list[str] = []
+        grasp = Grasp(STALLED_MS)
         try:
-            for entry_id, event in found:
+            for place, (entry_id, event) in enumerate(found, start=1):
                 if wanted(event):
                     yield event
                 done.append(entry_id)
+                if grasp.lost:
+                    return
+                if grasp.slackens and (rest := [entry for entry, _ in found[place:]]):
+                    self._acknowledge(account, done)
+                    self._hold(account, rest)
+                    done.clear()
+                    grasp.renew()
         finally:
             if done:
-                with translated(self._where):
-                    self._redis.xack(account_keys(account).events, self._group, *done)
+                self._acknowledge(account, done)
+
+    def _acknowledge(self, account: str, entry_ids: Sequence[str]) -> None:
+        with translated(self._where):
+            self._redis.xack(account_keys(account).events, self._group, *entry_ids)
+
+    def _hold(self, account: str, entry_ids: list[Any]) -> None:
+        """Say that these are still being worked on."""
+        with translated(self._where):
+            self._redis.xclaim(account_keys(account).events, self._group, self._consumer, 0, entry_ids, justid=True)

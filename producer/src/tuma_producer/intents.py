@@ -167,6 +167,8 @@ class Send(BaseModel):
     """Whether it goes in the account's quiet hours as well. It is kept, and told by `get`."""
     custody: Literal["worker", "provider"] = "worker"
     """Who keeps a schedule: Tuma's workers, or the provider, to whom it is then handed over whole and paid for at once."""
+    callback_url: Annotated[str, AfterValidator(web_address)] | None = None
+    """Where each of its events is posted, signed with the secret that ops have agreed on with its source."""
     on_unknown: Literal["hold", "resend"] = "hold"
     """What to do with a call whose outcome stays unknown: end `unknown`, or send again at the risk of a second copy."""
     coalesce: bool = True
@@ -497,3 +499,4 @@ class Intent:
     home: str | None = None
     ignore_quiet: bool = False
     custody: Custody | None = None
+    callback_url: str | None = None

@@ -178,6 +178,29 @@ class Patience:
         return min(_BLOCK, max(0.001, left))
 
 
+class Grasp:
+    """For how long what a consumer took is its own: `milliseconds`, unless it says that it still works on it."""
+
+    def __init__(self, milliseconds: float) -> None:
+        self._seconds = milliseconds / 1000
+        self._since = 0.0
+        self.renew()
+
+    def renew(self) -> None:
+        """It has said so."""
+        self._since = time.monotonic()
+
+    @property
+    def slackens(self) -> bool:
+        """Whether it is time to say so."""
+        return time.monotonic() - self._since >= self._seconds / 3
+
+    @property
+    def lost(self) -> bool:
+        """Whether another may have it by now."""
+        return time.monotonic() - self._since >= self._seconds
+
+
 def is_part(event: Event) -> bool:
     """Whether it tells of an intent that carries another's recipients: that one tells the same, as its own."""
     return event.intent is not None and wire.home_of(event.intent) is not None

@@ -112,7 +112,7 @@ def schedule_in(body: str | bytes) -> Schedule:
 
 def occurrence_id(short_id: str, firing: int) -> str:
     """The id of the occurrence of a schedule at a firing: always the same, and no easier to guess than the schedule's."""
-    return f"{firing:011x}{digest(short_id, str(firing))[:15]}"
+    return f"{firing:011x}{digest(short_id, str(firing))[:15]}" + (wire.CALLS_BACK if wire.calls_back(short_id) else "")
 
 
 def firing_of(occurrence: str) -> int:

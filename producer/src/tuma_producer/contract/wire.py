@@ -129,7 +129,7 @@ def encode(send: Send, source: str, short_id: str | None = None) -> Enqueue:
     source = send.source or source
     account = account_keys(send.account)
     lane = LANES.index(send.priority)
-    short_id = short_id or new_id()
+    short_id = short_id or new_id() + (CALLS_BACK if send.callback_url else "")
     numbers = list(dict.fromkeys(send.to))
     group, body = content(send, short_id)
     deadline = deadline_of(send)
@@ -229,19 +229,17 @@ def deadline_of(send: Send) -> str:
 
 
 def _body(send: Send, parent: str | None) -> str:
+    given = {
+        "sender_id": send.sender_id,
+        "on_unknown": None if send.on_unknown == "hold" else send.on_unknown,
+        "failover": send.failover or None,
+        "ignore_quiet": send.ignore_quiet or None,
+        "campaign_name": send.campaign_name,
+        "callback_url": send.callback_url,
+        "metadata": send.metadata or None,
+    }
     fields: dict[str, Any] = {"v": VERSION, "message": send.message}
-    if send.sender_id is not None:
-        fields["sender_id"] = send.sender_id
-    if send.on_unknown != "hold":
-        fields["on_unknown"] = send.on_unknown
-    if send.failover:
-        fields["failover"] = send.failover
-    if send.ignore_quiet:
-        fields["ignore_quiet"] = True
-    if send.campaign_name is not None:
-        fields["campaign_name"] = send.campaign_name
-    if send.metadata:
-        fields["metadata"] = send.metadata
+    fields |= {name: value for name, value in given.items() if value is not None}
     if parent is not None:
         fields["parent"] = parent
     elif send.schedule is not None:
@@ -286,6 +284,7 @@ def decode(intent_id: str, record: Mapping[str, str], attempts: Iterable[Attempt
         failover=tuple(body.get("failover", ())),
         home=home_of(intent_id),
         ignore_quiet=body.get("ignore_quiet", False),
+        callback_url=body.get("callback_url"),
         **_relations(intent_id, record, body),
     )
 

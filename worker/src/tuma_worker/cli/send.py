@@ -83,6 +83,9 @@ def send(
     on_unknown: Annotated[
         str | None, typer.Option(help="When nobody can tell whether it was sent: hold (the default) or resend.", show_default=False)
     ] = None,
+    callback_url: Annotated[
+        str | None, typer.Option(help="Where its events are posted; see: tuma subscriptions add --help.", show_default=False)
+    ] = None,
     at: schedule.AtTimes = None,
     every: schedule.Frequency = None,
     interval: schedule.Interval = None,
@@ -128,7 +131,7 @@ def send(
         "account": account, "message": message, "sender_id": sender_id, "priority": priority, "idempotency_key": idempotency_key,
         "expires_in": expires_in, "on_unknown": on_unknown, "campaign_name": campaign, "failover": tuple(failover or ()) or None,
         "refuse_if_late": refuse_if_late or None, "ignore_quiet": ignore_quiet or None, "custody": custody,
-        "template_id": template, "variables": _variables(var or ()) or None,
+        "callback_url": callback_url, "template_id": template, "variables": _variables(var or ()) or None,
     }  # fmt: skip
     described = schedule.described_by(interval, times, start, end, weekdays, end_exclusive=end_exclusive)
     both = schedule.given(tz=tz, gap=gap, misfire=misfire)

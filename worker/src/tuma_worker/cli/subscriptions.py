@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tuma_producer.contract.callbacks import subscription_of
 from tuma_producer.contract.reading import begins_after
 from tuma_producer.errors import TumaError
 from tuma_producer.intents import checked_source, web_address
@@ -56,13 +57,15 @@ def add(
     secret, after = new_secret(), begins_after(beginning(start), account)
     with _subscriptions(account) as found:
         one = Subscription(
-            id=secrets.token_hex(6),
+            id=subscription_of(source) if url is None else secrets.token_hex(6),
             source=None if source is None else checked_source(source),
             url=None if url is None else _checked(url),
             keys=(Key(secret),),
             created=found.now(),
         )
-        found.add(one, after)
+        if not found.add(one, after):
+            message = f"subscription {one.id} is there already; for a new secret run: tuma subscriptions rotate {account} {one.id}"
+            raise TumaError(message)
     _tell(_Row(account, one), json=json, secret=secret)
 
 

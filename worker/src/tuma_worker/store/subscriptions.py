@@ -77,10 +77,13 @@ class Subscriptions:
     redis: Redis
     account: str
 
-    def add(self, subscription: Subscription, after: str) -> None:
-        """Keep a new one, which is told what came after this entry of the stream; `0`: all that is there, `$`: only news."""
+    def add(self, subscription: Subscription, after: str) -> bool:
+        """Keep a new one, which is told what came after this entry of the stream; `0`: all that is there, `$`: only news.
+
+        False where there is another one of this id.
+        """
         args = [subscription.id, _packed(subscription), subscription.group, after]
-        _SUBSCRIBE.run(self.redis, [self._keys.subscriptions, self._keys.events], args)
+        return bool(_SUBSCRIBE.run(self.redis, [self._keys.subscriptions, self._keys.events], args))
 
     def remove(self, subscription_id: str) -> None:
         """Take one off, and forget its place. Raises `UnknownSubscriptionError`."""

@@ -2,10 +2,11 @@
 --
 -- KEYS  1 subscriptions  2 events
 -- ARGV  1 its id  2 what is known of it, as JSON  3 its group  4 the entry after which it begins, or $
--- Returns 1.
+-- Returns 1; 0 where another one has this id: then nothing is changed.
 --
 -- Atomic: no subscription is there without its place in the stream. Repeatable: a repeat finds it, and leaves the place where it is.
 if redis.call('HSETNX', KEYS[1], ARGV[1], ARGV[2]) == 1 then
   redis.call('XGROUP', 'CREATE', KEYS[2], ARGV[3], ARGV[4], 'MKSTREAM')
+  return 1
 end
-return 1
+return redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] and 1 or 0
