@@ -56,7 +56,7 @@ MISTAKES = {
     "a folder for a CSV file": ((*LIST, "--csv", "/"), "cannot read / (Is a directory)"),
     "an empty CSV file": ((*LIST, "--csv", "/dev/null"), "the first line must name the columns"),
     "unknown account's outcomes": (("outcomes", "--group", "g", "--account", "nobody"), UNKNOWN),
-    "bad start of outcomes": (("outcomes", "--group", "g", "--from", "yesterday"), "--from: must be beginning or now"),
+    "bad start of outcomes": (("outcomes", "--group", "g", "--from", "yesterday"), "start: 'yesterday' is neither"),
     "no queue to pause": (("queue", "pause"), " queue pause: missing argument 'QUEUE'; see: "),
     "no intent to cancel": (("cancel",), "give either an ID, or --account and --campaign"),
     "no intent to get": (("get",), " get: missing argument 'ID'; see: "),

@@ -82,6 +82,13 @@ def test_a_list_in_a_variable_may_be_json_or_separated_by_commas(given: Callable
     assert load_settings().accounts["lisoloo-main"].limits == ("60/min", "10000 messages/h")
 
 
+@pytest.mark.parametrize("text", ["10.0.0.0/8, fd00::/16", '["10.0.0.0/8", "fd00::/16"]'])
+def test_networks_in_a_variable_may_be_json_or_separated_by_commas(given: Callable[..., None], text: str) -> None:
+    given(TUMA_GATEWAY_PROXIES=text, TUMA_PUSH_NETWORKS=text)
+    settings = load_settings()
+    assert settings.gateway_proxies == settings.push_networks == ("10.0.0.0/8", "fd00::/16")
+
+
 @pytest.mark.parametrize(("field", "text"), [("FLOORS", '{"otp": 0.2}'), ("FLOORS__OTP", "0.2")])
 def test_floors_in_variables_may_be_json_or_one_lane_each(given: Callable[..., None], field: str, text: str) -> None:
     given(**{MAIN + "PROVIDER": "lisoloo", MAIN + "API_KEY": KEY, MAIN + field: text})

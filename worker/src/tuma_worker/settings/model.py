@@ -203,14 +203,16 @@ class Settings(BaseSettings):
     public_url: WebAddress | None = None  # where providers reach the gateway from outside, for callbacks
     gateway_host: Text = "127.0.0.1"
     gateway_port: Annotated[int, Field(ge=0, le=65535)] = 8080
-    gateway_proxies: Networks = ()  # whose word on where a request comes from is taken: what stands before the gateway
+    gateway_proxies: Annotated[
+        Networks, NoDecode
+    ] = ()  # whose word on where a request comes from is taken: what stands before the gateway
     gateway_metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0  # where `tuma gateway` shows its counters; 0: nowhere
     metrics_host: Text = "127.0.0.1"
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0  # where `tuma worker` shows its counters; 0: nowhere
     ops_host: Text = "127.0.0.1"
     ops_port: Annotated[int, Field(ge=0, le=65535)] = 0  # where a worker answers probes and says how many it should be; 0: nowhere
     sweep_every: Seconds = 120.0  # seconds between two looks for recipients that nobody owns
-    push_networks: Networks = ()  # where subscribers may be beside public addresses, such as 10.0.0.0/8
+    push_networks: Annotated[Networks, NoDecode] = ()  # where subscribers may be beside public addresses, such as 10.0.0.0/8
     push_timeout: Seconds = 15.0  # seconds that a subscriber may take to answer
     push_at_once: Annotated[int, Field(ge=1, le=32)] = 4  # events on their way to one subscriber's endpoint at most
     failover_every: Seconds = (
