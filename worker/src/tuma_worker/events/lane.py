@@ -1,15 +1,16 @@
 """One subscription's events on their way: which of them may go now, and what follows from each answer.
 
 The events of an intent go one after the other, in their order: one that is not taken holds up those of its own intent and no other.
-What is read ahead is known here by its place alone; the event is fetched when its turn comes.
+What is read far ahead is known here by its place alone; the event is fetched when its turn comes.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 from heapq import nsmallest
+from itertools import islice
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 _AHEAD = 200  # intents with an event that may go, beyond which nothing more is read
 _MOST = 100_000  # events that are read ahead of one that is not taken
+_AT_HAND = 2_000  # of them that are held whole
+_NONE = Trouble(0, 0)
 _AS_A_WHOLE = "endpoint"  # among the troubles: since when nothing has got through
 
 Place = tuple[int, int]
@@ -41,6 +44,44 @@ class Delivery(NamedTuple):
     url: str
 
 
+@dataclass(slots=True)
+class _Line:
+    """The chains that lead to one endpoint and are not on their way: those that may go, and those that wait, until when."""
+
+    endpoint: Endpoint = field(default_factory=Endpoint)
+    may_go: dict[str, None] = field(default_factory=dict)
+    waits: dict[str, float] = field(default_factory=dict)
+
+    def next(self, now: float, most: int, tried: Callable[[str], tuple[int, Place]]) -> list[str]:
+        """The chains that go now; they are out of the line. Where the endpoint ails, the one that was tried least."""
+        room = self.endpoint.room(now, most)
+        if not room:
+            return []
+        if self.endpoint.ails:
+            going = nsmallest(room, (*self.may_go, *self.waits), key=tried)
+        else:
+            self.may_go |= dict.fromkeys([chain for chain, until in self.waits.items() if until <= now])
+            going = list(islice(self.may_go, room))
+        for chain in going:
+            self.may_go.pop(chain, None)
+            self.waits.pop(chain, None)
+        self.endpoint.under_way += len(going)
+        return going
+
+    def rest(self, now: float) -> float:
+        """Seconds until a chain may go by itself; without end where none does."""
+        if not self.may_go and not self.waits:
+            return inf
+        if self.endpoint.ails:
+            return inf if self.endpoint.under_way else self.endpoint.rest(now)
+        return max(self.endpoint.rest(now), 0.0 if self.may_go else min(self.waits.values()) - now)
+
+    def free(self) -> None:
+        """Let all go that waits."""
+        self.may_go |= dict.fromkeys(self.waits)
+        self.waits.clear()
+
+
 @dataclass
 class Lane:
     """The events of one subscription, at most `most` on their way to one endpoint at once. `clock` counts Unix seconds."""
@@ -53,11 +94,11 @@ class Lane:
     drained: bool = False  # whether that is the last one there is
     _found_again: bool = False
     _chains: dict[str, list[Place]] = field(default_factory=dict)
+    _held: int = 0  # events in all chains
+    _at_hand: dict[str, Event] = field(default_factory=dict)  # the first of them, which need not be read once more
     _targets: dict[str, str] = field(default_factory=dict)
-    _due: dict[str, float] = field(default_factory=dict)
-    _under_way: set[str] = field(default_factory=set)
+    _lines: defaultdict[str, _Line] = field(default_factory=lambda: defaultdict(_Line))
     _troubles: dict[str, Trouble] = field(default_factory=dict)
-    _endpoints: defaultdict[str, Endpoint] = field(default_factory=lambda: defaultdict(Endpoint))
     _done: list[str] = field(default_factory=list)
     _noted: dict[str, Trouble] = field(default_factory=dict)
     _mended: list[str] = field(default_factory=list)
@@ -85,38 +126,25 @@ class Lane:
     @property
     def hungry(self) -> bool:
         """Whether more is to be read: not enough may go, and not too much waits."""
-        return len(self._chains) - len(self._due) < _AHEAD and sum(map(len, self._chains.values())) < _MOST
+        return self._held < _MOST and sum(len(line.may_go) for line in self._lines.values()) < _AHEAD
 
-    def ready(self) -> Iterator[Delivery]:
-        """What may go now, and counts as on its way from now on. Of an endpoint that ails, what was tried least goes first."""
+    def ready(self) -> Iterator[tuple[Delivery, Event | None]]:
+        """What may go now, and counts as on its way from now on; without an event, what is not in the stream any more."""
         now = self.clock()
-        waiting: defaultdict[str, list[tuple[int, Place, str]]] = defaultdict(list)
-        for chain, places in self._chains.items():
-            name = self._name(chain)
-            endpoint = self._endpoints[name]
-            if chain in self._under_way or not endpoint.room(now, self.most):
-                continue
-            if endpoint.ails or self._due.get(chain, 0.0) <= now:
-                waiting[name].append((self._trouble(places[0]).tries, places[0], chain))
-        for name, found in waiting.items():
-            for _, place, chain in nsmallest(self._endpoints[name].room(now, self.most), found):
-                self._endpoints[name].under_way += 1
-                self._under_way.add(chain)
-                yield Delivery(chain, _entry_id(place), self._targets[chain])
+        chains = [chain for line in self._lines.values() for chain in line.next(now, self.most, self._tried)]
+        going = [Delivery(chain, _entry_id(self._chains[chain][0]), self._targets[chain]) for chain in chains]
+        known = {one.entry_id: self._at_hand.pop(one.entry_id, None) for one in going}
+        found = self.feed.events([entry_id for entry_id, event in known.items() if event is None])
+        for one in going:
+            yield one, known[one.entry_id] or found.get(one.entry_id)
 
     def rest(self) -> float:
         """Seconds until something more may go by itself; without end where nothing waits."""
         now = self.clock()
-        return min((self._rest(chain, now) for chain in self._chains if chain not in self._under_way), default=inf)
-
-    def _rest(self, chain: str, now: float) -> float:
-        endpoint = self._endpoints[self._name(chain)]
-        if endpoint.ails and endpoint.under_way:
-            return inf
-        return max(endpoint.rest(now), 0.0 if endpoint.ails else self._due.get(chain, 0.0) - now)
+        return min((line.rest(now) for line in self._lines.values()), default=inf)
 
     def _find_again(self, outcomes: Outcomes) -> None:
-        self._troubles = self.feed.troubles()
+        self._troubles |= self.feed.troubles()
         last = "0"
         while page := self.feed.pending(last):
             self._take(page, outcomes)
@@ -139,42 +167,52 @@ class Lane:
         self._targets |= self.feed.callbacks(chains) if url is None else dict.fromkeys(chains, url)
 
     def _chain(self, entry_id: str, event: Event) -> bool:
-        """Put an event behind those of its intent; False where nobody knows where it is to go."""
+        """Put an event among those of its intent; False where nobody knows where it is to go."""
         chain, place = event.intent or "", _place(entry_id)
         if chain not in self._targets:
             return False
-        places = self._chains.setdefault(chain, [])
+        if chain not in self._chains:
+            self._chains[chain] = []
+            self._line(chain).may_go[chain] = None
+        places = self._chains[chain]
         at = bisect_left(places, place)
         if at == len(places) or places[at] != place:
-            insort(places, place)
+            places.insert(at, place)
+            self._held += 1
+            if len(self._at_hand) < _AT_HAND:
+                self._at_hand[entry_id] = event
         return True
+
+    def _tried(self, chain: str) -> tuple[int, Place]:
+        """How often the next event of a chain was tried, and which it is."""
+        place = self._chains[chain][0]
+        return self._troubles.get(_entry_id(place), _NONE).tries, place
 
     # ------------------------------------------------------------------------------------------------------ what came of it
 
     def settle(self, delivery: Delivery, answer: Answer) -> str:
         """What an answer means for the event: it is `told`, `failed` or `given-up`; or `gone`, where nothing is wanted any more."""
-        endpoint = self._let_go(delivery)
-        verdict = answer.verdict
+        line, verdict = self._let_go(delivery), answer.verdict
         if verdict is Verdict.TOLD:
-            self._works(delivery, endpoint)
-            self._finish(delivery)
+            self._mend(_AS_A_WHOLE)
+            if line.endpoint.works():  # whoever waits has waited because of it
+                line.free()
+            self._finish(delivery, line)
             return "told"
         if verdict is Verdict.FAILED:
-            endpoint.fails(self.clock(), answer, self.choose)
-        trouble = self._blame(delivery.entry_id)
-        whole = self._blame(_AS_A_WHOLE)
+            line.endpoint.fails(self.clock(), answer, self.choose)
+        trouble, whole = self._blame(delivery.entry_id), self._blame(_AS_A_WHOLE)
         if verdict is Verdict.GONE and not self._calls_back:
             return "gone"
         if verdict is Verdict.GONE or self._in_vain(trouble, whole):
-            self._finish(delivery)
+            self._finish(delivery, line)
             return "given-up"
-        self._due[delivery.chain] = self.clock() + put_off(trouble.tries, answer, self.choose)
+        line.waits[delivery.chain] = self.clock() + put_off(trouble.tries, answer, self.choose)
         return "failed"
 
     def lost(self, delivery: Delivery) -> None:
         """The event is not in the stream any more."""
-        self._let_go(delivery)
-        self._finish(delivery)
+        self._finish(delivery, self._let_go(delivery))
 
     @property
     def unheard(self) -> bool:
@@ -195,23 +233,18 @@ class Lane:
     def _calls_back(self) -> bool:
         return self.feed.subscription.url is None
 
-    def _let_go(self, delivery: Delivery) -> Endpoint:
-        endpoint = self._endpoints[self._name(delivery.chain)]
-        endpoint.under_way -= 1
-        self._under_way.discard(delivery.chain)
-        return endpoint
+    def _let_go(self, delivery: Delivery) -> _Line:
+        line = self._line(delivery.chain)
+        line.endpoint.under_way -= 1
+        return line
 
-    def _works(self, delivery: Delivery, endpoint: Endpoint) -> None:
-        self._mend(_AS_A_WHOLE)
-        if endpoint.works():  # whoever waits has waited because of it
-            name = self._name(delivery.chain)
-            self._due = {chain: due for chain, due in self._due.items() if self._name(chain) != name}
-
-    def _finish(self, delivery: Delivery) -> None:
-        chain = delivery.chain
-        self._chains[chain].remove(_place(delivery.entry_id))
-        self._due.pop(chain, None)
-        if not self._chains[chain]:
+    def _finish(self, delivery: Delivery, line: _Line) -> None:
+        chain, places = delivery.chain, self._chains[delivery.chain]
+        places.remove(_place(delivery.entry_id))
+        self._held -= 1
+        if places:
+            line.may_go[chain] = None
+        else:
             del self._chains[chain], self._targets[chain]
         self._done.append(delivery.entry_id)
         self._mend(delivery.entry_id)
@@ -233,12 +266,9 @@ class Lane:
         tried = self.clock() - trouble.since / 1000 > TRIED_FOR
         return tried and (self._calls_back or whole.since > trouble.since)
 
-    def _trouble(self, place: Place) -> Trouble:
-        return self._troubles.get(_entry_id(place), Trouble(0, 0))
-
-    def _name(self, chain: str) -> str:
-        """The endpoint that a chain leads to: the server, where each intent has an address of its own."""
-        return urlsplit(self._targets[chain]).netloc if self._calls_back else ""
+    def _line(self, chain: str) -> _Line:
+        """The line of the endpoint that a chain leads to: of the server, where each intent has an address of its own."""
+        return self._lines[urlsplit(self._targets[chain]).netloc if self._calls_back else ""]
 
 
 def _place(entry_id: str) -> Place:

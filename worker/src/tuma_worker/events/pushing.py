@@ -115,15 +115,13 @@ class Pusher:
 
     def _start(self, name: LaneName, lane: Lane) -> Outcomes:
         outcomes = lane.read()
-        deliveries = list(lane.ready())
-        events = lane.feed.events([one.entry_id for one in deliveries])
         secrets = lane.feed.subscription.secrets(round(self.clock() * 1000))
-        for one in deliveries:
-            if (event := events.get(one.entry_id)) is None:
-                lane.lost(one)
+        for delivery, event in lane.ready():
+            if event is None:
+                lane.lost(delivery)
                 outcomes["trimmed"] += 1
             else:
-                self._under_way[self._pool.submit(self._post, one.url, event, secrets)] = name, lane, one
+                self._under_way[self._pool.submit(self._post, delivery.url, event, secrets)] = name, lane, delivery
         return outcomes
 
     def _post(self, url: str, event: Event, secrets: Sequence[str]) -> Answer:

@@ -214,7 +214,7 @@ class Settings(BaseSettings):
     sweep_every: Seconds = 120.0  # seconds between two looks for recipients that nobody owns
     push_networks: Annotated[Networks, NoDecode] = ()  # where subscribers may be beside public addresses, such as 10.0.0.0/8
     push_timeout: Seconds = 15.0  # seconds that a subscriber may take to answer
-    push_at_once: Annotated[int, Field(ge=1, le=32)] = 4  # events on their way to one subscriber's endpoint at most
+    push_at_once: Annotated[int, Field(ge=1, le=32)] = 8  # events on their way to one subscriber's endpoint at most
     failover_every: Seconds = (
         1.0  # seconds between two looks whether a halted account's sends can go by another; 5 times that in calm
     )
