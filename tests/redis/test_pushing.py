@@ -360,12 +360,10 @@ def test_the_occurrences_of_a_schedule_call_back_as_it_does(desk: Desk) -> None:
     desk.driver.until(desk.driver.server_ms() + 510)
     desk.driver.fire(desk.driver.taken())
     desk.push(desk.pusher())
-    assert [event["type"].removeprefix("tuma.intent.") for event in desk.subscriber.taken] == [
-        "scheduled",
-        "accepted",
-        "fired",
-        "done",
-    ]
+    told: dict[str, list[str]] = {}
+    for event in desk.subscriber.taken:
+        told.setdefault(event["subject"], []).append(event["type"].removeprefix("tuma.intent."))
+    assert sorted(told.values()) == [["accepted"], ["scheduled", "fired", "done"]]
 
 
 def test_an_address_that_is_gone_costs_its_own_intent_alone(desk: Desk) -> None:
