@@ -67,6 +67,11 @@ MISTAKES = {
     "an unknown command": (("quee",), "no such command 'quee'"),
     "too many arguments": (("cancel", "lisoloo-main.1", NUMBER), "unexpected extra argument"),
     "no number where one is wanted": ((*ONE, "--expires-in", "soon"), "invalid value for '--expires-in'"),
+    "a token with an unknown scope": (
+        ("tokens", "add", "t", "--source", "s", "--scope", "all"), "--scope: 'all' is not one of send, read, control, operate",
+    ),
+    "a token with a name that cannot be": (("tokens", "add", "T", "--source", "s", "--scope", "send"), "NAME: must be 1 to 32 of"),
+    "a token of a source that cannot be": (("tokens", "add", "t", "--source", " ", "--scope", "send"), "source: must be 1 to 64"),
     "resuming an unknown account": (("accounts", "resume", "nobody"), UNKNOWN),
     "worker without accounts": (("worker",), "no account is configured"),
     "sandbox with bad JSON": (("sandbox", "--config", "{"), "--config is not JSON (line 1, column 2)"),

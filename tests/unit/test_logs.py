@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 NUMBER = "+243990000001"
 LIVE_KEY = "sk_live_" + "a1B2" * 6
+API_TOKEN = "tuma_" + "a-_" * 14 + "Z"
 
 
 @pytest.fixture
@@ -146,6 +147,7 @@ def test_auto_writes_for_people_on_a_terminal() -> None:
         ("+12345678", "+123…78"),
         ("+123456789012345", "+123…45"),
         (f"key {LIVE_KEY}!", "key sk_live_[redacted]!"),
+        (f"token {API_TOKEN}!", "token tuma_[redacted]!"),
         ("key sk_test_abc", "key sk_test_[redacted]"),
         ("Authorization: Bearer abc.def-ghi", "Authorization: Bearer [redacted]"),
         ("basic: Basic dXNlcjpwYXNz==", "basic: Basic [redacted]"),

@@ -178,7 +178,7 @@ class Send(BaseModel):
     metadata: dict[str, str] = Field(default_factory=dict)
     """The caller's own labels; they come back in `get`."""
 
-    def __init__(self, **data: Any) -> None:  # noqa: ANN401 - pydantic checks every field; this only turns its error into ours
+    def __init__(self, /, **data: Any) -> None:  # noqa: ANN401 - pydantic checks every field; this only turns its error into ours
         try:
             super().__init__(**data)
         except ValidationError as error:

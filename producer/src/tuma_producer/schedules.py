@@ -201,7 +201,7 @@ class At(_Schedule):
     times: Annotated[tuple[datetime, ...], BeforeValidator(_each(_instant))]
     """Instants with an offset, or local times of `tz`, or both; kept in their order, each instant once."""
 
-    def __init__(self, **data: Any) -> None:  # noqa: ANN401 - pydantic checks every field
+    def __init__(self, /, **data: Any) -> None:  # noqa: ANN401 - pydantic checks every field
         with _refusals():
             super().__init__(**data)
 
@@ -254,7 +254,7 @@ class Every(_Schedule):
     end_inclusive: bool = True
     """Whether what falls on `end` still fires."""
 
-    def __init__(self, **data: Any) -> None:  # noqa: ANN401 - pydantic checks every field
+    def __init__(self, /, **data: Any) -> None:  # noqa: ANN401 - pydantic checks every field
         with _refusals():
             super().__init__(**data)
 

@@ -52,6 +52,7 @@ from tuma_worker.store.custody import Custodies
 from tuma_worker.store.inbox import Inbox
 from tuma_worker.store.outcomes import Stream
 from tuma_worker.store.schedules import Schedules
+from tuma_worker.store.tokens import Tokens
 from tuma_worker.store.unowned import Unowned
 
 if TYPE_CHECKING:
@@ -289,10 +290,25 @@ def errands(redis: Redis, settings: Settings, name: str, waiting: Waiting) -> It
             {queue.operation: queue for queue in queues},
             maker=_name(),
             lease=account.timeout + _BESIDE_THE_ANSWER,
-            name=lambda: secrets.token_hex(8),
+            name=fresh_name,
             pause=time.sleep,
             waiting=waiting,
         )
+
+
+def build_tokens(redis: Redis) -> Tokens:
+    """What keeps the API tokens."""
+    return Tokens(redis, lambda: secrets.token_urlsafe(32))
+
+
+def wall_clock() -> float:
+    """Unix seconds."""
+    return time.time()
+
+
+def fresh_name() -> str:
+    """A name that nobody else has."""
+    return secrets.token_hex(8)
 
 
 def _name() -> str:
@@ -315,7 +331,7 @@ def build_intake(redis: AsyncRedis, settings: Settings) -> Intake:
         )
         for name, account in settings.accounts.items()
     }
-    return Intake(Group(redis), doors, time.time)
+    return Intake(Group(redis), doors, wall_clock)
 
 
 def build_applier(redis: Redis, settings: Settings) -> Applier:

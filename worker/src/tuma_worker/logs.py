@@ -94,6 +94,7 @@ _QUOTED_TEXT = r"(?P<quote>[\"'])(?:\\.|(?!(?P=quote)).)*(?P=quote)"
 _SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(_QUOTED_FIELD + _QUOTED_TEXT, re.IGNORECASE | re.DOTALL), rf"\g<name>{REDACTED}"),
     (re.compile(r"\bsk_(test|live)_[\w-]+"), rf"sk_\1_{REDACTED}"),
+    (re.compile(r"\btuma_[\w-]{43}"), f"tuma_{REDACTED}"),
     (re.compile(r"\b(Bearer)\s+[\w.~+/=-]+", re.IGNORECASE), rf"\1 {REDACTED}"),
     (re.compile(r"\b(Basic)\s+[\w+/-]{8,}={0,2}"), rf"\1 {REDACTED}"),
     (re.compile(r"(/receipts/)[^\s\"'<>?#]+"), rf"\1{REDACTED}"),
@@ -108,7 +109,7 @@ def mask_number(number: str) -> str:
 
 
 # One of these stands in every text that any of the patterns above matches: most texts are done with after one look.
-_SUSPECT = re.compile(rf"\+|%2B|://|sk_|/receipts/|\b(?:bearer|basic)\s|{_QUOTED_FIELD}", re.IGNORECASE)
+_SUSPECT = re.compile(rf"\+|%2B|://|sk_|tuma_|/receipts/|\b(?:bearer|basic)\s|{_QUOTED_FIELD}", re.IGNORECASE)
 
 
 def _clean_text(text: str) -> str:

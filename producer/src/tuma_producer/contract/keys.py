@@ -11,6 +11,7 @@ from functools import cached_property, lru_cache
 
 ACCOUNTS = "tuma:accounts"  # set of account names, for listing only; it shares no slot with any account
 ROUTES = "tuma:routes"  # hash: a route's name to its accounts by prefix, as JSON; it shares no slot with any account either
+TOKENS = "tuma:tokens"  # hash: digest of each API token to whose it is and what it may do, as JSON; the gateway's alone
 
 
 @dataclass(frozen=True)

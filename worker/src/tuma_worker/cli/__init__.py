@@ -7,7 +7,9 @@ from typing import Annotated
 import typer
 
 from tuma_worker import __version__
-from tuma_worker.cli import accounts, control, dead, look, output, provider, queue, run, schedule, subscriptions, suppress, watch
+from tuma_worker.cli import (
+    accounts, control, dead, look, output, provider, queue, run, schedule, subscriptions, suppress, tokens, watch,
+)
 from tuma_worker.cli.demo import demo
 from tuma_worker.cli.send import send
 from tuma_worker.cli.sweep import sweep
@@ -62,6 +64,7 @@ app.add_typer(accounts.app, name="accounts")
 app.add_typer(dead.app, name="dead")
 app.add_typer(suppress.app, name="suppress")
 app.add_typer(subscriptions.app, name="subscriptions")
+app.add_typer(tokens.app, name="tokens")
 app.command(context_settings=provider.CONTEXT)(provider.provider)
 app.command()(sweep)
 app.command()(look.config)

@@ -1,1 +1,1 @@
-"""The HTTP side of Tuma: where providers deliver their receipts."""
+"""The HTTP side of Tuma: where providers deliver their receipts, and the API for services and operators."""

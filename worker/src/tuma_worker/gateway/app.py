@@ -1,4 +1,4 @@
-"""The gateway's routes beside the receipts'."""
+"""The gateway's application: the receipts' entrance before everything, then the API and the probes."""
 
 from __future__ import annotations
 
@@ -10,18 +10,23 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from tuma_producer.contract.connection import ANSWER_WITHIN, FAILURES
+from tuma_worker.gateway import api
 from tuma_worker.gateway.receiver import Receiver
+from tuma_worker.gateway.requests import Identified
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from redis.asyncio import Redis
     from starlette.requests import Request
     from starlette.types import ASGIApp
 
+    from tuma_worker.gateway.desk import Desk
     from tuma_worker.receipts.intake import Intake
 
 
-def build_app(intake: Intake, redis: Redis) -> ASGIApp:
-    """The application that serves `intake` and says how it is."""
+def build_app(intake: Intake, redis: Redis, desk: Desk, name: Callable[[], str]) -> ASGIApp:
+    """The application that serves `intake` and `desk` and says how it is; `name` names its requests."""
 
     async def alive(_request: Request) -> Response:
         return JSONResponse({"status": "ok"})
@@ -34,4 +39,6 @@ def build_app(intake: Intake, redis: Redis) -> ASGIApp:
             return JSONResponse({"status": 503, "detail": "no usable Redis"}, status_code=503)
         return JSONResponse({"status": "ready"})
 
-    return Receiver(intake, Starlette(routes=[Route("/healthz", alive), Route("/readyz", ready)]))
+    probes = [Route("/healthz", alive), Route("/readyz", ready)]
+    others = Starlette(routes=[*probes, *api.routes(desk)], exception_handlers=dict(api.HANDLERS))
+    return Receiver(intake, Identified(others, name))

@@ -15,7 +15,9 @@ from prometheus_client import start_http_server
 from tuma_producer.contract.connection import connect, connect_async, server_of, translated
 from tuma_producer.errors import TumaError
 from tuma_worker import bootstrap
+from tuma_worker.gateway.access import Access
 from tuma_worker.gateway.app import build_app
+from tuma_worker.gateway.desk import Desk
 from tuma_worker.logs import Event
 
 if TYPE_CHECKING:
@@ -63,7 +65,9 @@ def _show_metrics(settings: Settings) -> None:
 async def _serve(settings: Settings, listener: socket.socket) -> None:
     # A timeout of the socket's own is set up anew for every single reply; whoever asks here has one for all of them.
     redis = connect_async(settings.redis_url, socket_timeout=None)
-    app = build_app(bootstrap.build_intake(redis, settings), redis)
+    asked = connect_async(settings.redis_url)
+    desk = Desk(Access(asked, bootstrap.wall_clock), asked)
+    app = build_app(bootstrap.build_intake(redis, settings), redis, desk, bootstrap.fresh_name)
     config = uvicorn.Config(
         app, lifespan="off", ws="none", access_log=False, log_config=None, server_header=False, timeout_graceful_shutdown=_DRAIN,
         proxy_headers=bool(settings.gateway_proxies), forwarded_allow_ips=list(settings.gateway_proxies),
@@ -71,6 +75,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
     try:
         await _Server(config).serve([listener])
     finally:
+        await asked.aclose()
         await redis.aclose()
         _log.info(Event.GATEWAY_STOPPED)
 

@@ -1,0 +1,45 @@
+"""API tokens: in whose name one asks, and what it may ask for. The token itself is never kept, only its digest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from hashlib import sha256
+
+PREFIX = "tuma_"  # so that a token is recognised wherever it should not stand
+
+
+class Scope(StrEnum):
+    """What a token may do. None of them includes another."""
+
+    SEND = "send"  # enqueue, and ask beforehand what that would come to
+    READ = "read"  # see intents and events of its own source
+    CONTROL = "control"  # cancel, pause and resume intents of its own source
+    OPERATE = "operate"  # see and steer what belongs to no source: accounts, queues, dead letters, campaigns
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What is known of a token. Several digests share a `name` while one replaces another.
+
+    `source` is the service in whose name it asks. `created` and `expires` are Unix milliseconds; None never expires.
+    """
+
+    name: str
+    source: str
+    scopes: tuple[Scope, ...]
+    created: int
+    expires: int | None = None
+
+    def holds_at(self, now: int) -> bool:
+        """Whether it is still good at this time, in Unix milliseconds."""
+        return self.expires is None or now < self.expires
+
+    def may_see(self, source: str) -> bool:
+        """Whether what belongs to this source is any of its business."""
+        return source == self.source or Scope.OPERATE in self.scopes
+
+
+def digest(token: str) -> str:
+    """What stands for a token where it is kept. A token is random and long, so a fast digest is safe."""
+    return sha256(token.encode()).hexdigest()

@@ -1,0 +1,103 @@
+"""The API under `/v1`: which operations there are, what each may be asked by, and how every one of them is served."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.routing import Route
+
+from tuma_producer.contract.connection import FAILURES
+from tuma_producer.errors import TumaError
+from tuma_worker.core.tokens import Scope
+from tuma_worker.gateway import intents
+from tuma_worker.gateway.desk import Ask
+from tuma_worker.gateway.problems import Kind, Problem, problem_of
+from tuma_worker.gateway.requests import request_id_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+    from typing import Any
+
+    from starlette.requests import Request
+
+    from tuma_worker.gateway.desk import Desk
+
+    Serve = Callable[[Ask], Awaitable[Response]]
+
+_INTENT = "/v1/intents/{intent_id}"
+_NO_CLIENT = 499  # nobody reads it
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One thing that can be asked for, and the scope that a token needs for it."""
+
+    method: str
+    path: str
+    scope: Scope
+    serve: Serve
+
+
+OPERATIONS = (
+    Operation("POST", "/v1/intents", Scope.SEND, intents.create),
+    Operation("POST", "/v1/intents/batch", Scope.SEND, intents.create_batch),
+    Operation("GET", _INTENT, Scope.READ, intents.get),
+    Operation("POST", f"{_INTENT}/cancel", Scope.CONTROL, intents.cancel),
+    Operation("POST", f"{_INTENT}/pause", Scope.CONTROL, intents.pause),
+    Operation("POST", f"{_INTENT}/resume", Scope.CONTROL, intents.resume),
+)
+
+
+def routes(desk: Desk) -> list[Route]:
+    """The operations as routes, one for each path."""
+    by_path: dict[str, dict[str, Operation]] = {}
+    for operation in OPERATIONS:
+        by_path.setdefault(operation.path, {})[operation.method] = operation
+    return [Route(path, _serving(desk, found), methods=list(found)) for path, found in by_path.items()]
+
+
+def _serving(desk: Desk, operations: Mapping[str, Operation]) -> Callable[[Request], Awaitable[Response]]:
+    async def serve(request: Request) -> Response:
+        operation = operations["GET" if request.method == "HEAD" else request.method]
+        token = await desk.access.token(request.headers.get("authorization", ""), operation.scope)
+        return await operation.serve(Ask(request, token, desk))
+
+    return serve
+
+
+# ------------------------------------------------------------------------------------------------ what ends otherwise
+
+
+async def _problem(request: Request, error: Exception) -> Response:
+    return _as_problem(error).response(request_id_of(request))
+
+
+def _as_problem(error: Exception) -> Problem:
+    match error:
+        case Problem():
+            return error
+        case TumaError():
+            return problem_of(error)
+        case HTTPException(status_code=Kind.METHOD.status):
+            return Problem(Kind.METHOD, "this address takes other methods", headers=error.headers)
+        case HTTPException():
+            return Problem(Kind.NOT_FOUND, "there is nothing at this address")
+        case _ if isinstance(error, FAILURES):
+            return Problem(Kind.NO_STORE, "whether it took effect is not known; repeat it with the same idempotency key")
+        case _:
+            return Problem(Kind.OURS, "the log knows more, under this request_id")
+
+
+async def _gone(_request: Request, _error: Exception) -> Response:
+    return Response(status_code=_NO_CLIENT)
+
+
+# The handler of Exception answers; what was raised goes on from there, into the log.
+HANDLERS: Mapping[Any, Callable[[Request, Exception], Awaitable[Response]]] = {
+    ClientDisconnect: _gone,
+    **dict.fromkeys((Problem, TumaError, HTTPException, *FAILURES, Exception), _problem),
+}

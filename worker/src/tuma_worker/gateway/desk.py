@@ -1,0 +1,48 @@
+"""What serves a request of the API: the ways into the store, and the request with the token that allowed it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tuma_producer import AsyncProducer
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+    from starlette.requests import Request
+
+    from tuma_worker.core.tokens import Token
+    from tuma_worker.gateway.access import Access
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """The parts that all requests share."""
+
+    access: Access
+    redis: Redis
+    _producers: dict[str, AsyncProducer] = field(default_factory=dict)  # by source: as many as tokens have
+
+    def producer(self, source: str) -> AsyncProducer:
+        """A producer in the name of this source."""
+        if source not in self._producers:
+            self._producers[source] = AsyncProducer(self.redis, source=source)
+        return self._producers[source]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One request that may be served."""
+
+    request: Request
+    token: Token
+    desk: Desk
+
+    @property
+    def producer(self) -> AsyncProducer:
+        """A producer in the name of the token's source."""
+        return self.desk.producer(self.token.source)
+
+    def named(self, name: str) -> str:
+        """The part of the path that has this name."""
+        return str(self.request.path_params[name])

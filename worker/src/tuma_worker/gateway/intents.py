@@ -1,0 +1,166 @@
+"""Intents over HTTP: accepted one by one or as a stream of lines, looked at, and steered."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import Response
+
+from tuma_producer import Send, TumaError, UnknownIntent
+from tuma_producer.contract.reading import CHUNK
+from tuma_worker.gateway import bodies
+from tuma_worker.gateway.forms import LINES, encoded, line_of
+from tuma_worker.gateway.problems import Kind, Problem, problem_of
+from tuma_worker.store.owners import source_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from tuma_producer import ControlResult, Intent, Receipt
+    from tuma_producer.intents import Verb
+    from tuma_worker.gateway.desk import Ask
+
+KEY = "idempotency-key"
+LINES_MOST = 100_000  # of a batch: its results are held until it has been read
+
+Numbered = tuple[int, bytes]
+
+
+async def create(ask: Ask) -> Response:
+    """Accept one intent: 201, or 200 where its idempotency key stands for it already."""
+    receipt = await ask.producer.enqueue(read_send(ask, await bodies.read_object(ask.request), _key(ask)))
+    status = 200 if receipt.duplicate else 201
+    return encoded(receipt, status=status, headers={"Location": f"/v1/intents/{receipt.id}"})
+
+
+def read_send(ask: Ask, fields: dict[str, Any], key: str | None) -> Send:
+    """The send that a body describes, in the name of the token's source. Raises `Problem` and `InvalidSend`."""
+    source = ask.token.source
+    if fields.get("source") not in {None, source}:
+        raise Problem(Kind.WRONG_SOURCE, f"source: the token {ask.token.name} speaks for {source}; leave it out", field="source")
+    if key is not None and fields.get("idempotency_key") not in {None, key}:
+        raise Problem(Kind.INVALID, "idempotency_key: is another one than the Idempotency-Key header's", field="idempotency_key")
+    return Send(**fields | {"source": source} | ({} if key is None else {"idempotency_key": key}))
+
+
+def _key(ask: Ask) -> str | None:
+    """The `Idempotency-Key` header: a string in quotes, as its draft has it, or without them, as most write it."""
+    given = ask.request.headers.get(KEY)
+    return given[1:-1] if given and len(given) > 1 and given[0] == given[-1] == '"' else given
+
+
+async def get(ask: Ask) -> Response:
+    """Where an intent stands."""
+    return encoded(await visible(ask))
+
+
+async def visible(ask: Ask) -> Intent:
+    """The intent that the path names. Raises `UnknownIntent`, also where it is none of the token's business."""
+    found = await ask.producer.get(ask.named("intent_id"))
+    if not ask.token.may_see(found.source):
+        raise UnknownIntent(found.id)
+    return found
+
+
+async def cancel(ask: Ask) -> Response:
+    """Withdraw what was not handed over."""
+    return await _steer(ask, "cancel")
+
+
+async def pause(ask: Ask) -> Response:
+    """Hold back what was not handed over."""
+    return await _steer(ask, "pause")
+
+
+async def resume(ask: Ask) -> Response:
+    """Put a paused intent back into the line."""
+    return await _steer(ask, "resume")
+
+
+async def _steer(ask: Ask, verb: Verb) -> Response:
+    intent_id = ask.named("intent_id")
+    owner = await source_of(ask.desk.redis, intent_id)
+    if owner is None or not ask.token.may_see(owner):
+        raise UnknownIntent(intent_id)
+    result: ControlResult = await getattr(ask.producer, verb)(intent_id, by=ask.token.name)
+    return encoded(result, status=202 if result.outcome == "requested" else 200)
+
+
+# ------------------------------------------------------------------------------------------------------------ as lines
+
+
+async def create_batch(ask: Ask) -> Response:
+    """Accept many intents, one a line, while the lines come in. Answered are as many lines, in their order.
+
+    They are held back until the body has been read: whoever does not read before all is written, as most do, would wait for ever.
+    """
+    bodies.expect_type(ask.request, LINES)
+    told = bytearray()
+    number = 0
+    try:
+        async with aclosing(_chunks(ask)) as chunks:
+            async for chunk in chunks:
+                for (number, _), result in zip(chunk, await _accepted(ask, chunk), strict=True):
+                    told += line_of({"line": number} | result)
+    except (Problem, TumaError) as error:
+        problem = error if isinstance(error, Problem) else problem_of(error)
+        if not told:
+            raise problem from None
+        # What was accepted stands, so the answer is about that; of the lines after it nothing is known.
+        told += line_of({"line": number + 1, "problem": problem.told(), "stopped": True})
+    return Response(bytes(told), media_type=LINES)
+
+
+async def _chunks(ask: Ask) -> AsyncGenerator[list[Numbered], None]:
+    """The lines that hold something, with their numbers, as many as one trip to Redis carries."""
+    chunk: list[Numbered] = []
+    number = 0
+    async for line in bodies.read_lines(ask.request):
+        number += 1
+        if number > LINES_MOST:
+            raise Problem(Kind.TOO_LARGE, f"a batch has at most {LINES_MOST} lines")
+        if line.strip():
+            chunk.append((number, line))
+        if len(chunk) == CHUNK:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+async def _accepted(ask: Ask, chunk: list[Numbered]) -> list[dict[str, Any]]:
+    """What became of each line: its receipt's members, or its problem."""
+    read = [_read_line(ask, *line) for line in chunk]
+    sends = [one for one in read if isinstance(one, Send)]
+    receipts = iter([one async for one in ask.producer.enqueue_many(sends, return_errors=True)])
+    return [_told(next(receipts) if isinstance(one, Send) else one) for one in read]
+
+
+def _read_line(ask: Ask, number: int, line: bytes) -> Send | Problem:
+    key = _key(ask)
+    try:
+        fields = bodies.parsed(line)
+        own = key is None or fields.get("idempotency_key") is not None
+        return read_send(ask, fields, None if own else f"{key}/{number}")
+    except TumaError as error:
+        return problem_of(error)
+    except Problem as problem:
+        return problem
+
+
+def _told(result: Receipt | TumaError | Problem) -> dict[str, Any]:
+    match result:
+        case Problem():
+            return {"problem": result.told()}
+        case TumaError():
+            return {"problem": problem_of(result).told()}
+        case _:
+            return {
+                "id": result.id,
+                "recipients": result.recipients,
+                "segments": result.segments,
+                "dropped": result.dropped,
+                "duplicate": result.duplicate,
+                "eta": result.eta,
+            }
