@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import resources
 from typing import TYPE_CHECKING
 
 from starlette.exceptions import HTTPException
@@ -53,11 +54,12 @@ OPERATIONS = (
 
 
 def routes(desk: Desk) -> list[Route]:
-    """The operations as routes, one for each path."""
+    """The operations as routes, one for each path, and the description of all of them."""
     by_path: dict[str, dict[str, Operation]] = {}
     for operation in OPERATIONS:
         by_path.setdefault(operation.path, {})[operation.method] = operation
-    return [Route(path, _serving(desk, found), methods=list(found)) for path, found in by_path.items()]
+    served = [Route(path, _serving(desk, found), methods=list(found)) for path, found in by_path.items()]
+    return [*served, Route("/v1/openapi.yaml", _described)]
 
 
 def _serving(desk: Desk, operations: Mapping[str, Operation]) -> Callable[[Request], Awaitable[Response]]:
@@ -67,6 +69,11 @@ def _serving(desk: Desk, operations: Mapping[str, Operation]) -> Callable[[Reque
         return await operation.serve(Ask(request, token, desk))
 
     return serve
+
+
+async def _described(_request: Request) -> Response:
+    text = resources.files("tuma_worker.gateway").joinpath("openapi.yaml").read_text(encoding="utf-8")
+    return Response(text, media_type="application/yaml")
 
 
 # ------------------------------------------------------------------------------------------------ what ends otherwise
@@ -83,9 +90,9 @@ def _as_problem(error: Exception) -> Problem:
         case TumaError():
             return problem_of(error)
         case HTTPException(status_code=Kind.METHOD.status):
-            return Problem(Kind.METHOD, "this address takes other methods", headers=error.headers)
+            return Problem(Kind.METHOD, "see /v1/openapi.yaml for what this address takes", headers=error.headers)
         case HTTPException():
-            return Problem(Kind.NOT_FOUND, "there is nothing at this address")
+            return Problem(Kind.NOT_FOUND, "see /v1/openapi.yaml for what there is")
         case _ if isinstance(error, FAILURES):
             return Problem(Kind.NO_STORE, "whether it took effect is not known; repeat it with the same idempotency key")
         case _:
