@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -103,6 +104,25 @@ def test_a_key_does_not_stand_for_another_send(http: httpx.Client) -> None:
     assert problem(other, 422, "idempotency-key-reused")["intent"] == first["id"]
     two = http.post("/v1/intents", json=SEND | {"idempotency_key": "a"}, headers={"Idempotency-Key": "b"})
     assert problem(two, 422, "invalid")["field"] == "idempotency_key"
+
+
+def test_a_page_says_why_it_waits_and_both_front_ends_show_the_same(http: httpx.Client, house: House) -> None:
+    path = http.post("/v1/intents", json=SEND).headers["location"]
+    http.post(f"{path}/pause")
+    page = http.get(f"{path}/explain")
+    assert page.headers["content-type"] == "text/plain; charset=utf-8"
+    assert "Why it waits\n  the intent is paused, for " in page.text
+    assert NUMBER not in page.text
+    told = http.get(f"{path}/explain", headers={"Accept": "application/json"}).json()
+    assert [hold["kind"] for hold in told["holds"]] == ["intent-paused"]
+    http.post(f"{path}/cancel")  # so that no time of waiting is in it, which goes on
+    shown, page = house.tuma("explain", path.rpartition("/")[2]).out, http.get(f"{path}/explain")
+    assert [_timeless(line) for line in shown.splitlines()] == [_timeless(line) for line in page.text.splitlines()]
+    assert "1 recipient cancelled" in shown
+
+
+def _timeless(line: str) -> str:
+    return re.sub(r"\d+ s ago", "", line)
 
 
 # -------------------------------------------------------------------------------------------------------- what is refused

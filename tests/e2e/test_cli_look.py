@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.e2e.conftest import Tuma
 
 NUMBER, MASKED = "+243990000001", "+243…01"
-COMMANDS = ["worker", "gateway", "sandbox", "send", "get", "watch", "outcomes", "config", "accounts"]
+COMMANDS = ["worker", "gateway", "sandbox", "send", "get", "explain", "watch", "outcomes", "config", "accounts"]
 
 
 def halt(redis: Redis, account: str) -> None:
@@ -142,7 +142,15 @@ def test_help_lists_the_commands_in_the_order_of_use(tuma: Tuma) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [*((name,) for name in COMMANDS), ("accounts", "resume"), ("accounts", "forget-bad"), ("sweep",), ("suppress", "import")],
+    [
+        *((name,) for name in COMMANDS),
+        ("accounts", "resume"),
+        ("accounts", "forget-bad"),
+        ("sweep",),
+        ("suppress", "import"),
+        ("tokens", "add"),
+        ("tokens", "list"),
+    ],
     ids=" ".join,
 )
 def test_every_command_has_help_with_an_example(tuma: Tuma, command: tuple[str, ...]) -> None:

@@ -154,6 +154,9 @@ def test_a_call_without_answer_and_receipts_ends_unknown_and_is_not_made_again(h
     told = house.tuma("get", intent_id).out
     assert f"{attempt.id}: no answer came; a receipt was awaited until" in told
     assert "no receipt came, and the provider keeps no books; nobody knows: ended unknown" in told
+    explained = house.tuma("explain", intent_id).out
+    assert f"What was tried\n  {attempt.id} at " in explained
+    assert "    1 recipient unknown" in explained
     # One that follows is answered long after the first could have been made again.
     assert house.done(house.send("hanging", "+243990000502")).counts == {"delivered": 1}
     assert sorted(number for _, number in house.copies("hanging")) == ["+243990000501", "+243990000502"]

@@ -35,6 +35,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 PERMANENT = {
     r"tuma:accounts": "one name per account",
     r"tuma:routes": "one field per route",
+    r"tuma:tokens": "one field per API token, which goes with it",
     r"tuma:\{[^}]+\}:profile": "one per account",
     r"tuma:\{[^}]+\}:inbox": "a stream of what is yet to be applied; its entries go as they are",
     r"tuma:\{[^}]+\}:events": "a stream, trimmed at every entry",

@@ -70,7 +70,7 @@ def account_events(driver: Driver) -> list[tuple[str, str]]:
 
 def said(driver: Driver, clock: VirtualClock) -> str:
     state = texts(cast("dict[bytes, bytes]", driver.redis.hgetall(driver.queue.keys.state)))
-    return " ".join(holds(state, lane=1, source="billing", now_ms=clock.ms))
+    return " ".join(hold.text for hold in holds(state, lane=1, source="billing", now_ms=clock.ms))
 
 
 _WORKS = Health(works=True)

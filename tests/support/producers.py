@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-    from tuma_producer import CampaignResult, ControlResult, EditResult, Estimate, Intent, Send, Suppression
+    from tuma_producer import CampaignResult, ControlResult, EditResult, Estimate, Explanation, Intent, Send, Suppression
     from tuma_producer.intents import Verb
 
 Item = TypeVar("Item")
@@ -46,6 +46,9 @@ class Awaited:
 
     def get(self, intent_id: str) -> Intent:
         return self._loop.run(self._producer.get(intent_id))
+
+    def explain(self, intent_id: str) -> Explanation:
+        return self._loop.run(self._producer.explain(intent_id))
 
     def cancel(self, intent_id: str) -> ControlResult:
         return self._loop.run(self._producer.cancel(intent_id))

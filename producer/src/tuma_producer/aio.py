@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, overload
 
 from redis.exceptions import NoScriptError, ResponseError
 
-from tuma_producer.contract import backlog, callbacks, estimating, routing, scheduling, suppression, templating
+from tuma_producer.contract import backlog, callbacks, estimating, explaining, routing, scheduling, suppression, templating
 from tuma_producer.contract.campaigns import control_campaign
 from tuma_producer.contract.connection import (
     connect_async,
@@ -48,10 +48,20 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from tuma_producer.contract.backlog import Chunk, Command
-    from tuma_producer.contract.reading import Start
+    from tuma_producer.contract.reading import Found, Start
     from tuma_producer.contract.scripts import Call
     from tuma_producer.contract.wire import Enqueue
-    from tuma_producer.intents import CampaignResult, ControlResult, EditResult, Estimate, Intent, Receipt, Suppression, Verb
+    from tuma_producer.intents import (
+        CampaignResult,
+        ControlResult,
+        EditResult,
+        Estimate,
+        Explanation,
+        Intent,
+        Receipt,
+        Suppression,
+        Verb,
+    )
     from tuma_producer.outcomes import Event
     from tuma_producer.schedules import At, Every
 
@@ -97,18 +107,18 @@ class AsyncProducer:
 
     async def _read(self, steps: Generator[list[Command], list[Any], Answer]) -> Answer:
         """Give these steps the replies to the commands that they ask for, until they have their answer."""
-        commands = next(steps)
+        replies: Any = None
         while True:
-            with translated(self._where):
-                pipeline: Any = self._redis.pipeline(transaction=False)
-                for command in commands:
-                    pipeline.execute_command(*command)
-                replies = await pipeline.execute()
             try:
                 commands = steps.send(replies)
             except StopIteration as answered:
                 answer: Answer = answered.value
                 return answer
+            with translated(self._where):
+                pipeline: Any = self._redis.pipeline(transaction=False)
+                for command in commands:
+                    pipeline.execute_command(*command)
+                replies = await pipeline.execute()
 
     @overload
     def enqueue_many(self, sends: Iterable[Send] | AsyncIterable[Send]) -> AsyncIterator[Receipt]: ...
@@ -178,6 +188,13 @@ class AsyncProducer:
 
     async def get(self, intent_id: str) -> Intent:
         """Where an intent stands; see `Producer.get`."""
+        return (await self._look_up(intent_id)).intent()
+
+    async def explain(self, intent_id: str) -> Explanation:
+        """Why an intent stands where it stands; see `Producer.explain`."""
+        return await self._read(explaining.explain(await self._look_up(intent_id)))
+
+    async def _look_up(self, intent_id: str) -> Found:
         lookup = Lookup.of(intent_id)
         keys = lookup.keys
         with translated(self._where):
@@ -188,8 +205,8 @@ class AsyncProducer:
             pipeline.hget(keys.profile, "queue")
             for batch_id in attempt_ids(record):
                 pipeline.hgetall(keys.batch(batch_id))
-            now, state, profile, *batches = await pipeline.execute()
-        return lookup.intent(record, batches, state, profile, now)
+            replies = await pipeline.execute()
+        return lookup.found(record, replies)
 
     async def cancel(self, intent_id: str, *, by: str | None = None) -> ControlResult:
         """Withdraw what has not been handed over; see `Producer.cancel`."""

@@ -465,6 +465,22 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """Why something does not move: `kind` for programs, `text` in words.
+
+    `kind` is `halted`, `queue-paused`, `priority-paused`, `source-paused`, `breaker`, `blocked`, `probing`, `limit`, `quiet`,
+    `intent-paused`, `later` (it was put off, or is held back so that it can be withdrawn), `failover` or `carried`. `since` is when
+    it began, `until` when it ends by itself, and `by` who did it, as far as that is known.
+    """
+
+    kind: str
+    text: str
+    since: datetime | None = None
+    until: datetime | None = None
+    by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Intent:
     """An intent as `get` finds it. `counts` has a number for each state that any recipient is in; they add up to all recipients.
 
@@ -500,3 +516,20 @@ class Intent:
     ignore_quiet: bool = False
     custody: Custody | None = None
     callback_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why an intent stands where it stands, as it was at `at` by the server's clock.
+
+    `in_line` of its recipients wait in the account's line. `ahead` are the recipients of others that are called before the last of
+    these, and `expected` is when that is, at the backlog of then and by the account's limits; None where nobody waits, or nobody
+    can tell since something is paused or halted.
+    """
+
+    intent: Intent
+    at: datetime
+    holds: tuple[Hold, ...] = ()
+    in_line: int = 0
+    ahead: int = 0
+    expected: datetime | None = None

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from tuma_producer.countries import code_of
+from tuma_producer.intents import Hold
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -15,32 +16,39 @@ if TYPE_CHECKING:
     from tuma_producer.quiet import Quiet
 
 
-def holds(state: Mapping[str, str], *, lane: int, source: str, now_ms: int) -> tuple[str, ...]:
+def holds(state: Mapping[str, str], *, lane: int, source: str, now_ms: int) -> tuple[Hold, ...]:
     """What holds a job of this lane and source back now, the weightiest first. Empty where nothing does."""
     found = [
         *_stops(state, lane, source),
-        breaker(state) or _until(state, "blocked_until", now_ms, "the provider asked for no calls"),
-        "one probe call is on its way after a block" if state.get("probing", "next") != "next" else None,
+        _breaker(state) or _until(state, "blocked_until", now_ms, "blocked", "the provider asked for no calls"),
+        Hold("probing", "one probe call is on its way after a block") if state.get("probing", "next") != "next" else None,
         _limit(state, lane, now_ms),
     ]
     return tuple(hold for hold in found if hold is not None)
 
 
 def stopped(state: Mapping[str, str], *, lane: int, source: str) -> str | None:
-    """What holds a job of this lane and source until somebody lifts it; None where nothing does."""
-    return next((hold for hold in _stops(state, lane, source) if hold is not None), None)
+    """What holds a job of this lane and source until somebody lifts it, in words; None where nothing does."""
+    return next((hold.text for hold in _stops(state, lane, source) if hold is not None), None)
 
 
-def _stops(state: Mapping[str, str], lane: int, source: str) -> tuple[str | None, ...]:
+def _stops(state: Mapping[str, str], lane: int, source: str) -> tuple[Hold | None, ...]:
     return (
         _halt(state),
-        "the queue is paused" if "paused" in state else None,
-        "its priority is paused" if f"paused:lane:{lane}" in state else None,
-        "its source is paused" if f"paused:source:{source}" in state else None,
+        _pause(state, "paused", "queue-paused", "the queue is paused"),
+        _pause(state, f"paused:lane:{lane}", "priority-paused", "its priority is paused"),
+        _pause(state, f"paused:source:{source}", "source-paused", "its source is paused"),
     )
 
 
-def quiet_hours(quiet: Quiet, numbers: Iterable[str], now_ms: int) -> str | None:
+def _pause(state: Mapping[str, str], field: str, kind: str, text: str) -> Hold | None:
+    if field not in state:
+        return None
+    _, since, by = (*state[field].split(" ", 2), "", "")[:3]
+    return Hold(kind, text, _instant(since), by=by or None)
+
+
+def quiet_hours(quiet: Quiet, numbers: Iterable[str], now_ms: int) -> Hold | None:
     """For which of these numbers it is quiet now, and until when; None where for none."""
     now = datetime.fromtimestamp(now_ms / 1000, UTC)
     counts = Counter(map(code_of, numbers))
@@ -48,36 +56,49 @@ def quiet_hours(quiet: Quiet, numbers: Iterable[str], now_ms: int) -> str | None
     if not ends:
         return None
     what = "end" if quiet.action == "expire" else "wait"
-    return f"quiet hours until {min(ends).isoformat(timespec='seconds')}: {sum(ends.values())} recipients {what}"
+    text = f"quiet hours until {min(ends).isoformat(timespec='seconds')}: {sum(ends.values())} recipients {what}"
+    return Hold("quiet", text, until=min(ends))
 
 
 def breaker(state: Mapping[str, str]) -> str | None:
-    """Since when and why the breaker is open, and when one call tries; None where it is closed."""
+    """Since when and why the breaker is open, and when one call tries, in words; None where it is closed."""
+    found = _breaker(state)
+    return None if found is None else found.text
+
+
+def _breaker(state: Mapping[str, str]) -> Hold | None:
     if "breaker" not in state:
         return None
     since, _opens, why = state["breaker"].split(" ", 2)
-    tries = f"at {_time(int(float(state['blocked_until'])))}" if "blocked_until" in state else "now"
-    return f"breaker: open since {_time(int(since))}, after {why}, one call tries {tries}"
+    blocked = str(int(float(state["blocked_until"]))) if "blocked_until" in state else ""
+    tries = f"at {_time(int(blocked))}" if blocked else "now"
+    text = f"breaker: open since {_time(int(since))}, after {why}, one call tries {tries}"
+    return Hold("breaker", text, _instant(since), _instant(blocked))
 
 
-def _halt(state: Mapping[str, str]) -> str | None:
+def _halt(state: Mapping[str, str]) -> Hold | None:
     if "halt" not in state:
         return None
     halt = json.loads(state["halt"])
     since = _time(int(state["halted_at"])) if "halted_at" in state else "an unknown time"
     goes_on = "; only an operator may resume it" if halt.get("operator") else "; one call tries" if "half_open" in state else ""
-    return f"the account is halted: {halt['fault']} ({halt['code']}) since {since}{goes_on}"
+    text = f"the account is halted: {halt['fault']} ({halt['code']}) since {since}{goes_on}"
+    return Hold("halted", text, _instant(state.get("halted_at", "")))
 
 
-def _until(state: Mapping[str, str], field: str, now_ms: int, why: str) -> str | None:
+def _until(state: Mapping[str, str], field: str, now_ms: int, kind: str, why: str) -> Hold | None:
     until = int(float(state.get(field, 0)))
-    return f"{why} until {_time(until)}" if until > now_ms else None
+    return Hold(kind, f"{why} until {_time(until)}", until=_instant(str(until))) if until > now_ms else None
 
 
-def _limit(state: Mapping[str, str], lane: int, now_ms: int) -> str | None:
+def _limit(state: Mapping[str, str], lane: int, now_ms: int) -> Hold | None:
     if lane < int(state.get("silent_from", 3)):
         return None
-    return _until(state, "silent_until", now_ms, "the limit is used up")
+    return _until(state, "silent_until", now_ms, "limit", "the limit is used up")
+
+
+def _instant(milliseconds: str) -> datetime | None:
+    return datetime.fromtimestamp(int(milliseconds) / 1000, UTC) if milliseconds else None
 
 
 def _time(milliseconds: int) -> str:

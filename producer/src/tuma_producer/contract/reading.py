@@ -13,6 +13,7 @@ from tuma_producer.contract import wire
 from tuma_producer.contract.holds import holds, quiet_hours
 from tuma_producer.contract.keys import AccountKeys
 from tuma_producer.errors import TumaError, UnknownIntent
+from tuma_producer.intents import Hold
 from tuma_producer.outcomes import Event, decode_event
 from tuma_producer.quiet import Quiet
 
@@ -60,40 +61,61 @@ class Lookup:
             raise UnknownIntent(self.intent_id)
         return record_texts(raw)
 
-    def intent(
-        self,
-        record: dict[str, str],
-        batches: Sequence[Mapping[bytes, bytes]],
-        state: Mapping[bytes, bytes],
-        profile: bytes | None,
-        now: tuple[int, int],
-    ) -> Intent:
-        """Record, attempts, the queue's state and what its account's profile says of it, as one answer."""
-        tried = zip(attempt_ids(record), batches, strict=True)
+    def found(self, record: dict[str, str], replies: Sequence[Any]) -> Found:
+        """The record with the replies to the rest: time, state of the queue, its configuration, attempts."""
+        (seconds, micros), state, profile, *batches = replies
+        return Found(self, record, seconds * 1000 + micros // 1000, texts(state), json.loads(profile or "{}"), batches)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An intent as it was read at `now` (Unix ms): its record, its queue's state and configuration, its attempts' records."""
+
+    lookup: Lookup
+    record: dict[str, str]
+    now: int
+    state: dict[str, str]
+    config: Mapping[str, Any]
+    batches: Sequence[Mapping[bytes, bytes]]
+
+    def intent(self) -> Intent:
+        """All of it as one answer."""
+        tried = zip(attempt_ids(self.record), self.batches, strict=True)
         attempts = [found for batch_id, raw in tried if (found := wire.attempt(batch_id, texts(raw))) is not None]
-        now_ms = now[0] * 1000 + now[1] // 1000
-        fields = {name: value for name, value in record.items() if name.startswith("+")}
+        return wire.decode(self.lookup.intent_id, self.record, attempts, [hold.text for hold in self.holds()])
+
+    def holds(self) -> tuple[Hold, ...]:
+        """What its waiting recipients wait for."""
+        fields = {name: value for name, value in self.record.items() if name.startswith("+")}
         carried = {name for name, value in fields.items() if wire.is_carried(value)}
-        waiting = any(value.startswith(("queued", "accepted")) for name, value in fields.items() if name not in carried)
-        held = holds(texts(state), lane=int(record["lane"]), source=record["source"], now_ms=now_ms) if waiting else ()
-        held += tuple(_quiet(record, profile, now_ms))
-        if record.get("held") == "paused":
-            held = ("the intent is paused", *held)
-        intent = wire.decode(self.intent_id, record, attempts, held)
-        if held and intent.failover:
-            held = (*held, f"while it is halted or its breaker open, one of these may carry it: {', '.join(intent.failover)}")
-        elsewhere = sorted({record[wire.CARRIED + name] for name in carried})
-        return replace(intent, holds=(*held, *(f"another account carries it: see {part}" for part in elsewhere)))
+        waiting = [value for name, value in fields.items() if name not in carried and value.startswith(("queued", "accepted"))]
+        held = [*self._paused(waiting), *(self._queue_holds() if waiting else ()), *self._quiet()]
+        failover = json.loads(self.record["body"]).get("failover")
+        if held and failover:
+            held.append(
+                Hold("failover", f"while it is halted or its breaker open, one of these may carry it: {', '.join(failover)}")
+            )
+        elsewhere = sorted({self.record[wire.CARRIED + name] for name in carried})
+        return (*held, *(Hold("carried", f"another account carries it: see {part}") for part in elsewhere))
 
+    def _paused(self, waiting: Sequence[str]) -> Iterator[Hold]:
+        if self.record.get("held") == "paused":
+            # Whoever was held from the start was never moved, and says no time.
+            times = [value.split("|")[1] if "|" in value else self.record["at"] for value in waiting]
+            yield Hold("intent-paused", "the intent is paused", wire.instant(max(times, key=int, default="")))
 
-def _quiet(record: Mapping[str, str], profile: bytes | None, now_ms: int) -> Iterator[str]:
-    """Whether quiet hours hold those that wait in the line."""
-    found = json.loads(profile or "{}").get("quiet")
-    if found is None or wire.is_loud(record.get("group", "")) or wire.LANES[int(record["lane"])] not in found["priorities"]:
-        return
-    waiting = [name for name, value in record.items() if name.startswith("+") and value.startswith("queued")]
-    if (hold := quiet_hours(Quiet.from_json(found), waiting, now_ms)) is not None:
-        yield hold
+    def _queue_holds(self) -> tuple[Hold, ...]:
+        return holds(self.state, lane=int(self.record["lane"]), source=self.record["source"], now_ms=self.now)
+
+    def _quiet(self) -> Iterator[Hold]:
+        """Whether quiet hours hold those that wait in the line."""
+        found = self.config.get("quiet")
+        loud = wire.is_loud(self.record.get("group", ""))
+        if found is None or loud or wire.LANES[int(self.record["lane"])] not in found["priorities"]:
+            return
+        waiting = [name for name, value in self.record.items() if name.startswith("+") and value.startswith("queued")]
+        if (hold := quiet_hours(Quiet.from_json(found), waiting, self.now)) is not None:
+            yield hold
 
 
 def attempt_ids(record: Mapping[str, str]) -> list[str]:

@@ -51,6 +51,7 @@ for command in (
     run.sandbox,
     send,
     look.get,
+    look.explain,
     control.cancel,
     control.pause,
     control.resume,

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.live import Live
 
-from tuma_worker.cli.output import clock, in_words, say, say_json, screen
+from tuma_worker.cli.output import clock, say, say_json, screen
+from tuma_worker.core.states import in_words
 from tuma_worker.store import accounts
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The commands that only look: get, outcomes, config."""
+"""The commands that only look: get, explain, outcomes, config."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ import typer
 from tuma_producer import TumaError
 from tuma_producer.contract.scheduling import firing_of, instant
 from tuma_producer.intents import mask
-from tuma_worker.cli.output import Json, ShowNumbers, in_words, say, say_json, screen, table
+from tuma_worker.cli.output import Json, ShowNumbers, say, say_json, screen, table
 from tuma_worker.cli.reach import SOURCE, reach
+from tuma_worker.core.explain import facts, looked, page
+from tuma_worker.core.states import in_words
 from tuma_worker.settings import load_settings, masked
 
 if TYPE_CHECKING:
@@ -42,6 +44,23 @@ def get(
         say_json(_as_json(intent, show_numbers=show_numbers))
     else:
         _draw(intent, show_numbers=show_numbers)
+
+
+def explain(
+    intent_id: Annotated[str, typer.Argument(metavar="ID", help="The id that `tuma send` or `enqueue` returned.")],
+    *,
+    json: Json = False,
+) -> None:
+    """Say in plain words why an intent stands where it stands: what holds it, since when, when it will go, what was tried.
+
+    Example: tuma explain lisoloo-main.019d2a1b3c4d5e6f7a8b9c0d1e
+    """
+    with reach() as store:
+        told = store.producer.explain(intent_id)
+    if json:
+        say_json(facts(told))
+    else:
+        say(page(told).rstrip("\n"))
 
 
 def _as_json(intent: Intent, *, show_numbers: bool) -> dict[str, Any]:
@@ -87,32 +106,12 @@ def _told(intent: Intent, one: Recipient) -> tuple[int, ...]:
     return (one.deliveries, one.failures) if intent.custody else ()
 
 
-_FOUND = {
-    "receipt": "a receipt came",
-    "one": "the provider's books have the call",
-    "nothing": "the provider's books do not have the call",
-    "several": "the provider's books have several calls that may be this one",
-    "incomplete": "the provider's books were not complete and did not show the call",
-    "unreadable": "the provider's books could not be read",
-    "no-books": "no receipt came, and the provider keeps no books",
-}
-_DECISION = {
-    "adopted": "so it was taken",
-    "absent": "twice, so it was never taken: sent again",
-    "look-again": "to be looked at again",
-    "unknown": "nobody knows: ended unknown",
-    "resent": "nobody knows: sent again, as the intent asks",
-}
-
-
 def _search(attempt: Attempt) -> Iterator[str]:
     """What was looked for and found where the answer never came."""
     if attempt.awaited:
         yield f"{attempt.id}: no answer came; a receipt was awaited until {attempt.awaited:%H:%M:%S}"
     for look in attempt.looks:
-        provider_id = f" ({look.provider_id})" if look.provider_id else ""
-        found, decision = _FOUND.get(look.found, look.found), _DECISION.get(look.decision, look.decision)
-        yield f"{attempt.id}: {look.at:%H:%M:%S} {found}{provider_id}; {decision}"
+        yield f"{attempt.id}: {looked(look)}"
 
 
 def _draw_occurrences(schedule: Intent) -> None:

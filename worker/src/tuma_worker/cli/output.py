@@ -18,12 +18,11 @@ from typer.core import TyperGroup
 
 from tuma_producer.contract.connection import FAILURES
 from tuma_producer.errors import TumaError, UnknownCampaign, UnknownIntent
-from tuma_worker.core.states import RecipientState
 from tuma_worker.logs import redact
 from tuma_worker.settings import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 NOT_AS_WISHED = 1  # the command did its work, and the answer is not the good one: not found, not delivered
 MISTAKE = 2  # something has to be put right before it can work
@@ -158,11 +157,6 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: st
     for row in rows:
         made.add_row(*map(_cell, row))
     return made
-
-
-def in_words(counts: Mapping[str, int]) -> str:
-    """Counts of recipients in the order of their way: `queued 3, sent 2`."""
-    return ", ".join(f"{state} {counts[state]}" for state in RecipientState if counts.get(state)) or "nothing"
 
 
 def clock(now: datetime | None = None) -> str:

@@ -10,8 +10,9 @@ from rich.live import Live
 
 from tuma_worker.cli.accounts import COLUMNS, as_json, as_row, standings
 from tuma_worker.cli.follow import Followed, changes
-from tuma_worker.cli.output import Json, clock, in_words, say, say_json, screen, table
+from tuma_worker.cli.output import Json, clock, say, say_json, screen, table
 from tuma_worker.cli.reach import Reach, reach
+from tuma_worker.core.states import in_words
 from tuma_worker.store.tail import Tail
 
 if TYPE_CHECKING:

@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from enum import StrEnum
 from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class RecipientState(StrEnum):
@@ -147,3 +151,8 @@ def diagram() -> str:
 def corrections() -> dict[RecipientState, list[RecipientState]]:
     """Which ends better evidence may still correct, and into what."""
     return {end: [target for target in RecipientState if may_move(end, target)] for end in RecipientState if end in ENDS}
+
+
+def in_words(counts: Mapping[str, int]) -> str:
+    """Counts of recipients in the order of their way: `queued 3, sent 2`."""
+    return ", ".join(f"{state} {counts[state]}" for state in RecipientState if counts.get(state)) or "nothing"

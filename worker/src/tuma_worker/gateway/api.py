@@ -47,6 +47,7 @@ OPERATIONS = (
     Operation("POST", "/v1/intents", Scope.SEND, intents.create),
     Operation("POST", "/v1/intents/batch", Scope.SEND, intents.create_batch),
     Operation("GET", _INTENT, Scope.READ, intents.get),
+    Operation("GET", f"{_INTENT}/explain", Scope.READ, intents.explain),
     Operation("POST", f"{_INTENT}/cancel", Scope.CONTROL, intents.cancel),
     Operation("POST", f"{_INTENT}/pause", Scope.CONTROL, intents.pause),
     Operation("POST", f"{_INTENT}/resume", Scope.CONTROL, intents.resume),

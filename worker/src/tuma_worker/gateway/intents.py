@@ -5,19 +5,20 @@ from __future__ import annotations
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from tuma_producer import Send, TumaError, UnknownIntent
 from tuma_producer.contract.reading import CHUNK
+from tuma_worker.core.explain import facts, page
 from tuma_worker.gateway import bodies
-from tuma_worker.gateway.forms import LINES, encoded, line_of
+from tuma_worker.gateway.forms import JSON, LINES, encoded, line_of
 from tuma_worker.gateway.problems import Kind, Problem, problem_of
 from tuma_worker.store.owners import source_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from tuma_producer import ControlResult, Intent, Receipt
+    from tuma_producer import ControlResult, Receipt
     from tuma_producer.intents import Verb
     from tuma_worker.gateway.desk import Ask
 
@@ -52,15 +53,19 @@ def _key(ask: Ask) -> str | None:
 
 async def get(ask: Ask) -> Response:
     """Where an intent stands."""
-    return encoded(await visible(ask))
-
-
-async def visible(ask: Ask) -> Intent:
-    """The intent that the path names. Raises `UnknownIntent`, also where it is none of the token's business."""
     found = await ask.producer.get(ask.named("intent_id"))
-    if not ask.token.may_see(found.source):
-        raise UnknownIntent(found.id)
-    return found
+    _expect_visible(ask, found.source)
+    return encoded(found)
+
+
+async def explain(ask: Ask) -> Response:
+    """Why it stands where it stands: a page for people, or the same for programs that ask for JSON."""
+    told = await ask.producer.explain(ask.named("intent_id"))
+    _expect_visible(ask, told.intent.source)
+    vary = {"Vary": "Accept"}
+    if JSON in ask.request.headers.get("accept", ""):
+        return encoded(facts(told), headers=vary)
+    return PlainTextResponse(page(told), headers=vary)
 
 
 async def cancel(ask: Ask) -> Response:
@@ -80,11 +85,15 @@ async def resume(ask: Ask) -> Response:
 
 async def _steer(ask: Ask, verb: Verb) -> Response:
     intent_id = ask.named("intent_id")
-    owner = await source_of(ask.desk.redis, intent_id)
-    if owner is None or not ask.token.may_see(owner):
-        raise UnknownIntent(intent_id)
+    _expect_visible(ask, await source_of(ask.desk.redis, intent_id))
     result: ControlResult = await getattr(ask.producer, verb)(intent_id, by=ask.token.name)
     return encoded(result, status=202 if result.outcome == "requested" else 200)
+
+
+def _expect_visible(ask: Ask, source: str | None) -> None:
+    """Raise `UnknownIntent` where there is no intent, or it is none of the token's business."""
+    if source is None or not ask.token.may_see(source):
+        raise UnknownIntent(ask.named("intent_id"))
 
 
 # ------------------------------------------------------------------------------------------------------------ as lines

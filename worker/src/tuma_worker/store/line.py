@@ -206,7 +206,7 @@ def _over(slots: list[bytes], before: int) -> float:
 
 def _holds(state: Mapping[str, str], waiting: tuple[Waiting, ...], now: int) -> tuple[str, ...]:
     places = [(LANES.index(one.lane), one.source) for one in waiting if not one.source.startswith(SYSTEM)] or [(0, "")]
-    found = [hold for lane, source in places for hold in holds(state, lane=lane, source=source, now_ms=now)]
+    found = [hold.text for lane, source in places for hold in holds(state, lane=lane, source=source, now_ms=now)]
     return tuple(dict.fromkeys(found))
 
 
