@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 import schemathesis
-import yaml
 from hypothesis import HealthCheck, Phase, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi import checks
 from tests.support import servers
-from tests.support.api import ALL_SCOPES, new_token
+from tests.support.api import ALL_SCOPES, DESCRIPTION, SCHEMA, TEXT, new_token
 from tests.support.houses import open_house
 
 from tuma_producer import ControlResult, Intent, Receipt, Send
@@ -26,9 +24,6 @@ if TYPE_CHECKING:
     from schemathesis import Case
     from tests.support.houses import House
 
-TEXT = resources.files("tuma_worker.gateway").joinpath("openapi.yaml").read_text(encoding="utf-8")
-DESCRIPTION: dict[str, Any] = yaml.safe_load(TEXT)
-SCHEMA = schemathesis.openapi.from_dict(DESCRIPTION)
 SCHEMA.config.phases.coverage.enabled = False  # hundreds of requests for each operation: run by hand with `st run`
 DESCRIBED = {
     (method.upper(), path): told for path, methods in DESCRIPTION["paths"].items() for method, told in methods.items()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from tests.support.api import ALL_SCOPES, client_of, new_token, post_lines
+from tests.support.api import ALL_SCOPES, client_of, new_token, post_lines, problem
 from tests.support.houses import open_house
 
 from tuma_worker.gateway.api import OPERATIONS, Operation
@@ -48,16 +48,6 @@ def operator(house: House) -> Iterator[httpx.Client]:
     """Somebody who may do everything."""
     with client_of(house, new_token(house, "ops", *ALL_SCOPES, source="ops")) as found:
         yield found
-
-
-def problem(answer: httpx.Response, status: int, kind: str) -> dict[str, Any]:
-    """The problem that this must be, with what all of them have."""
-    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json"), answer.text
-    told: dict[str, Any] = answer.json()
-    assert (told["type"], told["status"]) == (f"urn:tuma:problem:{kind}", status)
-    assert told["title"]
-    assert told["request_id"] == answer.headers["x-request-id"]
-    return told
 
 
 # ------------------------------------------------------------------------------------------------------------- one intent
@@ -171,7 +161,8 @@ def test_a_body_of_another_type_is_refused_and_the_right_one_named(http: httpx.C
 def test_a_body_that_is_too_large_is_refused_whether_it_says_so_or_not(http: httpx.Client, *, declared: bool) -> None:
     body = b" " * (1024 * 1024 + 1)
     content = body if declared else iter([body])
-    problem(http.post("/v1/intents", content=content, headers={"Content-Type": "application/json"}), 413, "too-large")
+    headers = {"Authorization": http.headers["authorization"], "Content-Type": "application/json"}
+    problem(httpx.post(f"{http.base_url}/v1/intents", content=content, headers=headers), 413, "too-large")
 
 
 def test_what_is_not_there_and_what_is_not_done_there_are_problems_too(http: httpx.Client) -> None:
@@ -196,7 +187,13 @@ def test_a_request_keeps_the_name_that_its_sender_gave_it(http: httpx.Client) ->
 
 
 def _path(template: str) -> str:
-    return template.replace("{intent_id}", NOWHERE).replace("{account}", "main").replace("{", "").replace("}", "")
+    return (
+        template.replace("{intent_id}", NOWHERE)
+        .replace("{account}", "main")
+        .replace("{queue}", "main.send")
+        .replace("{", "")
+        .replace("}", "")
+    )
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda one: f"{one.method} {one.path}")

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
+from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import schemathesis
+import yaml
 from tests.support.programs import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from schemathesis.schemas import APIOperation
     from tests.support.houses import House
+
+TEXT = resources.files("tuma_worker.gateway").joinpath("openapi.yaml").read_text(encoding="utf-8")
+DESCRIPTION: dict[str, Any] = yaml.safe_load(TEXT)
+SCHEMA = schemathesis.openapi.from_dict(DESCRIPTION)
 
 ALL_SCOPES = ("send", "read", "control", "operate")
 
@@ -25,10 +34,26 @@ def new_token(house: House, name: str, *scopes: str, source: str = "test", **opt
     return str(ran.json["token"])
 
 
-def client_of(house: House, token: str | None) -> httpx.Client:
-    """A client that shows this token, or none."""
-    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-    return httpx.Client(base_url=house.gateway_url, headers=headers, timeout=PATIENCE)
+def client_of(house: House, token: str) -> httpx.Client:
+    """A client that shows this token, and holds every answer against the description."""
+    headers = {"Authorization": f"Bearer {token}"}
+    return httpx.Client(base_url=house.gateway_url, headers=headers, timeout=PATIENCE, event_hooks={"response": [_conforms]})
+
+
+def _conforms(answer: httpx.Response) -> None:
+    """Fail for an answer that the description of its operation does not name, or that looks otherwise."""
+    operation = _operation(answer.request.method, answer.request.url.path)
+    if operation is not None:
+        answer.read()
+        operation.validate_response(answer)
+
+
+def _operation(method: str, path: str) -> APIOperation[Any, Any, Any, Any] | None:
+    for template, methods in DESCRIPTION["paths"].items():
+        pattern = re.sub(r"\\{campaign\\}", ".+", re.escape(template))
+        if re.fullmatch(re.sub(r"\\{\w+\\}", "[^/]+", pattern), path) and method.lower() in methods:
+            return SCHEMA[template][method]
+    return None
 
 
 def post_lines(http: httpx.Client, lines: Iterable[dict[str, Any] | str], **headers: str) -> list[dict[str, Any]]:
@@ -38,3 +63,13 @@ def post_lines(http: httpx.Client, lines: Iterable[dict[str, Any] | str], **head
     answer = http.post("/v1/intents/batch", content=body.encode(), headers=kind).raise_for_status()
     assert answer.headers["content-type"] == "application/x-ndjson"
     return [json.loads(line) for line in answer.text.splitlines()]
+
+
+def problem(answer: httpx.Response, status: int, kind: str) -> dict[str, Any]:
+    """The problem that this must be, with what all of them have."""
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json"), answer.text
+    told: dict[str, Any] = answer.json()
+    assert (told["type"], told["status"]) == (f"urn:tuma:problem:{kind}", status)
+    assert told["title"]
+    assert told["request_id"] == answer.headers["x-request-id"]
+    return told

@@ -14,7 +14,7 @@ from starlette.routing import Route
 from tuma_producer.contract.connection import FAILURES
 from tuma_producer.errors import TumaError
 from tuma_worker.core.tokens import Scope
-from tuma_worker.gateway import intents
+from tuma_worker.gateway import dead, intents, operating, planning
 from tuma_worker.gateway.desk import Ask
 from tuma_worker.gateway.problems import Kind, Problem, problem_of
 from tuma_worker.gateway.requests import request_id_of
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     Serve = Callable[[Ask], Awaitable[Response]]
 
 _INTENT = "/v1/intents/{intent_id}"
+_ACCOUNT = "/v1/accounts/{account}"
+_CAMPAIGN = f"{_ACCOUNT}/campaigns/{{campaign}}"
+_QUEUE = "/v1/queues/{queue}"
 _NO_CLIENT = 499  # nobody reads it
 
 
@@ -51,6 +54,24 @@ OPERATIONS = (
     Operation("POST", f"{_INTENT}/cancel", Scope.CONTROL, intents.cancel),
     Operation("POST", f"{_INTENT}/pause", Scope.CONTROL, intents.pause),
     Operation("POST", f"{_INTENT}/resume", Scope.CONTROL, intents.resume),
+    Operation("POST", f"{_INTENT}/redrive", Scope.OPERATE, dead.redrive_intent),
+    Operation("POST", "/v1/estimate", Scope.SEND, planning.estimate),
+    Operation("POST", "/v1/schedules/preview", Scope.SEND, planning.preview),
+    Operation("GET", "/v1/accounts", Scope.OPERATE, operating.list_accounts),
+    Operation("GET", _ACCOUNT, Scope.OPERATE, operating.get_account),
+    Operation("POST", f"{_ACCOUNT}/resume", Scope.OPERATE, operating.resume_account),
+    Operation("GET", f"{_ACCOUNT}/dead", Scope.OPERATE, dead.list_dead),
+    Operation("POST", f"{_ACCOUNT}/dead/redrive", Scope.OPERATE, dead.redrive_account),
+    Operation("GET", f"{_ACCOUNT}/suppressions", Scope.OPERATE, operating.list_suppressions),
+    Operation("POST", f"{_ACCOUNT}/suppressions", Scope.OPERATE, operating.suppress),
+    Operation("POST", f"{_ACCOUNT}/suppressions/remove", Scope.OPERATE, operating.unsuppress),
+    Operation("POST", f"{_CAMPAIGN}/cancel", Scope.OPERATE, operating.cancel_campaign),
+    Operation("POST", f"{_CAMPAIGN}/pause", Scope.OPERATE, operating.pause_campaign),
+    Operation("POST", f"{_CAMPAIGN}/resume", Scope.OPERATE, operating.resume_campaign),
+    Operation("GET", "/v1/queues", Scope.OPERATE, operating.list_queues),
+    Operation("GET", _QUEUE, Scope.OPERATE, operating.get_queue),
+    Operation("POST", f"{_QUEUE}/pause", Scope.OPERATE, operating.pause_queue),
+    Operation("POST", f"{_QUEUE}/resume", Scope.OPERATE, operating.resume_queue),
 )
 
 
@@ -59,7 +80,11 @@ def routes(desk: Desk) -> list[Route]:
     by_path: dict[str, dict[str, Operation]] = {}
     for operation in OPERATIONS:
         by_path.setdefault(operation.path, {})[operation.method] = operation
-    served = [Route(path, _serving(desk, found), methods=list(found)) for path, found in by_path.items()]
+    # A campaign's name may hold anything, also what parts addresses.
+    served = [
+        Route(path.replace("{campaign}", "{campaign:path}"), _serving(desk, found), methods=list(found))
+        for path, found in by_path.items()
+    ]
     return [*served, Route("/v1/openapi.yaml", _described)]
 
 

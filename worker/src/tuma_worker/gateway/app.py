@@ -15,8 +15,6 @@ from tuma_worker.gateway.receiver import Receiver
 from tuma_worker.gateway.requests import Identified
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from redis.asyncio import Redis
     from starlette.requests import Request
     from starlette.types import ASGIApp
@@ -25,8 +23,8 @@ if TYPE_CHECKING:
     from tuma_worker.receipts.intake import Intake
 
 
-def build_app(intake: Intake, redis: Redis, desk: Desk, name: Callable[[], str]) -> ASGIApp:
-    """The application that serves `intake` and `desk` and says how it is; `name` names its requests."""
+def build_app(intake: Intake, redis: Redis, desk: Desk) -> ASGIApp:
+    """The application that serves `intake` and `desk` and says how it is."""
 
     async def alive(_request: Request) -> Response:
         return JSONResponse({"status": "ok"})
@@ -41,4 +39,4 @@ def build_app(intake: Intake, redis: Redis, desk: Desk, name: Callable[[], str])
 
     probes = [Route("/healthz", alive), Route("/readyz", ready)]
     others = Starlette(routes=[*probes, *api.routes(desk)], exception_handlers=dict(api.HANDLERS))
-    return Receiver(intake, Identified(others, name))
+    return Receiver(intake, Identified(others, desk.name))

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from pydantic import BaseModel, ValidationError
+
+from tuma_producer.findings import first_finding
 from tuma_worker.gateway.problems import Kind, Problem
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from starlette.requests import Request
+
+Model = TypeVar("Model", bound=BaseModel)
 
 JSON_MOST = 1024 * 1024  # bytes; ten thousand recipients with their texts have under half of that
 LINES_MOST = 64 * 1024 * 1024  # bytes of a batch
@@ -38,6 +43,35 @@ def parsed(text: bytes) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise Problem(Kind.UNREADABLE, "the body must be a JSON object")
     return found
+
+
+async def read_as(request: Request, model: type[Model]) -> Model:
+    """The body as this model has it. Raises `Problem` that names the field which breaks a rule."""
+    fields = await read_object(request)
+    try:
+        return model(**fields)
+    except ValidationError as error:
+        raise _broken(*first_finding(error)) from None
+
+
+def refuse(field: str, rule: str) -> NoReturn:
+    """Raise `Problem` for a field, or a parameter, that breaks a rule."""
+    raise _broken(field, rule)
+
+
+def _broken(field: str, rule: str) -> Problem:
+    return Problem(Kind.INVALID, f"{field}: {rule}", field=field, rule=rule)
+
+
+def parameters(request: Request, *known: str) -> dict[str, str]:
+    """The query's parameters. Raises `Problem` for one that is not known, or is there twice: it was meant to change something."""
+    given = request.query_params.multi_items()
+    for name in dict(given):
+        if name not in known:
+            refuse(name, f"is no parameter; there are: {', '.join(known)}")
+    if len(given) > len(dict(given)):
+        refuse(given[-1][0], "must be given once")
+    return dict(given)
 
 
 async def read_lines(request: Request) -> AsyncIterator[bytes]:

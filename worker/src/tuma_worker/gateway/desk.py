@@ -6,9 +6,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tuma_producer import AsyncProducer
+from tuma_worker.gateway.problems import Kind, Problem
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis
+    from collections.abc import Callable
+
+    from redis import Redis
+    from redis.asyncio import Redis as AsyncRedis
     from starlette.requests import Request
 
     from tuma_worker.core.tokens import Token
@@ -17,10 +21,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """The parts that all requests share."""
+    """The parts that all requests share.
+
+    `store` is for what is asked seldom, in a thread. `clock` gives Unix seconds, `name` a name that nobody else has.
+    """
 
     access: Access
-    redis: Redis
+    redis: AsyncRedis
+    store: Redis
+    clock: Callable[[], float]
+    name: Callable[[], str]
     _producers: dict[str, AsyncProducer] = field(default_factory=dict)  # by source: as many as tokens have
 
     def producer(self, source: str) -> AsyncProducer:
@@ -46,3 +56,14 @@ class Ask:
     def named(self, name: str) -> str:
         """The part of the path that has this name."""
         return str(self.request.path_params[name])
+
+    async def account(self) -> str:
+        """The account that the path names. Raises `Problem` where there is none."""
+        return await self.known(self.named("account"))
+
+    async def known(self, account: str) -> str:
+        """The account of this name. Raises `Problem` where there is none."""
+        names = await self.producer.accounts()
+        if account not in names:
+            raise Problem(Kind.NO_ACCOUNT, f"account: is not configured (known: {', '.join(names) or 'none yet'})", field="account")
+        return account

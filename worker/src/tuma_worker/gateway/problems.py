@@ -40,6 +40,7 @@ class Kind(Enum):
     UNKNOWN_INTENT = ("unknown-intent", 404, "There is no such intent")
     UNKNOWN_CAMPAIGN = ("unknown-campaign", 404, "There is no such campaign")
     NO_ACCOUNT = ("no-account", 404, "There is no such account")
+    NO_QUEUE = ("no-queue", 404, "There is no such queue")
     METHOD = ("method-not-allowed", 405, "Not with this method")
     LATE = ("would-be-late", 409, "It would go after its deadline")
     NOT_EDITABLE = ("not-editable", 409, "It cannot be edited now")

@@ -66,8 +66,9 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
     # A timeout of the socket's own is set up anew for every single reply; whoever asks here has one for all of them.
     redis = connect_async(settings.redis_url, socket_timeout=None)
     asked = connect_async(settings.redis_url)
-    desk = Desk(Access(asked, bootstrap.wall_clock), asked)
-    app = build_app(bootstrap.build_intake(redis, settings), redis, desk, bootstrap.fresh_name)
+    store = connect(settings.redis_url)
+    desk = Desk(Access(asked, bootstrap.wall_clock), asked, store, bootstrap.wall_clock, bootstrap.fresh_name)
+    app = build_app(bootstrap.build_intake(redis, settings), redis, desk)
     config = uvicorn.Config(
         app, lifespan="off", ws="none", access_log=False, log_config=None, server_header=False, timeout_graceful_shutdown=_DRAIN,
         proxy_headers=bool(settings.gateway_proxies), forwarded_allow_ips=list(settings.gateway_proxies),
@@ -75,6 +76,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
     try:
         await _Server(config).serve([listener])
     finally:
+        store.close()
         await asked.aclose()
         await redis.aclose()
         _log.info(Event.GATEWAY_STOPPED)

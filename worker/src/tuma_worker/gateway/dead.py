@@ -1,0 +1,110 @@
+"""Dead letters over HTTP: what reached nobody for a reason that a person may put right, and sending it again."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import StreamingResponse
+
+from tuma_producer import Producer, UnknownIntent
+from tuma_producer.contract.wire import split_id
+from tuma_worker.core.dead import DeadClass
+from tuma_worker.dispatch.redriving import Redriven, Redriver
+from tuma_worker.gateway import bodies
+from tuma_worker.gateway.forms import LINES, encoded, line_of
+from tuma_worker.store.dead import Choice, DeadLetters, Wanted
+from tuma_worker.store.owners import source_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from starlette.responses import Response
+
+    from tuma_worker.gateway.desk import Ask
+    from tuma_worker.store.dead import Letter
+
+
+class _Chosen(BaseModel):
+    """What is to be different when letters are sent again."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    account: str | None = None
+    sender_id: str | None = None
+    expires_in: float | None = Field(default=None, gt=0)
+
+
+class _Some(_Chosen):
+    """Which letters of an account as well."""
+
+    all: bool = False
+    classes: list[DeadClass] = Field(default_factory=list)
+    source: str | None = None
+    older_than: float | None = Field(default=None, ge=0)
+
+    @property
+    def names_some(self) -> bool:
+        """Whether it says which, and in one way."""
+        return self.all != bool(self.classes or self.source is not None or self.older_than is not None)
+
+
+async def list_dead(ask: Ask) -> Response:
+    """The account's dead letters, the oldest first, a line for each."""
+    given = bodies.parameters(ask.request, "class", "source")
+    if given.get("class", DeadClass.UNKNOWN) not in set(DeadClass):
+        bodies.refuse("class", f"must be one of {', '.join(DeadClass)}")
+    kinds = frozenset({DeadClass(given["class"])} if "class" in given else DeadClass)
+    letters = DeadLetters(ask.desk.store, await ask.account())
+    return StreamingResponse(_lines(letters, Wanted(kinds, given.get("source"))), media_type=LINES)
+
+
+def _lines(letters: DeadLetters, wanted: Wanted) -> Iterator[bytes]:
+    for page in letters.walk(wanted):
+        yield b"".join(line_of(_letter(one)) for one in page)
+
+
+def _letter(one: Letter) -> dict[str, Any]:
+    died = datetime.fromtimestamp(one.died / 1000, UTC)
+    told = {"id": one.intent_id, "number": one.number, "class": one.kind, "reason": one.reason, "source": one.source}
+    return told | {"died": died, "attempt": one.attempt}
+
+
+async def redrive_intent(ask: Ask) -> Response:
+    """Send an intent's dead letters again, as one new intent."""
+    chosen = await bodies.read_as(ask.request, _Chosen)
+    intent_id = ask.named("intent_id")
+    parts = split_id(intent_id)
+    if parts is None or await source_of(ask.desk.redis, intent_id) is None:
+        raise UnknownIntent(intent_id)
+    letters = DeadLetters(ask.desk.store, parts[0])
+    found = await run_in_threadpool(letters.of_intent, parts[1])
+    return await _redrive(ask, letters, chosen, iter([found] if found else []))
+
+
+async def redrive_account(ask: Ask) -> Response:
+    """Send dead letters of an account again. What is `unknown` may have arrived: it goes only by its class or its intent."""
+    chosen = await bodies.read_as(ask.request, _Some)
+    if not chosen.names_some:
+        bodies.refuse("all", "say which: true, or classes, source, older_than")
+    letters = DeadLetters(ask.desk.store, await ask.account())
+    kinds = frozenset(chosen.classes) or frozenset(DeadClass) - {DeadClass.UNKNOWN}
+    before = None if chosen.older_than is None else round((ask.desk.clock() - chosen.older_than) * 1000)
+    return await _redrive(ask, letters, chosen, letters.intents(Wanted(kinds, chosen.source, before)))
+
+
+async def _redrive(ask: Ask, letters: DeadLetters, chosen: _Chosen, groups: Iterator[list[Letter]]) -> Response:
+    if chosen.account is not None:
+        await ask.known(chosen.account)
+    choice = Choice(chosen.account or letters.account, chosen.sender_id, chosen.expires_in)
+    redriver = Redriver(Producer(ask.desk.store), letters, ask.desk.name, ask.token.name)
+    done = Redriven()
+    await run_in_threadpool(_all, redriver, groups, choice, done)
+    return encoded({"redriven": done.recipients, "intents": done.intents, "skipped": done.skipped})
+
+
+def _all(redriver: Redriver, groups: Iterator[list[Letter]], choice: Choice, done: Redriven) -> None:
+    for found in groups:
+        redriver.redrive(found, choice, done)

@@ -1,0 +1,193 @@
+"""What belongs to no source: accounts, queues, campaigns, suppression lists. For whoever operates."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import StreamingResponse
+
+from tuma_producer.contract.wire import LANES
+from tuma_producer.intents import checked_source
+from tuma_worker.gateway import bodies
+from tuma_worker.gateway.forms import LINES, encoded, line_of
+from tuma_worker.gateway.problems import Kind, Problem
+from tuma_worker.queue.config import SEND
+from tuma_worker.store import accounts, line
+from tuma_worker.store.steering import Scope, Steering
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from starlette.responses import Response
+
+    from tuma_producer.intents import Verb
+    from tuma_worker.gateway.desk import Ask
+    from tuma_worker.store.accounts import Standing
+    from tuma_worker.store.line import Line
+
+
+# ---------------------------------------------------------------------------------------------------------------- accounts
+
+
+async def list_accounts(ask: Ask) -> Response:
+    """How every account stands."""
+    names = await ask.producer.accounts()
+    found = await run_in_threadpool(lambda: [accounts.standing(ask.desk.store, name) for name in names])
+    return encoded({"accounts": [_standing(one) for one in found]})
+
+
+async def get_account(ask: Ask) -> Response:
+    """How an account stands, with its queues, whose windows are its limits."""
+    name = await ask.account()
+    found = await run_in_threadpool(accounts.standing, ask.desk.store, name)
+    return encoded(_standing(found) | {"queues": await run_in_threadpool(_lines, ask, name)})
+
+
+async def resume_account(ask: Ask) -> Response:
+    """Put a halted account to work again."""
+    name = await ask.account()
+    resumed = await run_in_threadpool(_steering(ask, name, SEND).lift_halt)
+    return encoded({"account": name, "resumed": resumed})
+
+
+def _standing(found: Standing) -> dict[str, Any]:
+    times = {"halted_at": _instant(found.halted_at), "probe_at": _instant(found.probe_at)}
+    return _members(found) | {"in_flight": found.in_flight} | times
+
+
+# ------------------------------------------------------------------------------------------------------------------ queues
+
+
+async def list_queues(ask: Ask) -> Response:
+    """Every queue: who waits since when, how full the windows are, and what stands in the way."""
+    names = await ask.producer.accounts()
+    return encoded({"queues": await run_in_threadpool(lambda: [one for name in names for one in _lines(ask, name)])})
+
+
+async def get_queue(ask: Ask) -> Response:
+    """One queue."""
+    account, operation = await _queue(ask)
+    return encoded(_line(await run_in_threadpool(line.look, ask.desk.store, account, operation)))
+
+
+async def pause_queue(ask: Ask) -> Response:
+    """Let no further call start: of all of it, or of one priority or source."""
+    scope = _scope(ask)
+    account, operation = await _queue(ask)
+    await run_in_threadpool(_steering(ask, account, operation).pause, scope)
+    return encoded({"queue": f"{account}.{operation}", "scope": str(scope), "paused": True, "changed": True})
+
+
+async def resume_queue(ask: Ask) -> Response:
+    """Let calls start again."""
+    scope = _scope(ask)
+    account, operation = await _queue(ask)
+    changed = await run_in_threadpool(_steering(ask, account, operation).resume, scope)
+    return encoded({"queue": f"{account}.{operation}", "scope": str(scope), "paused": False, "changed": changed})
+
+
+async def _queue(ask: Ask) -> tuple[str, str]:
+    """The account and the operation of the queue that the path names. Raises `Problem`."""
+    account, _, operation = ask.named("queue").partition(".")
+    known = await run_in_threadpool(line.operations, ask.desk.store, await ask.known(account))
+    if operation not in known:
+        names = ", ".join(f"{account}.{one}" for one in known)
+        raise Problem(Kind.NO_QUEUE, f"queue: there are {names}", field="queue")
+    return account, operation
+
+
+def _scope(ask: Ask) -> Scope:
+    given = bodies.parameters(ask.request, "priority", "source")
+    if len(given) > 1:
+        bodies.refuse("source", "cannot go with priority; give one of them")
+    if given.get("priority", LANES[0]) not in LANES:
+        bodies.refuse("priority", f"must be one of {', '.join(LANES)}")
+    return Scope(given.get("priority"), checked_source(given["source"]) if "source" in given else None)
+
+
+def _lines(ask: Ask, account: str) -> list[dict[str, Any]]:
+    return [_line(line.look(ask.desk.store, account, one)) for one in line.operations(ask.desk.store, account)]
+
+
+def _line(found: Line) -> dict[str, Any]:
+    waiting = [_members(one) | {"oldest": _instant(one.oldest)} for one in found.waiting]
+    times = {"now": _instant(found.now), "next_permit": _instant(found.next_permit)}
+    return _members(found) | {"waiting": waiting} | times
+
+
+# --------------------------------------------------------------------------------------------------------------- campaigns
+
+
+async def cancel_campaign(ask: Ask) -> Response:
+    """Withdraw what was not handed over of all of a campaign."""
+    return await _steer_campaign(ask, "cancel")
+
+
+async def pause_campaign(ask: Ask) -> Response:
+    """Hold back all of a campaign, and what arrives under its name."""
+    return await _steer_campaign(ask, "pause")
+
+
+async def resume_campaign(ask: Ask) -> Response:
+    """Put all that is paused of a campaign back into the line."""
+    return await _steer_campaign(ask, "resume")
+
+
+async def _steer_campaign(ask: Ask, verb: Verb) -> Response:
+    account = await ask.account()
+    result = await getattr(ask.producer, f"{verb}_campaign")(account, ask.named("campaign"), by=ask.token.name)
+    return encoded(result, status=202 if result.outcome == "requested" else 200)
+
+
+# -------------------------------------------------------------------------------------------------------- suppression lists
+
+
+class _Numbers(BaseModel):
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    numbers: list[str]
+
+
+async def list_suppressions(ask: Ask) -> Response:
+    """Whom the account must not call, a line for each, as many as there are."""
+    account = await ask.account()
+    return StreamingResponse(_suppressions(ask, account), media_type=LINES)
+
+
+async def _suppressions(ask: Ask, account: str) -> AsyncIterator[bytes]:
+    async for one in ask.producer.suppressions(account):
+        yield line_of(one)
+
+
+# Numbers stand in bodies: an address is written into logs on its way.
+async def suppress(ask: Ask) -> Response:
+    """Put numbers on the list."""
+    account = await ask.account()
+    given = await bodies.read_as(ask.request, _Numbers)
+    return encoded({"account": account, "added": await ask.producer.suppress(account, given.numbers)})
+
+
+async def unsuppress(ask: Ask) -> Response:
+    """Take numbers off the list."""
+    account = await ask.account()
+    given = await bodies.read_as(ask.request, _Numbers)
+    return encoded({"account": account, "removed": await ask.producer.unsuppress(account, given.numbers)})
+
+
+# --------------------------------------------------------------------------------------------------------------------------
+
+
+def _steering(ask: Ask, account: str, operation: str) -> Steering:
+    return Steering(ask.desk.store, account, operation, ask.token.name)
+
+
+def _members(found: Any) -> dict[str, Any]:  # noqa: ANN401 - any dataclass
+    return {field.name: getattr(found, field.name) for field in fields(found)}
+
+
+def _instant(milliseconds: int | None) -> datetime | None:
+    return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1000, UTC)
