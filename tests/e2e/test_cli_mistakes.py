@@ -70,6 +70,12 @@ MISTAKES = {
     "a token with an unknown scope": (
         ("tokens", "add", "t", "--source", "s", "--scope", "all"), "--scope: 'all' is not one of send, read, control, operate",
     ),
+    "a token whose rate counts messages": (
+        ("tokens", "add", "t", "--source", "s", "--scope", "send", "--rate", "5 messages/s"), "--rate: counts requests",
+    ),
+    "a token with a rate that cannot be": (
+        ("tokens", "add", "t", "--source", "s", "--scope", "send", "--rate", "fast"), "--rate: limit 'fast': expected COUNT",
+    ),
     "a token with a name that cannot be": (("tokens", "add", "T", "--source", "s", "--scope", "send"), "NAME: must be 1 to 32 of"),
     "a token of a source that cannot be": (("tokens", "add", "t", "--source", " ", "--scope", "send"), "source: must be 1 to 64"),
     "resuming an unknown account": (("accounts", "resume", "nobody"), UNKNOWN),

@@ -21,7 +21,7 @@ def test_a_token_is_shown_once_and_listed_without_itself(tuma: Tuma) -> None:
     assert len(token) == 48
     (listed,) = tuma("tokens", "list", "--json").json
     assert listed.pop("created")
-    assert listed == {"name": "billing-prod", "source": "billing", "scopes": ["send", "read"], "expires": None}
+    assert listed == {"name": "billing-prod", "source": "billing", "scopes": ["send", "read"], "expires": None, "rate": None}
     shown = tuma("tokens", "list").out
     assert "billing-prod" in shown
     assert token not in shown

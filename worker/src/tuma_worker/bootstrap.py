@@ -225,7 +225,7 @@ def build_service(settings: Settings) -> Service:
         redis,
         [*queues, *others],
         connect=lambda: connect_to_wait(settings.redis_url, longest_wait),
-        clock=_clock,
+        clock=steady_clock,
         worker=_name(),
     )
     dice = random.SystemRandom()
@@ -263,7 +263,7 @@ def build_sweeper(redis: Redis, settings: Settings, *, only: str | None = None, 
 def build_mover(redis: Redis, settings: Settings) -> Mover:
     """What looks after the failover of all configured accounts."""
     queues = [queue_config(name, account) for name, account in settings.accounts.items()]
-    return Mover([Carried(redis, queue) for queue in queues], _name(), settings.failover_every, _clock)
+    return Mover([Carried(redis, queue) for queue in queues], _name(), settings.failover_every, steady_clock)
 
 
 def build_gauger(redis: Redis, settings: Settings, broker: TumaBroker) -> Gauger:
@@ -316,7 +316,7 @@ def _name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-def _clock() -> float:
+def steady_clock() -> float:
     """Seconds that go on while the machine sleeps, where the system counts them: a lease does not wait for a suspended process."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
@@ -340,7 +340,7 @@ def build_applier(redis: Redis, settings: Settings) -> Applier:
         Box(Inbox(redis, name, account.raw_receipts_for), providers.named(account.provider).receipts(account))
         for name, account in settings.accounts.items()
     ]
-    return Applier(redis, _waiting(redis, settings), boxes, _name(), _clock)
+    return Applier(redis, _waiting(redis, settings), boxes, _name(), steady_clock)
 
 
 def _waiting(redis: Redis, settings: Settings) -> Redis:

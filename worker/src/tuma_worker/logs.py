@@ -53,6 +53,7 @@ class Event(StrEnum):
     ACCOUNT_PROBED = "account.probed"
     GATEWAY_STARTED = "gateway.started"
     GATEWAY_STOPPED = "gateway.stopped"
+    EVENTS_INTERRUPTED = "events.interrupted"
     ACCOUNTS_NOT_REGISTERED = "accounts.not_registered"
     SWEEP_FAILED = "sweep.failed"
     MOVE_FAILED = "move.failed"

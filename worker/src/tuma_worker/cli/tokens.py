@@ -14,6 +14,7 @@ from tuma_producer.intents import checked_source
 from tuma_worker import bootstrap
 from tuma_worker.cli.output import NOT_AS_WISHED, Json, complain, say, say_json, screen, table
 from tuma_worker.cli.reach import reach
+from tuma_worker.core.limits import Counted, Limit
 from tuma_worker.core.tokens import Scope
 
 if TYPE_CHECKING:
@@ -37,6 +38,10 @@ def add(
     expires_in: Annotated[
         float | None, typer.Option(min=1, help="Seconds for which it holds; for ever where not given.", show_default=False)
     ] = None,
+    rate: Annotated[
+        str | None,
+        typer.Option(help="How often it may ask each gateway, such as 50/s: requests, and lines of batches.", show_default=False),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Make a token and show it, this once: only its digest is kept.
@@ -51,7 +56,7 @@ def add(
         message = "NAME: must be 1 to 32 of a-z, 0-9 and '-', the first a letter or digit"
         raise TumaError(message)
     with reach() as store:
-        made = bootstrap.build_tokens(store.redis).add(name, checked_source(source), wanted, expires_in)
+        made = bootstrap.build_tokens(store.redis).add(name, checked_source(source), wanted, lifetime=expires_in, rate=_rate(rate))
     if made is None:
         message = f"NAME: there is a token {name!r}; rotate it, or remove it first"
         raise TumaError(message)
@@ -64,6 +69,17 @@ def _scopes(given: list[str]) -> list[Scope]:
             message = f"--scope: {scope!r} is not one of {', '.join(Scope)}"
             raise TumaError(message)
     return [scope for scope in Scope if scope in given]
+
+
+def _rate(given: str | None) -> str | None:
+    try:
+        if given is not None and Limit.parse(given).counted is not Counted.CALLS:
+            message = "--rate: counts requests; give it such as 50/s"
+            raise TumaError(message)
+    except ValueError as error:
+        message = f"--rate: {error}"
+        raise TumaError(message) from None
+    return given
 
 
 @app.command()
@@ -123,8 +139,8 @@ def list_(*, json: Json = False) -> None:
     if json:
         say_json([_as_json(token) for token in found])
     elif found:
-        rows = [(one.name, one.source, one.scopes, _instant(one.created), _instant(one.expires)) for one in found]
-        screen().print(table(["name", "source", "scopes", "made (UTC)", "holds until (UTC)"], rows))
+        rows = [(one.name, one.source, one.scopes, one.rate, _instant(one.created), _instant(one.expires)) for one in found]
+        screen().print(table(["name", "source", "scopes", "rate", "made (UTC)", "holds until (UTC)"], rows))
     else:
         say("there is no token yet; make one with: tuma tokens add")
 

@@ -22,7 +22,8 @@ class Scope(StrEnum):
 class Token:
     """What is known of a token. Several digests share a `name` while one replaces another.
 
-    `source` is the service in whose name it asks. `created` and `expires` are Unix milliseconds; None never expires.
+    `source` is the service in whose name it asks. `created` and `expires` are Unix milliseconds; None never expires. `rate` is how
+    often it may ask, as limits are written.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Token:
     scopes: tuple[Scope, ...]
     created: int
     expires: int | None = None
+    rate: str | None = None
 
     def holds_at(self, now: int) -> bool:
         """Whether it is still good at this time, in Unix milliseconds."""

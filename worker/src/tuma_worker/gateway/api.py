@@ -14,7 +14,7 @@ from starlette.routing import Route
 from tuma_producer.contract.connection import FAILURES
 from tuma_producer.errors import TumaError
 from tuma_worker.core.tokens import Scope
-from tuma_worker.gateway import dead, intents, operating, planning
+from tuma_worker.gateway import dead, events, intents, operating, planning
 from tuma_worker.gateway.desk import Ask
 from tuma_worker.gateway.problems import Kind, Problem, problem_of
 from tuma_worker.gateway.requests import request_id_of
@@ -55,6 +55,7 @@ OPERATIONS = (
     Operation("POST", f"{_INTENT}/pause", Scope.CONTROL, intents.pause),
     Operation("POST", f"{_INTENT}/resume", Scope.CONTROL, intents.resume),
     Operation("POST", f"{_INTENT}/redrive", Scope.OPERATE, dead.redrive_intent),
+    Operation("GET", "/v1/events", Scope.READ, events.follow),
     Operation("POST", "/v1/estimate", Scope.SEND, planning.estimate),
     Operation("POST", "/v1/schedules/preview", Scope.SEND, planning.preview),
     Operation("GET", "/v1/accounts", Scope.OPERATE, operating.list_accounts),
@@ -92,6 +93,7 @@ def _serving(desk: Desk, operations: Mapping[str, Operation]) -> Callable[[Reque
     async def serve(request: Request) -> Response:
         operation = operations["GET" if request.method == "HEAD" else request.method]
         token = await desk.access.token(request.headers.get("authorization", ""), operation.scope)
+        desk.rates.admit(token)
         return await operation.serve(Ask(request, token, desk))
 
     return serve

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,15 @@ if TYPE_CHECKING:
 
     from tuma_worker.core.tokens import Token
     from tuma_worker.gateway.access import Access
+    from tuma_worker.gateway.rates import Rates
+
+
+@dataclass(slots=True)
+class Readers:
+    """Those who read events here, and whether they are to end."""
+
+    count: int = 0
+    ending: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +37,12 @@ class Desk:
     """
 
     access: Access
+    rates: Rates
     redis: AsyncRedis
     store: Redis
     clock: Callable[[], float]
     name: Callable[[], str]
+    readers: Readers = field(default_factory=Readers)
     _producers: dict[str, AsyncProducer] = field(default_factory=dict)  # by source: as many as tokens have
 
     def producer(self, source: str) -> AsyncProducer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
@@ -110,6 +111,7 @@ async def create_batch(ask: Ask) -> Response:
     try:
         async with aclosing(_chunks(ask)) as chunks:
             async for chunk in chunks:
+                await asyncio.sleep(ask.desk.rates.pace(ask.token, len(chunk)))
                 for (number, _), result in zip(chunk, await _accepted(ask, chunk), strict=True):
                     told += line_of({"line": number} | result)
     except (Problem, TumaError) as error:

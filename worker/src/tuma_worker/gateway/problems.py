@@ -50,7 +50,9 @@ class Kind(Enum):
     UNKNOWN_NAME = ("unknown-name", 422, "A field names what is not configured")
     # 422 for a key that stands for another body is what the IETF's draft on the Idempotency-Key header says.
     KEY_REUSED = ("idempotency-key-reused", 422, "The idempotency key stands for another send")
+    TOO_FAST = ("too-fast", 429, "The token asks more often than it may")
     OURS = ("internal", 500, "Something went wrong on our side")
+    BUSY = ("busy", 503, "There are too many at once")
     NO_STORE = ("store-unavailable", 503, "Redis cannot be used now")
 
     def __init__(self, kind: str, status: int, title: str) -> None:
@@ -75,6 +77,7 @@ _HEADERS = {
     Kind.NO_TOKEN: {"WWW-Authenticate": 'Bearer realm="tuma"'},
     Kind.NO_SCOPE: {"WWW-Authenticate": 'Bearer realm="tuma", error="insufficient_scope"'},
     Kind.NO_STORE: {"Retry-After": "1"},
+    Kind.BUSY: {"Retry-After": "10"},
 }
 
 

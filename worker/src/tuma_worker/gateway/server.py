@@ -18,6 +18,7 @@ from tuma_worker import bootstrap
 from tuma_worker.gateway.access import Access
 from tuma_worker.gateway.app import build_app
 from tuma_worker.gateway.desk import Desk
+from tuma_worker.gateway.rates import Rates
 from tuma_worker.logs import Event
 
 if TYPE_CHECKING:
@@ -67,14 +68,16 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
     redis = connect_async(settings.redis_url, socket_timeout=None)
     asked = connect_async(settings.redis_url)
     store = connect(settings.redis_url)
-    desk = Desk(Access(asked, bootstrap.wall_clock), asked, store, bootstrap.wall_clock, bootstrap.fresh_name)
+    desk = Desk(
+        Access(asked, bootstrap.wall_clock), Rates(bootstrap.steady_clock), asked, store, bootstrap.wall_clock, bootstrap.fresh_name
+    )
     app = build_app(bootstrap.build_intake(redis, settings), redis, desk)
     config = uvicorn.Config(
         app, lifespan="off", ws="none", access_log=False, log_config=None, server_header=False, timeout_graceful_shutdown=_DRAIN,
         proxy_headers=bool(settings.gateway_proxies), forwarded_allow_ips=list(settings.gateway_proxies),
     )  # fmt: skip
     try:
-        await _Server(config).serve([listener])
+        await _Server(config, desk.readers.ending).serve([listener])
     finally:
         store.close()
         await asked.aclose()
@@ -83,7 +86,14 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn that says where it listens, and ends with status 0 when told to end instead of raising the signal once more."""
+    """uvicorn that says where it listens, and ends with status 0 when told to end instead of raising the signal once more.
+
+    `ending` is for those who would stay for ever.
+    """
+
+    def __init__(self, config: uvicorn.Config, ending: asyncio.Event) -> None:
+        super().__init__(config)
+        self._ending = ending
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and say so: signals are handled by now."""
@@ -91,6 +101,11 @@ class _Server(uvicorn.Server):
         for listener in sockets or []:
             host, port = listener.getsockname()[:2]
             _log.info(Event.GATEWAY_STARTED, host=host, port=port)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let those who read events go, and wait for the others."""
+        self._ending.set()
+        await super().shutdown(sockets)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

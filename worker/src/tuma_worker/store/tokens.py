@@ -24,13 +24,18 @@ class Tokens:
     redis: Redis
     secret: Callable[[], str]
 
-    def add(self, name: str, source: str, scopes: Sequence[Scope], lifetime: float | None = None) -> str | None:
-        """Make a token that holds for `lifetime` seconds, for ever where None. None where there is one of this name."""
+    def add(
+        self, name: str, source: str, scopes: Sequence[Scope], *, lifetime: float | None = None, rate: str | None = None
+    ) -> str | None:
+        """Make a token that holds for `lifetime` seconds, for ever where None. None where there is one of this name.
+
+        `rate` is how often it may ask, such as `50/s`; as often as it likes where None.
+        """
         now = server_ms(self.redis)
         if self._named(name, now):
             return None
         expires = None if lifetime is None else now + round(lifetime * 1000)
-        return self._kept(Token(name, source, tuple(scopes), now, expires))
+        return self._kept(Token(name, source, tuple(scopes), now, expires, rate))
 
     def rotate(self, name: str, overlap: float) -> str | None:
         """Make another token of the same name; those before it hold for `overlap` seconds more. None where there is none.
