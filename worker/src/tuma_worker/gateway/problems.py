@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Any
 from tuma_producer.errors import (
     IdempotencyConflict,
     InvalidSend,
-    NotEditable,
     StoreUnavailable,
     TumaError,
     UnknownAccount,
     UnknownCampaign,
     UnknownIntent,
-    UnknownRoute,
     UnknownTemplate,
     WouldBeLate,
 )
@@ -43,7 +41,6 @@ class Kind(Enum):
     NO_QUEUE = ("no-queue", 404, "There is no such queue")
     METHOD = ("method-not-allowed", 405, "Not with this method")
     LATE = ("would-be-late", 409, "It would go after its deadline")
-    NOT_EDITABLE = ("not-editable", 409, "It cannot be edited now")
     TOO_LARGE = ("too-large", 413, "The body is too large")
     MEDIA = ("media-type", 415, "The body is of another type than is read here")
     INVALID = ("invalid", 422, "A field breaks a rule")
@@ -65,12 +62,10 @@ _KINDS: dict[type[TumaError], Kind] = {
     InvalidSend: Kind.INVALID,
     UnknownAccount: Kind.UNKNOWN_NAME,
     UnknownTemplate: Kind.UNKNOWN_NAME,
-    UnknownRoute: Kind.UNKNOWN_NAME,
     UnknownIntent: Kind.UNKNOWN_INTENT,
     UnknownCampaign: Kind.UNKNOWN_CAMPAIGN,
     IdempotencyConflict: Kind.KEY_REUSED,
     WouldBeLate: Kind.LATE,
-    NotEditable: Kind.NOT_EDITABLE,
     StoreUnavailable: Kind.NO_STORE,
 }
 _HEADERS = {
