@@ -75,20 +75,13 @@ def _round(store: Store, built: House, bare: BareQueue, size: int) -> dict[str, 
     found = {}
     with closing(built.producer()) as producer:
         for way in ways(producer, bare):
-            _empty(store)
+            store.empty()
             way.accept(WARM_UP)
             count = max(1, round(size * way.share))
             with measured(store) as cost:
                 way.accept(count)
             found[way.name] = _figures(cost, count)
     return found
-
-
-def _empty(store: Store) -> None:
-    """Take away all but what makes the account known."""
-    doomed = [key for key in store.redis.scan_iter(count=1000) if not key.endswith(b":profile") and key != b"tuma:accounts"]
-    for start in range(0, len(doomed), 1000):
-        store.redis.delete(*doomed[start : start + 1000])
 
 
 def _figures(cost: Cost, count: int) -> dict[str, float]:

@@ -103,6 +103,11 @@ def test_receipts_are_taken_in_and_told_on() -> None:
     assert found["events_per_s"] > 0
 
 
+def test_intents_are_accepted_over_http_in_both_ways() -> None:
+    found = measured("gateway", "--size", "300", "--rounds", "1")
+    assert min(found["http_per_s"], found["http_lines_per_s"]) > 0
+
+
 def test_the_work_of_workers_that_end_is_done_by_others_once() -> None:
     found = measured("crash", "--size", "200", "--times", "1")
     assert set(found["tuma"]) == {"SIGKILL", "SIGTERM"}

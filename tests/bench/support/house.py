@@ -49,6 +49,13 @@ class Store:
         stats: Any = self.redis.info("commandstats")
         return {name.removeprefix("cmdstat_"): int(fields["calls"]) for name, fields in stats.items()}
 
+    def empty(self) -> None:
+        """Take away all but what makes accounts and tokens known."""
+        known = (b"tuma:accounts", b"tuma:tokens")
+        doomed = [key for key in self.redis.scan_iter(count=1000) if not key.endswith(b":profile") and key not in known]
+        for start in range(0, len(doomed), 1000):
+            self.redis.delete(*doomed[start : start + 1000])
+
     @contextmanager
     def watched(self) -> Iterator[Callable[[], tuple[int, int]]]:
         """Watch the server. What is given counts the commands since then: those that clients sent, and those inside scripts."""

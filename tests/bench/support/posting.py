@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import selectors
 import socket
 import time
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 _READ = 65536
 _END = b"\r\n\r\n"
+_LENGTH = re.compile(rb"\r\ncontent-length: (\d+)", re.IGNORECASE)
 
 
 @dataclass
@@ -67,12 +69,18 @@ def _send(key: selectors.SelectorKey, content: bytes) -> None:
 
 
 def _answered(key: selectors.SelectorKey, posted: Posted) -> None:
-    """Read one answer: those of a receiver fit into what one read brings, nearly always."""
+    """Read one answer, whole: the next one comes over the same line."""
     answer = _line(key).recv(_READ)
-    while _END not in answer and answer:
-        answer += _line(key).recv(_READ)
+    while not _is_whole(answer) and (more := _line(key).recv(_READ)):
+        answer += more
     posted.answers.append(time.perf_counter() - key.data[0])
     posted.statuses[int(answer[9:12] or 0)] += 1
+
+
+def _is_whole(answer: bytes) -> bool:
+    head, end, body = answer.partition(_END)
+    length = _LENGTH.search(head)
+    return bool(end) and len(body) >= int(length[1] if length else 0)
 
 
 def _line(key: selectors.SelectorKey) -> socket.socket:
