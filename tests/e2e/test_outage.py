@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from tests.support.houses import Settings
 
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
-ACCOUNTS: dict[str, Settings] = {"main": {"provider": "lisoloo"}}
+ACCOUNTS: dict[str, Settings] = {
+    "main": {"provider": "lisoloo"},
+    "counted": {"provider": "lisoloo", "poll_after": 2},
+    "named": {"provider": "lineserve", "poll_after": 2},
+}
 
 
 class Store:
@@ -108,3 +112,35 @@ def test_a_redis_that_stands_still_during_a_call_loses_and_doubles_nothing(house
     assert house.story(once) == ["accepted", "sending", "submitted", "sent", "delivered", "done"]
     assert set(house.copies("main").values()) == {1}
     assert len(house.sandbox.calls("main")) == 2
+
+
+CROWD = 50
+
+
+def crowd(account: str, part: int) -> list[str]:
+    """Numbers of nobody else."""
+    return [f"+2439{len(account)}{part}{place:06}" for place in range(CROWD)]
+
+
+def test_a_receiver_that_is_away_for_long_and_a_redis_for_a_while_lose_nobody_of_a_campaign(house: House, store: Store) -> None:
+    """All in a four-hundredth of the time: ten minutes are one and a half seconds, and Lisoloo tries for two."""
+    names = ("counted", "named")
+    with house.sandbox.configured(webhook_factor=1 / 400):
+        house.worker(*names, TUMA_POLL_EVERY="0.2")
+        house.gateway.kill()
+        first = {name: house.send(name, *crowd(name, 0), priority="bulk") for name in names}
+        house.sandbox.until(lambda books: books["webhooks"]["failed"] > 0)  # given up: only a question tells of these
+        store.server.stop()
+        house.sandbox.until(lambda books: books["webhooks"]["failed"] > 2 * CROWD)
+        store.restart()
+        second = {name: house.send(name, *crowd(name, 1), priority="bulk") for name in names}
+        for name in names:
+            house.sandbox.until_calls(name, 2)
+        house.open_gateway()
+        for name in names:
+            house.all_done([first[name], second[name]])
+            assert [house.producer.get(one).counts for one in (first[name], second[name])] == [{"delivered": CROWD}] * 2
+            assert set(house.copies(name).values()) == {1}
+            assert house.lines("delivery.polled", f'"account": "{name}"')
+    webhooks = house.sandbox.until(lambda books: books["webhooks"]["pending"] == 0)["webhooks"]
+    assert webhooks["sent"] > 0  # and others came again

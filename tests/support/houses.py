@@ -53,6 +53,7 @@ class House:
     redis: Redis
     producer: Producer
     running: list[Running] = field(default_factory=list)
+    gateway: Running = field(init=False)
     _texts: Iterator[int] = field(default_factory=itertools.count)
 
     def start(self, *arguments: str, **environment: str) -> Running:
@@ -72,6 +73,11 @@ class House:
         started = self.start("worker", "--threads", str(threads), *queues, **environment)
         started.until("ready for action")
         return started
+
+    def open_gateway(self) -> None:
+        """Start a gateway at its address, and wait until it takes receipts."""
+        self.gateway = self.start("gateway", "--port", self.gateway_url.rpartition(":")[2])
+        self.gateway.until("gateway.started")
 
     def last_words(self) -> list[str]:
         """What the processes said last, for the message of a test that fails."""
@@ -176,7 +182,7 @@ def open_house(
         stack.callback(producer.close)
         house = House(tuma, sandbox, f"http://127.0.0.1:{port}", redis, producer)
         stack.callback(house.kill)
-        house.start("gateway", "--port", str(port)).until("gateway.started")
+        house.open_gateway()
         yield house
 
 

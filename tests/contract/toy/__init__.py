@@ -123,5 +123,6 @@ PROVIDER = Provider(
     check=_check,
     caller=ToyClient,
     operations=(),
+    inquire=lambda _exchange, _overdue: iter(()),  # there are no books
     sends=("POST /messages",),
 )

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import signal
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 import dramatiq
 
-from tuma_producer.contract.connection import connect
+from tuma_producer.contract.connection import connect, connect_for_threads
 from tuma_worker import bootstrap, health, logs
 from tuma_worker.settings import load_settings
 
@@ -69,6 +70,8 @@ def setup() -> None:
     _in_background(lambda: bootstrap.keep_registered(connect(settings.redis_url), settings, stop=threading.Event()))
     _in_background(lambda: bootstrap.build_sweeper(connect(settings.redis_url), settings).keep_sweeping(threading.Event()))
     _in_background(lambda: bootstrap.build_mover(connect(settings.redis_url), settings).keep_moving(threading.Event()))
+    for poller in bootstrap.build_pollers(connect_for_threads(settings.redis_url), settings):
+        _in_background(partial(poller.keep_polling, threading.Event()))
     gauger = bootstrap.build_gauger(connect(settings.redis_url), settings, service.broker)
     _in_background(lambda: gauger.keep_gauging(threading.Event()))
     if settings.ops_port != 0:

@@ -26,9 +26,10 @@ from tuma_worker.core.next_step import Policy
 from tuma_worker.core.prices import Price
 from tuma_worker.dispatch.carrying import Mover
 from tuma_worker.dispatch.custody import Keeper, Steerer
-from tuma_worker.dispatch.errands import Errands
+from tuma_worker.dispatch.errands import OPERATORS, OURS, Errands
 from tuma_worker.dispatch.firing import Firer
 from tuma_worker.dispatch.gauging import Doctor, Gauger
+from tuma_worker.dispatch.polling import Poller
 from tuma_worker.dispatch.probing import Prober
 from tuma_worker.dispatch.resolving import Resolver
 from tuma_worker.dispatch.sending import Outlet, Sender
@@ -51,6 +52,7 @@ from tuma_worker.store.carried import Carried
 from tuma_worker.store.custody import Custodies
 from tuma_worker.store.inbox import Inbox
 from tuma_worker.store.outcomes import Stream
+from tuma_worker.store.overdue import OverdueCalls
 from tuma_worker.store.schedules import Schedules
 from tuma_worker.store.tokens import Tokens
 from tuma_worker.store.unowned import Unowned
@@ -281,19 +283,44 @@ def build_doctor(redis: Redis, settings: Settings, broker: TumaBroker) -> Doctor
 def errands(redis: Redis, settings: Settings, name: str, waiting: Waiting) -> Iterator[Errands]:
     """What makes an operator's calls for the account of this name. Raises `TumaError` where it cannot work."""
     check_accounts(settings)
+    with Http() as http:
+        yield _errands(redis, settings, name, http, waiting=waiting, lane=OPERATORS)
+
+
+def _errands(redis: Redis, settings: Settings, name: str, http: Http, *, waiting: Waiting, lane: int) -> Errands:
     account = settings.accounts[name]
     queues = [*all_queues(name, account), *asking_queues(name, account)]
-    with Http() as http:
-        yield Errands(
-            redis,
-            providers.named(account.provider).caller(account, http),
-            {queue.operation: queue for queue in queues},
-            maker=_name(),
-            lease=account.timeout + _BESIDE_THE_ANSWER,
-            name=fresh_name,
-            pause=time.sleep,
-            waiting=waiting,
-        )
+    return Errands(
+        redis,
+        providers.named(account.provider).caller(account, http),
+        {queue.operation: queue for queue in queues},
+        maker=_name(),
+        lease=account.timeout + _BESIDE_THE_ANSWER,
+        name=fresh_name,
+        pause=time.sleep,
+        waiting=waiting,
+        lane=lane,
+    )
+
+
+def build_pollers(redis: Redis, settings: Settings) -> list[Poller]:
+    """What asks about calls of which no receipt tells, one for each account: each waits for permits of its own."""
+    http = Http()
+    return [_poller(redis, settings, name, http) for name, account in settings.accounts.items() if account.poll_after != 0]
+
+
+def _poller(redis: Redis, settings: Settings, name: str, http: Http) -> Poller:
+    account = settings.accounts[name]
+    provider = providers.named(account.provider)
+    after = provider.defaults.tells_within if account.poll_after is None else account.poll_after
+    return Poller(
+        overdue=OverdueCalls(redis, name, after),
+        attempts=Attempts(redis, queue_config(name, account)),
+        inquire=provider.inquire,
+        exchange=_errands(redis, settings, name, http, waiting=lambda _why, _seconds: None, lane=OURS),
+        worker=_name(),
+        every=settings.poll_every,
+    )
 
 
 def build_tokens(redis: Redis) -> Tokens:

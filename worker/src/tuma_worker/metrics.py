@@ -51,6 +51,7 @@ _held = Gauge("tuma_account_standing", "1 while no call may start.", ["account",
 _receipts = Counter("tuma_receipts", "Webhooks that came to the gateway, by what became of them.", ["account", "verdict"])
 _applied = Counter("tuma_receipts_applied", "Receipts that were taken in and looked at, by what they were.", ["account", "outcome"])
 _pushed = Counter("tuma_pushes", "Events that were to be told over HTTP, by what became of them.", ["account", "outcome"])
+_polled = Counter("tuma_calls_polled", "Calls asked about since no receipt told of them in time.", ["account", "outcome"])
 
 
 class Names:
@@ -96,6 +97,11 @@ def unrecognised(account: str, status: int | None, code: str) -> None:
 def retried(account: str, recipients: int) -> None:
     """Count recipients that go back into the line."""
     _child(_retries, account).inc(recipients)
+
+
+def polled(account: str, *, told: bool) -> None:
+    """Count a call that the provider was asked about, by whether that told anything new."""
+    _child(_polled, account, "told" if told else "nothing-new").inc()
 
 
 def halted(account: str, fault: str) -> None:

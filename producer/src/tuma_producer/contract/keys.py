@@ -219,6 +219,11 @@ class AccountKeys:
         """String: the process that looks after what nobody owns. Expires soon after its last look."""
         return self._prefix + "sweeper"
 
+    @cached_property
+    def poller(self) -> str:
+        """String: the process that asks the provider about calls of which no receipt told. Expires soon after its last look."""
+        return self._prefix + "poller"
+
     def queue(self, operation: str) -> QueueKeys:
         """The keys of one of this account's queues."""
         return _queue_keys(self.account, operation)

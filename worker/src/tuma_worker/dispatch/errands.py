@@ -1,4 +1,4 @@
-"""Calls that an operator asks for, each under a permit of the account's own limits: they count where the sends count."""
+"""Calls that no job asks for, each under a permit of the account's own limits: they count where the sends count."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from tuma_worker.providers.operations import Caller, Refusal, Request
     from tuma_worker.queue.config import QueueConfig
 
-LANE = LANES.index("transactional")  # the floor of one-time passwords stays theirs
+OPERATORS = LANES.index("transactional")  # the floor of one-time passwords stays theirs
+OURS = LANES.index("bulk")  # what nobody waits for
 TRIES = 3
 PATIENCE = 1.0  # seconds before another try, where the provider names none
 _GLANCE = 30.0  # the longest that is waited for a permit before asking for it again
@@ -30,7 +31,7 @@ Waiting = Callable[[str, float], None]
 
 @dataclass(frozen=True, slots=True)
 class Errands:
-    """Makes an operator's calls for one account; an `Exchange` of operations.
+    """Makes such calls for one account, in one lane; an `Exchange` of operations.
 
     `queues` are those of its buckets. `lease` is how long one call may take at the very most, in seconds. `waiting` is told why and
     for how many seconds there is nothing to do.
@@ -44,6 +45,7 @@ class Errands:
     name: Callable[[], str]
     pause: Callable[[float], None]
     waiting: Waiting
+    lane: int = OPERATORS
 
     def __call__(self, request: Request) -> Arrived:
         """Make the call, again where it is sure that nothing was done. Raises `NotDone`."""
@@ -68,7 +70,7 @@ class Errands:
     def _permit(self, queue: QueueConfig, request: Request) -> str:
         while True:
             call_id = self.name()
-            wait = permit(self.redis, queue, call_id, self.maker, lane=LANE, lease=self.lease, messages=request.messages)
+            wait = permit(self.redis, queue, call_id, self.maker, lane=self.lane, lease=self.lease, messages=request.messages)
             if wait is None:
                 return call_id
             self._wait(wait.why, wait.milliseconds / 1000)

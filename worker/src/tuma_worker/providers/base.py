@@ -114,15 +114,17 @@ class Defaults:
 
     `limits` are those of the send operation; `batch_max` the most recipients one call may carry; `count_segments` whether a
     long text counts once per segment against a limit in messages; `keeps_books` whether a call can be traced afterwards;
-    `tells` of which faults `Client.probe` sees the end, and `probe_counts` whether it counts against the limits of sends, or
-    `probe_bucket` against which of `buckets` else. `keeping` is None where it keeps no dates. `buckets` are the limits of what
-    counts neither as a send nor against those of `keeping`, by the name that the requests of operations use.
+    `tells_within` in how many seconds receipts have come, if they come at all; `tells` of which faults `Client.probe` sees the end,
+    and `probe_counts` whether it counts against the limits of sends, or `probe_bucket` against which of `buckets` else. `keeping`
+    is None where it keeps no dates. `buckets` are the limits of what counts neither as a send nor against those of `keeping`, by
+    the name that the requests of operations use.
     """
 
     limits: tuple[Limit, ...]
     batch_max: int
     count_segments: bool = False
     keeps_books: bool = False
+    tells_within: float = 900.0
     tells: frozenset[Fault] = frozenset()
     probe_counts: bool = False
     probe_bucket: str = ""

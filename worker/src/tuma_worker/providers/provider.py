@@ -5,17 +5,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+from tuma_worker.core.polling import Overdue
+from tuma_worker.core.receipts import Receipt
+from tuma_worker.providers.operations import Exchange
 
+if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from tuma_worker.providers.base import Client, Custodian, Defaults, Receipts
     from tuma_worker.providers.http import Http
-    from tuma_worker.providers.operations import Caller, Exchange, Operation
+    from tuma_worker.providers.operations import Caller, Operation
+
+# Asks about these calls, one question after the other, and yields each call with what is told of it, perhaps nothing. What is
+# yielded need not be asked again soon. Raises `NotDone` where the rest cannot be asked about now.
+Inquire = Callable[[Exchange, Sequence[Overdue]], Iterator[tuple[Overdue, Sequence[Receipt]]]]
 
 
 class Account(Protocol):
@@ -96,7 +103,8 @@ class Provider:
 
     `check`, `client`, `caller`, `custodian` and `receipts` raise `ValueError` with one line, free of secrets, where the account
     cannot work here. `custodian` is None where the provider keeps no dates, `opt_outs` where it keeps no list of who opted out.
-    `operations` are what may be asked besides sending, which takes the documented endpoints in `sends`.
+    `operations` are what may be asked besides sending, which takes the documented endpoints in `sends`; `inquire` is
+    how to learn what receipts have not told.
     """
 
     name: str
@@ -107,6 +115,7 @@ class Provider:
     caller: Callable[[Account, Http], Caller]
     operations: tuple[Operation, ...]
     sends: tuple[str, ...]
+    inquire: Inquire
     custodian: Callable[[Account, Http], Custodian] | None = None
     opt_outs: OptOuts | None = None
 

@@ -81,7 +81,8 @@ class Account(BaseModel):
 
     Seconds: `schedule_lead` that the first such date must lie ahead when it is handed over, `timeout` of one call, `lease` of a
     job, `resolve_after` without answer or receipt before an attempt is looked into, `receipts_for` without news of a recipient that
-    the provider took before it ends as unknown (at most the four days that attempts are remembered), `bad_number_ttl` for which a
+    the provider took before it ends as unknown (at most the four days that attempts are remembered), `poll_after` without a receipt
+    before the provider is asked about a call (0: never; None: as the provider's receipts come), `bad_number_ttl` for which a
     number that the provider blamed is left out of calls (0: never).
 
     While the account is halted the provider is asked every `probe_every` seconds whether it may go on; where it cannot be asked,
@@ -127,6 +128,7 @@ class Account(BaseModel):
     lease: Seconds = 15.0
     resolve_after: Seconds = 60.0
     receipts_for: Annotated[Seconds, Field(le=345_600)] = 259_200.0
+    poll_after: Duration | None = None
     bad_number_ttl: Duration = 86_400.0
     probe_every: Seconds = 60.0
     cool_down: Seconds = 900.0
@@ -215,6 +217,7 @@ class Settings(BaseSettings):
     push_networks: Annotated[Networks, NoDecode] = ()  # where subscribers may be beside public addresses, such as 10.0.0.0/8
     push_timeout: Seconds = 15.0  # seconds that a subscriber may take to answer
     push_at_once: Annotated[int, Field(ge=1, le=32)] = 8  # events on their way to one subscriber's endpoint at most
+    poll_every: Seconds = 120.0  # seconds between two rounds of asking about calls of which no receipt has told in time
     failover_every: Seconds = (
         1.0  # seconds between two looks whether a halted account's sends can go by another; 5 times that in calm
     )

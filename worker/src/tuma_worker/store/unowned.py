@@ -2,18 +2,16 @@
 
 Those that nobody has in hand get a job again. Those that were handed over and of which no receipt has told for long end.
 
-A set of open intents would cost every enqueue and every end a write. So whoever looks walks the account's records with SCAN, in
-pages: nearly all recipients are found to be owned by composing the name of their job; the few others are looked for in one walk
-through the queue, in the order in which jobs move on: due, line, in flight. A job on its way can be missed there only by going back
+Nearly all recipients are found to be owned by composing the name of their job; the few others are looked for in one walk through
+the queue, in the order in which jobs move on: due, line, in flight. A job on its way can be missed there only by going back
 meanwhile.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
-from tuma_producer.contract.connection import server_for
 from tuma_producer.contract.custody import CONTROL, STATUS
 from tuma_producer.contract.keys import AccountKeys, account_keys
 from tuma_producer.contract.scripts import load
@@ -23,10 +21,11 @@ from tuma_worker.store import schedules
 from tuma_worker.store.attempts import Attempts, Target
 from tuma_worker.store.custody import Custodies
 from tuma_worker.store.lead import take_lead
+from tuma_worker.store.records import PAGE, Records, batch_of, is_silent, pages
 from tuma_worker.store.schedules import Schedules
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
     from redis import Redis
 
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
 _UNOWNED = load(__package__, "unowned")
 _RESTORE = load(__package__, "restore")
 
-_PAGE = 500  # keys, fields or members in one step
 _AT_ONCE = 5_000  # recipients that are looked for in one walk through the queue
 _SILENT_AT_ONCE = 20_000  # that one look brings, about; the next one brings others
 
@@ -59,19 +57,6 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
-class _Open:
-    """An intent of which something is to come: its `following` firing, news of its recipients, or of a verb that was `asked` for.
-
-    Until the `last` date, in Unix ms, silence means nothing.
-    """
-
-    short_id: str
-    following: str | None
-    last: int
-    asked: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Unowned:
     """The recipients of one account that nobody has in hand. `receipts_for`: how many seconds news of a sent one is waited for."""
 
@@ -85,18 +70,18 @@ class Unowned:
         A job that moves meanwhile may be missed, so look twice. Silence is sure at once: `close` checks it again.
         """
         found, doubtful, silent, asked = Seen(), Seen(), Seen(), Seen()
-        stood = self._stood()
-        for one in self._open_intents():
+        stood, records = self._stood(), Records(self.redis, self.queue.account)
+        for one in records.open():
             if one.following is not None:
                 found |= self._misplaced(one.short_id, one.following)
                 continue
             if one.asked:
                 asked[Target(one.short_id, _VERB)] = ""
-            for page in self._recipients(one.short_id):
+            for page in records.moving(one.short_id):
                 waiting = [number for number, packed in page if packed.startswith(("queued", "sending"))]
                 doubtful |= self._unnamed(one.short_id, waiting) if waiting else {}
                 if len(silent) < _SILENT_AT_ONCE:
-                    untold = [(number, packed) for number, packed in page if _is_silent(packed, stood, one.last)]
+                    untold = [(number, packed) for number, packed in page if is_silent(packed, stood, one.last)]
                     silent |= self._untold(one.short_id, untold)
             if len(doubtful) >= _AT_ONCE:
                 found |= _not_in_queue(self.redis, self.queue.keys, doubtful)
@@ -113,9 +98,9 @@ class Unowned:
         The job that would look is about the call and could not say whom it was for. Returns how many.
         """
         calling = {target: packed for target, packed in seen.items() if packed.startswith("sending")}
-        forgotten = self._forgotten({_batch(packed) for packed in calling.values()})
+        forgotten = self._forgotten({batch_of(packed) for packed in calling.values()})
         return self._end_unknown(
-            {target: packed for target, packed in calling.items() if _batch(packed) in forgotten}, ATTEMPT_FORGOTTEN
+            {target: packed for target, packed in calling.items() if batch_of(packed) in forgotten}, ATTEMPT_FORGOTTEN
         )
 
     def restore(self, seen: Mapping[Target, str]) -> int:
@@ -130,7 +115,7 @@ class Unowned:
             else:
                 recipients.setdefault(target.intent, []).append((target.number, packed))
         for short_id, pairs in recipients.items():
-            for page in _pages(pairs):
+            for page in pages(pairs):
                 restored += int(
                     _RESTORE.run(
                         self.redis,
@@ -152,33 +137,12 @@ class Unowned:
     def _custodies(self) -> Custodies:
         return Custodies(self.redis, self.queue.account)
 
-    def _open_intents(self) -> Iterator[_Open]:
-        """Those that have not ended, or that a verb is under way for; schedules only while they wait for a firing."""
-        prefix = self._account.intent("")
-        server = server_for(self.redis, prefix)
-        cursor: Any = None
-        while cursor != 0:
-            cursor, page = cast("Any", server.scan(cursor or 0, match=f"{prefix}*", count=_PAGE))
-            pipeline = self.redis.pipeline(transaction=False)
-            for key in page:
-                pipeline.hmget(key, ["open", "next", "held", "last", "verb"])
-            for key, (still_open, following, held, last, verb) in zip(page, pipeline.execute(), strict=True):
-                if verb or (still_open not in {None, b"0"} and not (following and held)):
-                    short_id = key.decode().removeprefix(prefix)
-                    yield _Open(short_id, following.decode() if following else None, int(last or 0), asked=bool(verb))
-
     def _misplaced(self, short_id: str, following: str) -> Seen:
         """A schedule that does not wait for its firing where it should; a worker may just hold it."""
         pipeline = self.redis.pipeline(transaction=False)
         pipeline.zscore(self.queue.keys.due, schedules.waiting(short_id))
         pipeline.zscore(self.queue.keys.entries, schedules.ready(short_id, int(following)))
         return {} if any(score is not None for score in pipeline.execute()) else {Target(short_id, _NOBODY): following}
-
-    def _recipients(self, short_id: str) -> Iterator[list[tuple[str, str]]]:
-        """The numbers of an intent's recipients that somebody must move on, with their fields, page by page."""
-        record = self.redis.hscan_iter(self._account.intent(short_id), match="+*", count=_PAGE)
-        moving = [(name.decode(), packed.decode()) for name, packed in record if packed.startswith(_MOVING)]
-        yield from _pages(moving)
 
     def _untold(self, short_id: str, silent: list[tuple[str, str]]) -> Seen:
         """Those of whom nobody else will tell. Whom another account carries, that one gives up, and is followed."""
@@ -198,11 +162,11 @@ class Unowned:
     def _end_unknown(self, seen: Seen, reason: str, *, stood: int | None = None) -> int:
         calls: dict[str, list[Target]] = {}
         for target, packed in seen.items():
-            calls.setdefault(_batch(packed), []).append(target)
+            calls.setdefault(batch_of(packed), []).append(target)
         return sum(
             self._attempts.apply(batch_id, page, RecipientState.UNKNOWN, Evidence.ASSUMED, reason=reason, stood=stood)
             for batch_id, targets in calls.items()
-            for page in _pages(targets)
+            for page in pages(targets)
         )
 
     @property
@@ -241,12 +205,12 @@ def _not_in_queue(redis: Redis, keys: QueueKeys, doubtful: Seen) -> Seen:
 
 def _jobs(redis: Redis, keys: QueueKeys) -> Iterator[tuple[str, str | None]]:
     """What all jobs of the queue are about, and the entry of those in the line; of calls under way, their batch as well."""
-    for member, _ in redis.zscan_iter(keys.due, count=_PAGE):
+    for member, _ in redis.zscan_iter(keys.due, count=PAGE):
         yield member.decode().rpartition("|")[2], None
-    for member, _ in redis.zscan_iter(keys.entries, count=_PAGE):
+    for member, _ in redis.zscan_iter(keys.entries, count=PAGE):
         entry = member.decode()
         yield entry.rpartition("|")[2], entry
-    for name, packed in redis.hscan_iter(keys.inflight, count=_PAGE):
+    for name, packed in redis.hscan_iter(keys.inflight, count=PAGE):
         if name.endswith(b":items"):
             yield from ((subject, None) for subject in packed.decode().split()[1::2])
         elif packed.startswith(b"calling "):
@@ -264,26 +228,8 @@ def _is_found(redis: Redis, keys: QueueKeys, entry: str) -> bool:
     return redis.zscore(keys.groups, f"{lane}|{source}|{at}|{group}") is not None
 
 
-_MOVING = (b"queued", b"sending", b"submitted", b"sent")
-
-
 def _subject(target: Target, packed: str) -> str:
     """What the job that a recipient needs is about: itself, or the call that it is in; of a verb, the intent."""
     if target.number == _VERB:
         return target.intent
-    return _batch(packed) if packed.startswith("sending") else f"{target.intent}:{target.number}"
-
-
-def _batch(packed: str) -> str:
-    """The call that a recipient was last in."""
-    return packed.split("|")[4]
-
-
-def _is_silent(packed: str, stood: int, last: int) -> bool:
-    state, since, *_ = packed.split("|") if "|" in packed else (packed, "0")
-    return state in {"submitted", "sent"} and max(int(since), last) <= stood
-
-
-def _pages(items: Sequence[Any]) -> Iterator[list[Any]]:
-    for start in range(0, len(items), _PAGE):
-        yield list(items[start : start + _PAGE])
+    return batch_of(packed) if packed.startswith("sending") else f"{target.intent}:{target.number}"

@@ -6,6 +6,7 @@ from tuma_worker.core.limits import Limit
 from tuma_worker.providers.base import Defaults
 from tuma_worker.providers.lineserve.client import TELLS, LineserveClient
 from tuma_worker.providers.lineserve.operations import OPERATIONS, add_opt_out, opted_out
+from tuma_worker.providers.lineserve.polling import inquire
 from tuma_worker.providers.lineserve.receipts import LineserveReceipts
 from tuma_worker.providers.lineserve.settings import LineserveSettings
 from tuma_worker.providers.provider import OptOuts, Provider
@@ -27,6 +28,7 @@ PROVIDER = Provider(
     check=lambda account: LineserveSettings.of(account).check(),
     caller=lambda account, http: LineserveClient(LineserveSettings.of(account), http),
     operations=OPERATIONS,
+    inquire=inquire,
     sends=("POST /sms/send", "POST /sms/bulk"),
     opt_outs=OptOuts(read=opted_out, add=add_opt_out),
 )

@@ -7,6 +7,7 @@ from tuma_worker.core.limits import Limit
 from tuma_worker.providers.base import BALANCE, Defaults, Keeping
 from tuma_worker.providers.lisoloo.client import LisolooClient
 from tuma_worker.providers.lisoloo.operations import OPERATIONS
+from tuma_worker.providers.lisoloo.polling import inquire
 from tuma_worker.providers.lisoloo.receipts import LisolooReceipts
 from tuma_worker.providers.lisoloo.settings import TIMEZONE, LisolooSettings
 from tuma_worker.providers.provider import Provider
@@ -16,6 +17,7 @@ PROVIDER = Provider(
     defaults=Defaults(
         limits=(Limit.parse("60 calls/min"),),
         batch_max=1000,
+        tells_within=900.0,  # documented (webhooks overview): three more tries within 12.5 minutes
         tells=frozenset(Fault),
         probe_bucket=BALANCE,
         buckets={BALANCE: (Limit.parse("30 calls/min"),)},
@@ -33,5 +35,6 @@ PROVIDER = Provider(
     custodian=lambda account, http: LisolooClient(LisolooSettings.of(account), http),
     caller=lambda account, http: LisolooClient(LisolooSettings.of(account), http),
     operations=OPERATIONS,
+    inquire=inquire,
     sends=("POST /send",),
 )

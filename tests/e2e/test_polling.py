@@ -1,0 +1,50 @@
+"""No receipt comes: the provider is asked, within its limits, and what it can prove is told as a receipt would have told it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.support.houses import House, open_house
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support import servers
+    from tests.support.houses import Settings
+    from tests.support.programs import Running
+
+ACCOUNTS: dict[str, Settings] = {
+    "lisoloo": {"provider": "lisoloo", "poll_after": 0.3, "lease": 2},
+    "lineserve": {"provider": "lineserve", "poll_after": 0.3, "lease": 2},
+    "never": {"provider": "lisoloo", "poll_after": 0, "receipts_for": 1, "lease": 2},
+}
+TO = [f"+24399001{n:04}" for n in range(3)]
+
+
+@pytest.fixture(scope="module")
+def house(server: servers.Server) -> Iterator[House]:
+    with open_house(server, ACCOUNTS) as found:
+        yield found
+
+
+@pytest.fixture(scope="module", autouse=True)
+def worker(house: House) -> Running:
+    return house.worker(TUMA_POLL_EVERY="0.2", TUMA_SWEEP_EVERY="0.5")
+
+
+@pytest.mark.parametrize("account", ["lisoloo", "lineserve"])
+def test_who_is_never_told_of_is_asked_about_and_ends_as_the_provider_says(house: House, worker: Running, account: str) -> None:
+    house.sandbox.arm("no_receipts", to=TO)
+    intent_id = house.send(account, *TO)
+    assert {(one.state, one.evidence) for one in house.done(intent_id).recipients} == {("delivered", "handset")}
+    story = house.story(intent_id)
+    assert story.count("delivered") == len(TO)  # told once each
+    assert worker.until("delivery.polled", f'"account": "{account}"')
+
+
+def test_whose_account_is_set_not_to_ask_ends_unknown(house: House) -> None:
+    house.sandbox.arm("no_receipts", to=TO[:1])
+    (recipient,) = house.done(house.send("never", TO[0])).recipients
+    assert (recipient.state, recipient.reason) == ("unknown", "no-receipt")
+    assert not house.lines("delivery.polled", '"account": "never"')

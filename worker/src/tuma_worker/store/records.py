@@ -1,0 +1,79 @@
+"""Walking through all records of an account, in pages: for whoever looks for recipients without an index of them.
+
+A set of open intents would cost every enqueue and every end a write.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from tuma_producer.contract.connection import server_for
+from tuma_producer.contract.keys import account_keys
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from redis import Redis
+
+PAGE = 500  # keys, fields or members in one step
+
+_MOVING = (b"queued", b"sending", b"submitted", b"sent")
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """An intent of which something is to come: its `following` firing, news of its recipients, or of a verb that was `asked` for.
+
+    Until the `last` date, in Unix ms, silence means nothing.
+    """
+
+    short_id: str
+    following: str | None
+    last: int
+    asked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """The records of one account."""
+
+    redis: Redis
+    account: str
+
+    def open(self) -> Iterator[Open]:
+        """Those that have not ended, or that a verb is under way for; schedules only while they wait for a firing."""
+        prefix = account_keys(self.account).intent("")
+        server = server_for(self.redis, prefix)
+        cursor: Any = None
+        while cursor != 0:
+            cursor, page = cast("Any", server.scan(cursor or 0, match=f"{prefix}*", count=PAGE))
+            pipeline = self.redis.pipeline(transaction=False)
+            for key in page:
+                pipeline.hmget(key, ["open", "next", "held", "last", "verb"])
+            for key, (still_open, following, held, last, verb) in zip(page, pipeline.execute(), strict=True):
+                if verb or (still_open not in {None, b"0"} and not (following and held)):
+                    short_id = key.decode().removeprefix(prefix)
+                    yield Open(short_id, following.decode() if following else None, int(last or 0), asked=bool(verb))
+
+    def moving(self, short_id: str) -> Iterator[list[tuple[str, str]]]:
+        """The numbers of an intent's recipients that somebody must move on, with their fields, page by page."""
+        record = self.redis.hscan_iter(account_keys(self.account).intent(short_id), match="+*", count=PAGE)
+        yield from pages([(name.decode(), packed.decode()) for name, packed in record if packed.startswith(_MOVING)])
+
+
+def batch_of(packed: str) -> str:
+    """The call that a recipient was last in; empty where it was in none."""
+    return packed.split("|")[4] if "|" in packed else ""
+
+
+def is_silent(packed: str, stood: int, last: int = 0) -> bool:
+    """Whether the provider took this recipient and nothing was heard of it since `stood` (Unix ms), nor its `last` date later."""
+    state, since, *_ = packed.split("|") if "|" in packed else (packed, "0")
+    return state in {"submitted", "sent"} and max(int(since), last) <= stood
+
+
+def pages(items: Sequence[Any]) -> Iterator[list[Any]]:
+    """The items, at most a page at a time."""
+    for start in range(0, len(items), PAGE):
+        yield list(items[start : start + PAGE])
