@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from tests.contract.canned import InventedAccount
 from tests.redis.driver import GIVEN_UP, Driver, queue_of
 
@@ -17,7 +15,6 @@ from tuma_worker.receipts.applying import Applier, Box
 from tuma_worker.store.inbox import PARKED_FOR, UNMATCHED, Inbox
 
 if TYPE_CHECKING:
-    import random
     from collections.abc import Iterable
 
     from redis import Redis
@@ -168,25 +165,3 @@ def test_one_process_at_a_time_applies_and_another_follows_it_where_it_left(post
     assert second.run_once()[post.driver.queue.account] == {"moved": 1}
     assert post.states(intent, NUMBERS[:1]) == ["sent"]
     assert first.run_once()[post.driver.queue.account] == {}
-
-
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(dice=st.randoms(use_true_random=False), failed=st.sets(st.sampled_from(NUMBERS)))
-def test_whatever_the_order_and_however_often_the_end_is_the_same_and_each_change_is_told_once(
-    post: Post, dice: random.Random, failed: set[str]
-) -> None:
-    intent, batch = sent(post, *NUMBERS)
-    ends = {number: "sms.failed" if number in failed else "sms.delivered" for number in NUMBERS}
-    told = [news(event, number) for number in NUMBERS for event in (*STEPS[:2], ends[number])] * 3
-    forged = [news(ends[other], f"+2438{number[5:]}") for number in NUMBERS for other in NUMBERS[:1]]
-    told += forged
-    dice.shuffle(told)
-    before = len(post.driver.events())
-    for body in told:
-        post.put(batch.batch_id, body)
-    post.drain()
-    assert post.states(intent, NUMBERS) == ["failed" if number in failed else "delivered" for number in NUMBERS]
-    events = post.driver.events()[before:]
-    assert len({(event.get("r"), event["e"]) for event in events}) == len(events)
-    assert [int(event["q"]) for event in events] == list(range(int(events[0]["q"]), int(events[0]["q"]) + len(events)))
-    assert {event.get("r") for event in events} <= {*NUMBERS, None}
