@@ -1,4 +1,4 @@
-"""`tuma pause`, `resume`, `cancel`: what they say, to people and to programs."""
+"""`tuma pause`, `resume`, `cancel`, `forget`: what they say, to people and to programs."""
 
 from __future__ import annotations
 
@@ -72,3 +72,17 @@ def test_a_campaign_that_nobody_knows_is_status_1_and_half_a_choice_status_2(tum
         assert (ran.status, ran.err) == (2, "error: give either an ID, or --account and --campaign\n")
     ran = tuma("cancel", "--account", "nobody", "--campaign", "spring")
     assert (ran.status, ran.err) == (2, "error: account: 'nobody' is not configured (known: lisoloo-main)\n")
+
+
+def test_a_number_is_forgotten_once_all_is_over_with_it_and_until_then_what_keeps_it_is_told(tuma: Tuma) -> None:
+    intent_id = tuma.send("--account", "lisoloo-main")
+    tuma("suppress", "add", "lisoloo-main", NUMBER)
+    ran = tuma("forget", NUMBER)
+    nothing = f"account lisoloo-main: {MASKED} taken out of 0 recipients, 0 events, 0 receipts; it stays on the suppression list\n"
+    assert (ran.status, ran.out) == (1, nothing)
+    assert f"{intent_id}: something may still come of {MASKED} there" in ran.err
+    tuma("cancel", intent_id)
+    done = {"account": "lisoloo-main", "recipients": 1, "events": 1, "receipts": 0, "waits": [], "suppressed": True}
+    assert tuma("forget", "+243 990 000 001", "--json").json == [done]
+    assert tuma("get", intent_id).status == 1
+    assert tuma("forget", NUMBER).out == nothing

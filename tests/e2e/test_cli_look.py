@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 NUMBER, MASKED = "+243990000001", "+243…01"
 COMMANDS = ["worker", "gateway", "sandbox", "send", "get", "explain", "watch", "outcomes", "config", "accounts"]
+MORE = ["accounts resume", "accounts forget-bad", "sweep", "forget", "suppress import", "tokens add", "tokens list"]
 
 
 def halt(redis: Redis, account: str) -> None:
@@ -142,15 +143,7 @@ def test_help_lists_the_commands_in_the_order_of_use(tuma: Tuma) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [
-        *((name,) for name in COMMANDS),
-        ("accounts", "resume"),
-        ("accounts", "forget-bad"),
-        ("sweep",),
-        ("suppress", "import"),
-        ("tokens", "add"),
-        ("tokens", "list"),
-    ],
+    [*((name,) for name in COMMANDS), *(tuple(words.split()) for words in MORE)],
     ids=" ".join,
 )
 def test_every_command_has_help_with_an_example(tuma: Tuma, command: tuple[str, ...]) -> None:

@@ -79,6 +79,8 @@ MISTAKES = {
     "a token with a name that cannot be": (("tokens", "add", "T", "--source", "s", "--scope", "send"), "NAME: must be 1 to 32 of"),
     "a token of a source that cannot be": (("tokens", "add", "t", "--source", " ", "--scope", "send"), "source: must be 1 to 64"),
     "resuming an unknown account": (("accounts", "resume", "nobody"), UNKNOWN),
+    "forgetting what is no number": (("forget", "him"), "NUMBER: "),
+    "forgetting at an unknown account": (("forget", NUMBER, "--account", "nobody"), UNKNOWN),
     "worker without accounts": (("worker",), "no account is configured"),
     "sandbox with bad JSON": (("sandbox", "--config", "{"), "--config is not JSON (line 1, column 2)"),
     "sandbox with a missing file": (("sandbox", "--config", "/nonexistent"), "--config: cannot read /nonexistent"),

@@ -29,6 +29,7 @@ from tuma_worker.store.carried import Carried
 from tuma_worker.store.custody import Custodies, tally_request
 from tuma_worker.store.dead import Choice, DeadLetters
 from tuma_worker.store.feed import Feed, Trouble
+from tuma_worker.store.forgetting import Forgetting
 from tuma_worker.store.inbox import Filed, Inbox
 from tuma_worker.store.outcomes import Group, Stream
 from tuma_worker.store.steering import Scope, Steering
@@ -264,6 +265,12 @@ def _fail_over(driver: Driver) -> None:
     assert mover.run_once()[0].told == 1
 
 
+def _forget(driver: Driver) -> None:
+    letters, _ = dead_letter(driver)
+    done = Forgetting(driver.redis, driver.queue.account, "+243990000000").forget()
+    assert (done.recipients, done.waits, letters.size()) == (1, (), 0)
+
+
 ACTS: dict[str, Callable[[Driver], None]] = {
     "enqueue": _send, "claim": _send, "begin": _send, "settle": _send, "apply": _apply, "note": _apply, "resend": _resend,
     "release": _release, "permit": _permit,
@@ -276,5 +283,5 @@ ACTS: dict[str, Callable[[Driver], None]] = {
     **dict.fromkeys(("hand_over", "ask", "heard", "take_up", "conclude", "tally"), _custody),
     "file": _receipts, "park": _receipts,
     **dict.fromkeys(("lead", "subscribe", "unsubscribe", "amend", "warn"), _subscribe),
-    "half_open": _half_open, "withdraw": _withdraw, "resume": _withdraw,
+    "half_open": _half_open, "forget": _forget, "withdraw": _withdraw, "resume": _withdraw,
 }  # fmt: skip

@@ -170,7 +170,7 @@ def test_whatever_the_order_and_however_often_and_whoever_lies_the_end_is_that_o
     check(redis, redis_url, dict(zip(numbers(len(fates)), fates, strict=True)), dice)
 
 
-@pytest.mark.skipif(not LONG, reason="takes a minute; set TUMA_TEST_LONG")
+@pytest.mark.skipif(not LONG, reason="takes two minutes; set TUMA_TEST_LONG")
 def test_and_so_is_that_of_ten_thousand_recipients(redis: Redis, redis_url: str) -> None:
     dice = random.Random(7)  # noqa: S311 - the same shuffle each time
     check(redis, redis_url, {number: dice.choice(sorted(FATES)) for number in numbers(10_000)}, dice)

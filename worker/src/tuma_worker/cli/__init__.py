@@ -11,6 +11,7 @@ from tuma_worker.cli import (
     accounts, control, dead, look, output, provider, queue, run, schedule, subscriptions, suppress, tokens, watch,
 )
 from tuma_worker.cli.demo import demo
+from tuma_worker.cli.forget import forget
 from tuma_worker.cli.send import send
 from tuma_worker.cli.sweep import sweep
 
@@ -68,6 +69,7 @@ app.add_typer(subscriptions.app, name="subscriptions")
 app.add_typer(tokens.app, name="tokens")
 app.command(context_settings=provider.CONTEXT)(provider.provider)
 app.command()(sweep)
+app.command()(forget)
 app.command()(look.config)
 
 

@@ -43,6 +43,18 @@ class Records:
 
     def open(self) -> Iterator[Open]:
         """Those that have not ended, or that a verb is under way for; schedules only while they wait for a firing."""
+        for short_id, (still_open, following, held, last, verb) in self._all("open", "next", "held", "last", "verb"):
+            if verb or (still_open not in {None, b"0"} and not (following and held)):
+                yield Open(short_id, following.decode() if following else None, int(last or 0), asked=bool(verb))
+
+    def naming(self, number: str) -> Iterator[tuple[str, list[str]]]:
+        """Those of which the number is a recipient, schedules too, with the attempts that there were for each."""
+        for short_id, (packed, scheduled, attempts) in self._all(number, "to", "attempts"):
+            if packed or number in (scheduled or b"").decode().split():
+                yield short_id, (attempts or b"").decode().split()
+
+    def _all(self, *fields: str) -> Iterator[tuple[str, Sequence[bytes | None]]]:
+        """Every record's short id, with these fields of it."""
         prefix = account_keys(self.account).intent("")
         server = server_for(self.redis, prefix)
         cursor: Any = None
@@ -50,11 +62,9 @@ class Records:
             cursor, page = cast("Any", server.scan(cursor or 0, match=f"{prefix}*", count=PAGE))
             pipeline = self.redis.pipeline(transaction=False)
             for key in page:
-                pipeline.hmget(key, ["open", "next", "held", "last", "verb"])
-            for key, (still_open, following, held, last, verb) in zip(page, pipeline.execute(), strict=True):
-                if verb or (still_open not in {None, b"0"} and not (following and held)):
-                    short_id = key.decode().removeprefix(prefix)
-                    yield Open(short_id, following.decode() if following else None, int(last or 0), asked=bool(verb))
+                pipeline.hmget(key, fields)
+            for key, values in zip(page, pipeline.execute(), strict=True):
+                yield key.decode().removeprefix(prefix), values
 
     def moving(self, short_id: str) -> Iterator[list[tuple[str, str]]]:
         """The numbers of an intent's recipients that somebody must move on, with their fields, page by page."""

@@ -1,0 +1,129 @@
+"""A number is forgotten where all is over with it, wherever it was written, and nothing else is."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.redis.acts import dead_letter
+from tests.redis.driver import Driver, number, numbers, queue_of
+
+from tuma_producer import At, Producer, UnknownIntent
+from tuma_worker.core.states import Evidence, RecipientState
+from tuma_worker.store.attempts import Target
+from tuma_worker.store.forgetting import Forgetting, Forgotten
+from tuma_worker.store.inbox import Arrived, Filed, Inbox
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+HIM, OTHER = number(0), number(1)
+DIGITS = HIM.removeprefix("+").encode()
+
+
+@pytest.fixture
+def driver(redis: Redis) -> Driver:
+    return Driver(redis, queue_of(batch_max=10))
+
+
+@pytest.fixture
+def producer(driver: Driver) -> Producer:
+    return Producer(driver.redis)
+
+
+def forget(driver: Driver) -> Forgotten:
+    return Forgetting(driver.redis, driver.queue.account, HIM).forget()
+
+
+def intent_id(driver: Driver, short_id: str) -> str:
+    return f"{driver.queue.account}.{short_id}"
+
+
+def places(driver: Driver) -> list[str]:
+    """The keys that hold the number, in their names or in what they hold."""
+    return [key.decode() for key, content in driver.snapshot().items() if DIGITS in key or DIGITS in _text(driver, key, content)]
+
+
+def _text(driver: Driver, key: bytes, content: Any) -> bytes:  # noqa: ANN401 - by its type
+    redis: Any = driver.redis
+    read = {
+        b"stream": lambda: redis.xrange(key), b"zset": lambda: redis.zrange(key, 0, -1), b"list": lambda: redis.lrange(key, 0, -1),
+        b"string": lambda: redis.get(key),
+    }  # fmt: skip
+    kind = redis.type(key)
+    return repr(read[kind]() if kind in read else content).encode()
+
+
+def deliver(driver: Driver, *to: str) -> tuple[str, str]:
+    """A send that was delivered to all, with the receipts that told of it; its short id and its attempt's."""
+    short_id = driver.enqueue(*to)
+    batch_id = driver.send().batch_id
+    targets = [Target(short_id, one) for one in to]
+    assert driver.attempts.apply(batch_id, targets, RecipientState.DELIVERED, Evidence.HANDSET) == len(to)
+    inbox = Inbox(driver.redis, driver.queue.account, keep=60.0)
+    for place, one in enumerate(to):
+        inbox.file([Filed(Arrived(1, batch_id, receipt(one), entry=f"1-{place}"), batch_id, f"digest-{one}")])
+    return short_id, batch_id
+
+
+def receipt(to: str) -> bytes:
+    return json.dumps({"event_type": "sms.delivered", "data": {"recipient_phone": to}}).encode()
+
+
+def test_nothing_of_a_number_is_left_but_its_place_on_the_suppression_list(driver: Driver, producer: Producer) -> None:
+    short_id, batch_id = deliver(driver, HIM, OTHER)
+    dead_letter(driver, HIM)
+    inbox = Inbox(driver.redis, driver.queue.account, keep=60.0)
+    driver.redis.xadd(driver.account.inbox, {"b": "", "d": receipt(HIM)})
+    inbox.park(inbox.page())
+    driver.redis.xadd(driver.account.inbox, {"b": "", "d": receipt(HIM)})
+    driver.redis.zadd(driver.account.bad_numbers, {HIM: driver.server_ms() + 60_000})
+    driver.redis.pexpire(driver.account.bad_numbers, 60_000)
+    assert producer.suppress(driver.queue.account, HIM) == 1
+    assert forget(driver) == Forgotten(driver.queue.account, recipients=2, events=5, receipts=3, waits=(), suppressed=True)
+    assert places(driver) == [driver.account.suppressed]
+    assert [one.number for one in producer.get(intent_id(driver, short_id)).recipients] == [OTHER]
+    assert [event["e"] for event in driver.events() if event.get("r") == OTHER] == ["sending", "submitted", "delivered"]
+    assert [raw.body for raw in inbox.kept(batch_id)] == [receipt(OTHER)]
+    assert forget(driver) == Forgotten(driver.queue.account, recipients=0, events=0, receipts=0, waits=(), suppressed=True)
+
+
+def test_a_record_goes_with_its_last_number(driver: Driver, producer: Producer) -> None:
+    short_id, _ = deliver(driver, HIM)
+    assert forget(driver).recipients == 1
+    with pytest.raises(UnknownIntent):
+        producer.get(intent_id(driver, short_id))
+
+
+def test_where_something_may_still_come_of_it_everything_stays_and_is_told(driver: Driver, producer: Producer) -> None:
+    ended, _ = deliver(driver, HIM)
+    waiting = driver.enqueue(HIM)
+    driver.redis.xadd(driver.account.inbox, {"b": "", "d": receipt(HIM)})
+    before = producer.get(intent_id(driver, waiting))
+    done = forget(driver)
+    assert (done.recipients, done.waits) == (1, (intent_id(driver, waiting),))
+    assert producer.get(intent_id(driver, waiting)) == before
+    assert driver.redis.xlen(driver.account.inbox) == 1
+    driver.send()
+    assert [event["e"] for event in driver.events() if event.get("r") == HIM] == ["sending", "submitted"]
+    assert ended not in {event["i"] for event in driver.events() if "r" in event}
+
+
+def test_a_schedule_names_its_numbers_until_it_is_over(driver: Driver, producer: Producer) -> None:
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    schedule, alone = (intent_id(driver, driver.enqueue(*to, schedule=At(times=tomorrow))) for to in (numbers(3), [HIM]))
+    assert forget(driver).waits == tuple(sorted((schedule, alone)))
+    for one in (schedule, alone):
+        producer.cancel(one)
+    assert forget(driver).recipients == 2
+    assert DIGITS.decode() not in repr(producer.get(schedule))
+    assert places(driver) == []
+
+
+def test_a_number_that_only_begins_like_it_is_another(driver: Driver) -> None:
+    longer = HIM + "7"
+    deliver(driver, longer)
+    assert forget(driver) == Forgotten(driver.queue.account, recipients=0, events=0, receipts=0, waits=(), suppressed=False)
+    assert len(places(driver)) == 4  # events, record, attempt, receipts

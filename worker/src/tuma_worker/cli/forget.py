@@ -1,0 +1,72 @@
+"""`tuma forget`: what is known of one number is taken out of records, events and receipts."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tuma_producer.errors import TumaError
+from tuma_producer.intents import mask, normalise_number
+from tuma_worker.cli.output import NOT_AS_WISHED, Json, complain, count, progress, say, say_json
+from tuma_worker.cli.reach import reach
+from tuma_worker.store.forgetting import Forgetting
+
+if TYPE_CHECKING:
+    from tuma_worker.store.forgetting import Forgotten
+
+
+def forget(
+    number: Annotated[str, typer.Argument(metavar="NUMBER", help="A number such as +243990000001.")],
+    *,
+    account: Annotated[str | None, typer.Option(help="Only this account.", show_default=False)] = None,
+    json: Json = False,
+) -> None:
+    """Forget a number: in the records of sends that are over with it, their events, dead letters and receipts, of all accounts.
+
+    Where something may still come of it, it is left, and told: cancel that or let it end, and ask again. It stays on suppression
+    lists, or it would be called again; `tuma suppress remove` takes it off.
+
+    Example: tuma forget +243990000001
+    """
+    number = _number(number)
+    with reach() as store:
+        store.expect([account] if account else [])
+        accounts = [account] if account else store.producer.accounts()
+        found = [_forget(Forgetting(store.redis, name, number)) for name in accounts]
+    if json:
+        say_json([asdict(one) for one in found])
+    else:
+        for one in found:
+            _tell(one, number)
+    if any(one.waits for one in found):
+        raise typer.Exit(NOT_AS_WISHED)
+
+
+def _number(given: str) -> str:
+    try:
+        return normalise_number(given)
+    except ValueError as error:
+        message = f"NUMBER: {error}"
+        raise TumaError(message) from None
+
+
+def _forget(forgetting: Forgetting) -> Forgotten:
+    steps = 0
+    with progress(lambda: forgetting.account, forgetting.size(), lambda: steps) as advance:
+
+        def step() -> None:
+            nonlocal steps
+            steps += 1
+            advance()
+
+        return forgetting.forget(step)
+
+
+def _tell(found: Forgotten, number: str) -> None:
+    taken = ", ".join((count(found.recipients, "recipient"), count(found.events, "event"), count(found.receipts, "receipt")))
+    still = "; it stays on the suppression list" if found.suppressed else ""
+    say(f"account {found.account}: {mask(number)} taken out of {taken}{still}")
+    for intent_id in found.waits:
+        complain(f"{intent_id}: something may still come of {mask(number)} there; cancel it or let it end, and ask again")

@@ -1,0 +1,134 @@
+"""Taking all that is known of one number out of an account's records, events and receipts."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from tuma_producer.contract.keys import account_keys
+from tuma_producer.contract.scripts import load
+from tuma_producer.contract.wire import CARRIED, full_id, redriven, tally
+from tuma_worker.core.states import ENDS
+from tuma_worker.queue.config import SEND
+from tuma_worker.store.attempts import states_of
+from tuma_worker.store.inbox import UNMATCHED
+from tuma_worker.store.records import PAGE, Records
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from redis import Redis
+
+    from tuma_producer.contract.keys import AccountKeys
+
+_FORGET = load(__package__, "forget")
+
+_GONE, _OPEN = 1, -1
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What was taken out of an account: recipients of sends, events, and receipts as they came.
+
+    `waits` are the sends and schedules in which something may still come of the number: there it was left. `suppressed`: it is
+    on the account's suppression list, and stays there, or it would be called again.
+    """
+
+    account: str
+    recipients: int
+    events: int
+    receipts: int
+    waits: tuple[str, ...]
+    suppressed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Forgetting:
+    """What one account knows of one number, +E.164."""
+
+    redis: Redis
+    account: str
+    number: str
+
+    def size(self) -> int:
+        """How many steps `forget` takes, about."""
+        return self.redis.xlen(self._keys.events) // PAGE
+
+    def forget(self, step: Callable[[], None] = lambda: None) -> Forgotten:
+        """Take the number out; `step` is called along the way. May be repeated: whoever was interrupted goes on where it was.
+
+        The record is what leads to the rest, so it goes last.
+        """
+        receipts, gone, waits = 0, 0, set[str]()
+        for short_id, batch_ids in Records(self.redis, self.account).naming(self.number):
+            receipts += sum(self._receipts_of(batch_id) for batch_id in batch_ids)
+            left = self._record(short_id, batch_ids)
+            gone += left == _GONE
+            waits |= {short_id} if left == _OPEN else set()
+        receipts += self._receipts_of(UNMATCHED)
+        receipts += 0 if waits else self._waiting_receipts()
+        events = self._events(waits, step)
+        self.redis.zrem(self._keys.bad_numbers, self.number)
+        return Forgotten(
+            self.account,
+            gone,
+            events,
+            receipts,
+            tuple(sorted(full_id(self.account, one) for one in waits)),
+            self.redis.zscore(self._keys.suppressed, self.number) is not None,
+        )
+
+    @property
+    def _keys(self) -> AccountKeys:
+        return account_keys(self.account)
+
+    def _record(self, short_id: str, batch_ids: Iterable[str]) -> int:
+        keys, number = self._keys, self.number
+        self.redis.hdel(keys.queue(SEND).crashes, f"{short_id}:{number}")
+        fields = [CARRIED + number, redriven(number), tally(number), f"later:{number}"]
+        return int(
+            _FORGET.run(
+                self.redis,
+                [keys.intent(short_id), keys.dead, *map(keys.batch, batch_ids)],
+                [short_id, number, states_of(ENDS), *fields],
+            )
+        )
+
+    def _events(self, waits: set[str], step: Callable[[], None]) -> int:
+        """Take the number's events out of the stream, but those of the sends in which something may still come of it."""
+        gone = 0
+        for page in self._entries(self._keys.events):
+            its = [
+                entry for entry, fields in page if fields.get(b"r") == self.number.encode() and fields[b"i"].decode() not in waits
+            ]
+            gone += self.redis.xdel(self._keys.events, *its) if its else 0
+            step()
+        return gone
+
+    def _receipts_of(self, batch_id: str) -> int:
+        """Take those that were kept of an attempt and name the number."""
+        key = self._keys.raw_receipts(batch_id)
+        kept = cast("dict[bytes, bytes]", self.redis.hgetall(key))
+        its = [digest for digest, content in kept.items() if self._is_named_in(content)]
+        return self.redis.hdel(key, *cast("Any", its)) if its else 0
+
+    def _waiting_receipts(self) -> int:
+        """Take those that were not applied yet: nobody is left whom they could move."""
+        gone = 0
+        for page in self._entries(self._keys.inbox):
+            its = [entry for entry, fields in page if self._is_named_in(fields[b"d"])]
+            gone += self.redis.xdel(self._keys.inbox, *its) if its else 0
+        for member, _ in self.redis.zscan_iter(self._keys.parked, count=PAGE):
+            if self._is_named_in(member):
+                gone += self.redis.zrem(self._keys.parked, member)
+        return gone
+
+    def _is_named_in(self, text: bytes) -> bool:
+        return re.search(rb"(?<!\d)" + self.number.removeprefix("+").encode() + rb"(?!\d)", text) is not None
+
+    def _entries(self, stream: str) -> Iterator[list[tuple[bytes, dict[bytes, bytes]]]]:
+        after = "-"
+        while page := cast("Any", self.redis.xrange(stream, after, count=PAGE)):
+            yield page
+            after = "(" + page[-1][0].decode()
