@@ -8,7 +8,19 @@ import typer
 
 from tuma_worker import __version__
 from tuma_worker.cli import (
-    accounts, control, dead, look, output, provider, queue, run, schedule, subscriptions, suppress, tokens, watch,
+    accounts,
+    control,
+    dead,
+    look,
+    output,
+    provider,
+    queue,
+    run,
+    schedule,
+    subscriptions,
+    suppress,
+    tokens,
+    watch,
 )
 from tuma_worker.cli.demo import demo
 from tuma_worker.cli.forget import forget
