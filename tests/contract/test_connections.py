@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import shutil
 import socket
+import ssl
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -163,3 +168,54 @@ def test_a_header_that_is_none_is_our_own_fault() -> None:
 def test_only_http_is_spoken() -> None:
     with connections() as made, pytest.raises(httpx.UnsupportedProtocol):
         made.send(Request("POST", httpx.URL("ftp://provider.test"), {}, BODY), TIMEOUT)
+
+
+# ----------------------------------------------------------------------------------------------------------------- over TLS
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for `localhost`, with its key in the same file."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("openssl is not installed")
+    made = tmp_path_factory.mktemp("tls") / "both.pem"
+    about = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-days", "2", "-nodes", "-newkey", "rsa:2048"]
+    subprocess.run([openssl, "req", "-x509", *about, "-keyout", made, "-out", f"{made}.crt"], check=True, capture_output=True)
+    with made.open("a") as both:
+        both.write(Path(f"{made}.crt").read_text(encoding="ascii"))
+    return made
+
+
+@contextmanager
+def answering_over_tls(certificate: Path) -> Iterator[int]:
+    """Answer one request; gives the port."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+
+    def answer() -> None:
+        connection, _ = listener.accept()
+        with contextlib.suppress(ssl.SSLError), context.wrap_socket(connection, server_side=True) as secure:
+            asked(secure)
+            secure.sendall(ANSWER)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
+        listener.settimeout(5)
+        answering = pool.submit(answer)
+        yield listener.getsockname()[1]
+        answering.result()
+
+
+def test_a_server_proves_by_its_certificate_who_it_is(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", f"{certificate}.crt")
+    with connections() as made, answering_over_tls(certificate) as port:
+        assert post(made, f"https://localhost:{port}/send") == (200, b"{}")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_one_that_cannot_prove_it_hears_nothing(certificate: Path, monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    """It is trusted and has another name, or has the name and is not trusted."""
+    if host == "127.0.0.1":
+        monkeypatch.setenv("SSL_CERT_FILE", f"{certificate}.crt")
+    with connections() as made, answering_over_tls(certificate) as port, pytest.raises(httpx.ConnectError):
+        post(made, f"https://{host}:{port}/send")
