@@ -128,18 +128,28 @@ async def create_batch(ask: Ask) -> Response:
 async def _chunks(ask: Ask) -> AsyncGenerator[list[Numbered], None]:
     """The lines that hold something, with their numbers, as many as are accepted together."""
     chunk: list[Numbered] = []
+    try:
+        async for numbered in _numbered(ask):
+            chunk.append(numbered)
+            if len(chunk) == _AT_ONCE:
+                yield chunk
+                chunk = []
+    except Problem:
+        if chunk:
+            yield chunk  # what came before it is in order
+        raise
+    if chunk:
+        yield chunk
+
+
+async def _numbered(ask: Ask) -> AsyncGenerator[Numbered, None]:
     number = 0
     async for line in bodies.read_lines(ask.request):
         number += 1
         if number > LINES_MOST:
             raise Problem(Kind.TOO_LARGE, f"a batch has at most {LINES_MOST} lines")
         if line.strip():
-            chunk.append((number, line))
-        if len(chunk) == _AT_ONCE:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
+            yield number, line
 
 
 async def _accepted(ask: Ask, chunk: list[Numbered]) -> list[dict[str, Any]]:
