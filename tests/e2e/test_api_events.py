@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import time
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from tests.support import servers
-from tests.support.api import client_of, new_token, post_lines, problem
+from tests.support.api import client_of, new_token, post_lines, problem, reading
 from tests.support.cluster import until
 from tests.support.houses import open_house
 
@@ -37,33 +35,6 @@ def http(house: House, request: pytest.FixtureRequest) -> Iterator[httpx.Client]
     name = f"t{abs(hash(request.node.name)) % 10**9}"
     with client_of(house, new_token(house, name, "send", "read", "control", source=name)) as found:
         yield found
-
-
-Told = tuple[str, dict[str, Any]]  # an event's id with the event
-
-
-@contextmanager
-def reading(http: httpx.Client, last: str | None = None, **parameters: str) -> Iterator[Iterator[Told]]:
-    """The events that a reader is told, from when it is there."""
-    headers = {} if last is None else {"Last-Event-ID": last}
-    with http.stream("GET", "/v1/events", params=parameters, headers=headers) as answer:
-        assert (answer.status_code, answer.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
-        lines = answer.iter_lines()
-        assert next(lines) == ": tuma"
-        yield _events(lines)
-
-
-def _events(lines: Iterator[str]) -> Iterator[Told]:
-    block: dict[str, str] = {}
-    for line in lines:
-        name, _, value = line.partition(": ")
-        block[name] = value
-        if not line:
-            if "data" in block:
-                told = json.loads(block["data"])
-                assert block["event"] == told["type"]
-                yield block["id"], told
-            block = {}
 
 
 def test_a_reader_is_told_what_becomes_of_its_own_and_of_nobody_elses(http: httpx.Client, house: House) -> None:

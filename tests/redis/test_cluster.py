@@ -14,6 +14,7 @@ import pytest
 from tests.redis.acts import ACTS, scripts
 from tests.redis.driver import Driver, queue_of
 from tests.support import servers
+from tests.support.api import client_of, new_token, post_lines, reading
 from tests.support.cluster import cluster as started_cluster
 from tests.support.cluster import until
 from tests.support.houses import open_house
@@ -254,6 +255,24 @@ def test_a_queue_on_a_cluster_is_paused_looked_at_and_resumed(cluster: Cluster, 
     assert looked[f"{name}.send"]["waiting"][0]["jobs"] == 1
     assert house.tuma("queue", "resume", name, "--json").json["state"] == "resumed"
     assert house.done(intent_id).counts == {"delivered": 1}
+
+
+def test_the_api_serves_accounts_on_all_nodes(cluster: Cluster, house: House) -> None:
+    names = [cluster.account_on(node, "road") for node in NODES]
+    with client_of(house, new_token(house, f"api-{secrets.token_hex(4)}", "send", "read", source="api")) as http:
+        found = post_lines(
+            http, [{"account": name, "to": f"+24399000070{place}", "message": "hi"} for place, name in enumerate(names)]
+        )
+        sent = {one["id"] for one in found}
+        with reading(http, **{"from": "beginning"}) as events:
+            for _, told in events:
+                if told["type"] == "tuma.intent.done":
+                    sent.discard(told["subject"])
+                if not sent:
+                    break
+        assert "1 recipient delivered" in http.get(f"/v1/intents/{found[0]['id']}/explain").text
+    with client_of(house, new_token(house, f"ops-{secrets.token_hex(4)}", "operate", source="api")) as http:
+        assert set(names) <= {one["account"] for one in http.get("/v1/accounts").json()["accounts"]}
 
 
 def test_a_halted_account_on_a_cluster_is_resumed(store: Redis, cluster: Cluster) -> None:

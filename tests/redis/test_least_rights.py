@@ -16,18 +16,23 @@ from tests.redis.driver import Driver, queue_of
 from tests.support.producers import AnyProducer, Awaited
 
 from tuma_producer import AsyncProducer, Producer, Send
-from tuma_producer.contract.connection import connect, connect_to_wait
+from tuma_producer.contract.connection import connect, connect_async, connect_to_wait
+from tuma_worker.bootstrap import build_tokens
+from tuma_worker.core import tokens
 from tuma_worker.queue.consumer import Bell
 from tuma_worker.store import accounts
+from tuma_worker.store.following import BEGINNING, Follower
 from tuma_worker.store.line import look
 from tuma_worker.store.steering import Scope, Steering
 from tuma_worker.store.tail import Tail
+from tuma_worker.store.tokens import find
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from redis import Redis
     from tests.support.servers import Server
+
 
 DOC = Path(__file__).parents[2] / "docs" / "redis.md"
 PASSWORD = "invented-for-this-test"
@@ -63,6 +68,28 @@ def test_the_advised_user_may_be_a_producer(limited: Redis, url: str, kind: str)
         assert producer.get(receipts[0].id).counts == {"queued": 1}
         assert [event.intent for event in producer.outcomes("group", wait=0.01)] == [receipts[0].id]
         producer.close()
+
+
+def test_the_advised_user_may_explain_keep_tokens_and_follow_events(limited: Redis, url: str) -> None:
+    intent = Driver(limited, queue_of()).enqueue()
+    assert Producer(limited).explain(f"lisoloo-main.{intent}").in_line == 1
+    kept = build_tokens(limited)
+    token = kept.add("billing", "billing", [tokens.Scope.SEND])
+    assert token is not None
+
+    async def follow() -> tuple[tokens.Token | None, int]:
+        redis = connect_async(url)
+        follower = Follower(redis, {"lisoloo-main": BEGINNING})
+        found = await find(redis, tokens.digest(token)), len(await follower.read(0.01))
+        await redis.aclose()
+        return found
+
+    with asyncio.Runner() as loop:
+        found, events = loop.run(follow())
+    assert found is not None
+    assert (found.name, events) == ("billing", 1)
+    assert kept.rotate("billing", 0) is not None
+    assert kept.remove("billing")
 
 
 def test_the_advised_user_may_wait_and_be_woken(limited: Redis, url: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import contextmanager
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ import yaml
 from tests.support.programs import PATIENCE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from schemathesis.schemas import APIOperation
     from tests.support.houses import House
@@ -73,3 +74,30 @@ def problem(answer: httpx.Response, status: int, kind: str) -> dict[str, Any]:
     assert told["title"]
     assert told["request_id"] == answer.headers["x-request-id"]
     return told
+
+
+Told = tuple[str, dict[str, Any]]  # an event's id with the event
+
+
+@contextmanager
+def reading(http: httpx.Client, last: str | None = None, **parameters: str) -> Iterator[Iterator[Told]]:
+    """The events that a reader is told, from when it is there."""
+    headers = {} if last is None else {"Last-Event-ID": last}
+    with http.stream("GET", "/v1/events", params=parameters, headers=headers) as answer:
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+        lines = answer.iter_lines()
+        assert next(lines) == ": tuma"
+        yield _events(lines)
+
+
+def _events(lines: Iterator[str]) -> Iterator[Told]:
+    block: dict[str, str] = {}
+    for line in lines:
+        name, _, value = line.partition(": ")
+        block[name] = value
+        if not line:
+            if "data" in block:
+                told = json.loads(block["data"])
+                assert block["event"] == told["type"]
+                yield block["id"], told
+            block = {}
