@@ -14,6 +14,7 @@ from __future__ import annotations
 import inspect
 import os
 import signal
+import sys
 import threading
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -21,7 +22,7 @@ from importlib import resources
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tuma_producer.contract.scripts import Script, load
+from tuma_producer.contract.scripts import Script, load, run_together
 from tuma_worker import actors, cli, providers
 from tuma_worker.providers.base import Client, Custodian
 
@@ -135,6 +136,9 @@ def _watch_scripts(fate: Fate) -> None:
         return fate.around(names[script.source], lambda: run(script, *arguments))
 
     Script.run = mortal_run  # type: ignore[method-assign, assignment] # that is the point
+    # Of several that go in one trip, the server does one after the other: this process may die between any two of them.
+    for module in [found for found in sys.modules.values() if getattr(found, "run_together", None) is run_together]:
+        vars(module)["run_together"] = lambda redis, calls: [call.run(redis) for call in calls]
 
 
 def _watch_providers(fate: Fate) -> None:
