@@ -8,17 +8,21 @@ from typing import TYPE_CHECKING
 import pytest
 from redis import Redis
 from structlog.testing import capture_logs
+from tests.contract.canned import InventedAccount
 from tests.redis.driver import Driver, number, queue_of
 from tests.redis.test_unowned import lose_the_job
 from tests.support import servers
 
 from tuma_worker.dispatch.carrying import Mover
-from tuma_worker.dispatch.rounds import one_by_one
 from tuma_worker.dispatch.sweeping import Sweeper
 from tuma_worker.logs import Event
+from tuma_worker.providers import lisoloo
 from tuma_worker.queue.leases import Held, Leases
 from tuma_worker.queue.scripts import Claim
+from tuma_worker.receipts.applying import Applier, Box
+from tuma_worker.rounds import one_by_one
 from tuma_worker.store.carried import Carried
+from tuma_worker.store.inbox import Inbox
 from tuma_worker.store.unowned import Unowned
 
 if TYPE_CHECKING:
@@ -35,6 +39,9 @@ class Rounds(threading.Event):
     def wait(self, timeout: float | None = None) -> bool:
         assert timeout is not None
         self._left -= 1
+        return self.is_set()
+
+    def is_set(self) -> bool:
         return self._left < 0
 
 
@@ -69,6 +76,22 @@ def test_the_mover_goes_on_too(redis: Redis) -> None:
         mover.keep_moving(Rounds(2))
         assert [one.account for one in mover.run_once()] == ["sound"]
     assert [line["account"] for line in told] == ["broken"] * 3
+
+
+def test_receipts_of_other_accounts_are_applied_where_one_has_nothing_that_can_be_read(redis: Redis) -> None:
+    boxes = [
+        Box(Inbox(redis, name, 60.0), lisoloo.PROVIDER.receipts(InventedAccount("http://provider.test")))
+        for name in ("broken", "sound")
+    ]
+    broken, sound = (box.inbox.keys for box in boxes)
+    for key in (broken.parked, broken.inbox):
+        redis.set(key, "neither a set nor a stream", px=60_000)
+    redis.xadd(sound.inbox, {"b": "", "d": "{}"})
+    applier = Applier(redis, redis, boxes, "w1", clock=lambda: 0.0)
+    with capture_logs() as told:
+        applier.keep_applying(Rounds(3))
+    assert {line["account"] for line in told} == {"broken"}
+    assert redis.xlen(sound.inbox) == 0
 
 
 def test_where_redis_is_away_the_round_ends_with_the_first_account_that_says_so() -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from structlog.testing import capture_logs
 from tests.redis.driver import Driver, VirtualClock, number, numbers, queue_of, virtual_clock
 
 from tuma_producer import At, Every, InvalidSend, Producer, Send
@@ -279,6 +280,21 @@ def test_a_cancel_finds_every_occurrence_that_waits_however_old(driver: Driver, 
 
 
 # ------------------------------------------------------------------------------------------- crashes, repeats, two workers
+
+
+def test_a_schedule_that_cannot_be_read_holds_up_no_other(driver: Driver, clock: VirtualClock) -> None:
+    at = At(times=[instant(clock.ms + 5_000).replace(tzinfo=None)], tz="UTC")
+    readable, broken, another = (driver.enqueue(number(place), schedule=at) for place in range(3))
+    record = driver.account.intent(broken)
+    for name, piece in cast("dict[bytes, bytes]", driver.redis.hgetall(record)).items():
+        driver.redis.hset(record, name.decode(), piece.replace(b'"UTC"', b'"XYZ"'))  # a zone that this worker's data lacks
+    clock.forward(10)
+    with capture_logs() as told:
+        driver.fire_all()
+    assert [len(children(driver, one)) for one in (readable, broken, another)] == [1, 0, 1]
+    assert [(line["event"], line["schedule"]) for line in told if line["log_level"] == "error"] == [("schedule.not_fired", broken)]
+    unowned = Unowned(driver.redis, driver.queue)
+    assert unowned.restore(unowned.look().lost) == 1, "the sweeper gives it its place again"
 
 
 def test_firing_repeated_changes_nothing(driver: Driver, clock: VirtualClock) -> None:

@@ -45,6 +45,7 @@ class Event(StrEnum):
     CUSTODY_ASKED = "custody.asked"
     CUSTODY_CONCLUDED = "custody.concluded"
     SCHEDULE_FIRED = "schedule.fired"
+    SCHEDULE_NOT_FIRED = "schedule.not_fired"
     RECEIPTS_NOT_APPLIED = "receipts.not_applied"
     RECEIPT_APPLIED = "receipt.applied"
     RECEIPT_UNMATCHED = "receipt.unmatched"

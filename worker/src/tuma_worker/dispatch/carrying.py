@@ -16,8 +16,8 @@ import structlog
 
 from tuma_producer.contract.wire import LANES, full_id, home_of, is_loud, segments_of
 from tuma_worker.core.failover import ANY_PROOF, SOON, UNSENT, Carrier, Wanted, carrier_for, look_again, may_leave
-from tuma_worker.dispatch.rounds import one_by_one
 from tuma_worker.logs import Event
+from tuma_worker.rounds import one_by_one
 from tuma_worker.store import accounts
 from tuma_worker.store.carried import news_of
 

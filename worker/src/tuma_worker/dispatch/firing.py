@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from tuma_producer.contract.connection import unavailable
 from tuma_producer.contract.scheduling import instant, milliseconds, next_firing
 from tuma_worker.core.misfires import MOST, decide_due
-from tuma_worker.logs import Event
+from tuma_worker.logs import Event, complain
 from tuma_worker.store.schedules import Decided
 
 if TYPE_CHECKING:
@@ -36,8 +37,24 @@ class Firer:
         A worker that dies here leaves the rest of its batch to another one. Who is late, or comes a second time, finds the schedule
         moved on and changes nothing.
         """
-        schedules = self.accounts[held.queue.account]
-        fire(schedules, schedules.load([job.subject for job in held.claim.jobs]))
+        schedules, short_ids = self.accounts[held.queue.account], [job.subject for job in held.claim.jobs]
+        try:
+            fire(schedules, schedules.load(short_ids))
+        except Exception as error:
+            if unavailable(error):
+                raise
+            for short_id in short_ids:
+                _fire_alone(schedules, short_id)
+
+
+def _fire_alone(schedules: Schedules, short_id: str) -> None:
+    """Fire one of several with one of which something is wrong. That one loses its place, which the sweeper gives it back."""
+    try:
+        fire(schedules, schedules.load([short_id]))
+    except Exception as error:
+        if unavailable(error):
+            raise
+        complain(error, Event.SCHEDULE_NOT_FIRED, account=schedules.queue.account, schedule=short_id)
 
 
 def fire(schedules: Schedules, standing: Sequence[Standing]) -> None:

@@ -11,8 +11,8 @@ from tuma_producer.contract.connection import FAILURES
 from tuma_producer.contract.keys import AccountKeys
 from tuma_producer.contract.wire import LANES
 from tuma_worker import logs, metrics
-from tuma_worker.dispatch.rounds import one_by_one
 from tuma_worker.queue.config import SEND
+from tuma_worker.rounds import one_by_one
 from tuma_worker.store import line
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from tuma_worker.dispatch.rounds import one_by_one
 from tuma_worker.logs import Event
+from tuma_worker.rounds import one_by_one
 from tuma_worker.store.campaigns import Campaigns
 
 if TYPE_CHECKING:

@@ -2,8 +2,8 @@
 
 A duty of the workers, not of the gateway: that has one thing to do, quickly, and is the one process that strangers reach. One
 process applies an account's receipts at a time, so that the steps of a recipient keep the order in which they came. It is followed
-a few seconds after it has died, and whoever follows begins at the first receipt that is still in the inbox: each leaves it in the
-step that keeps it, after it was applied, and applying it again changes nothing.
+some twenty seconds after it has died, and whoever follows begins at the first receipt that is still in the inbox: each leaves it in
+the step that keeps it, after it was applied, and applying it again changes nothing.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import structlog
+from redis.exceptions import ResponseError
 
 from tuma_producer.contract.connection import is_cluster, unavailable
 from tuma_producer.contract.wire import digest
@@ -20,6 +21,7 @@ from tuma_worker import metrics
 from tuma_worker.core.states import Evidence, RecipientState
 from tuma_worker.logs import Event, complain
 from tuma_worker.providers.base import BadReceipt
+from tuma_worker.rounds import one_by_one
 from tuma_worker.store.attempts import Target, apply_request
 from tuma_worker.store.custody import tally_request
 from tuma_worker.store.inbox import AT_ONCE, PARKED_FOR, UNMATCHED, Filed, wait_for_arrivals
@@ -36,9 +38,9 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 
-TURN = 8.0  # seconds between two looks at who leads
+TURN = 6.0  # seconds between two looks at who leads
 SOON = 1.0  # and while something is parked
-LEAD = 24.0  # seconds after which a leader that has died is followed
+LEAD = 18.0  # seconds after which a leader that has died is followed
 _WAIT = 0.1  # seconds between two looks where nothing can tell that something has come
 _DRAINED = 200  # pages at the most: who waits for the inbox to be empty is not to wait for a flood to end
 
@@ -90,9 +92,8 @@ class Applier:
         while not stop.is_set():
             try:
                 self.take_turn()
-                for box in self._heard(stop):
-                    if self._apply_safely(box, box.inbox.page())["parked"]:
-                        self._next_turn = min(self._next_turn, self.clock() + SOON)
+                for _ in one_by_one(self._heard(stop), _account, self._apply_page, Event.RECEIPTS_NOT_APPLIED):
+                    pass
             except Exception as error:  # noqa: BLE001 - it is logged whole; without this thread nothing would be applied
                 complain(error, Event.RECEIPTS_NOT_APPLIED)
                 self._led, self._next_turn = [], 0.0
@@ -107,15 +108,23 @@ class Applier:
         now = self.clock()
         if now < self._next_turn:
             return
-        self._led = [box for box in self.boxes if box.inbox.lead(self.worker, LEAD)]
-        anything_parked = [self._look_at_parked(box) for box in self._led]
-        self._next_turn = now + (SOON if any(anything_parked) else TURN)
+        led = one_by_one(self.boxes, _account, self._lead, Event.RECEIPTS_NOT_APPLIED)
+        self._led = [box for box in led if box is not None]
+        parked = one_by_one(self._led, _account, self._look_at_parked, Event.RECEIPTS_NOT_APPLIED)
+        self._next_turn = now + (SOON if any([*parked]) else TURN)
+
+    def _lead(self, box: Box) -> Box | None:
+        return box if box.inbox.lead(self.worker, LEAD) else None
 
     def _look_at_parked(self, box: Box) -> bool:
         """Apply what of it can be applied now. Returns whether there was any."""
         due = box.inbox.parked()
         self._apply_safely(box, due or [])
         return due is not None
+
+    def _apply_page(self, box: Box) -> None:
+        if self._apply_safely(box, box.inbox.page())["parked"]:
+            self._next_turn = min(self._next_turn, self.clock() + SOON)
 
     def drain(self, account: str) -> None:
         """Apply all that has come for an account up to now, whoever leads."""
@@ -132,7 +141,11 @@ class Applier:
         if is_cluster(self.redis):  # no command waits for the keys of two accounts
             stop.wait(min(left, _WAIT))
             return self._led
-        heard = wait_for_arrivals(self.waiting, [box.inbox.account for box in self._led], left)
+        try:
+            heard = wait_for_arrivals(self.waiting, [box.inbox.account for box in self._led], left)
+        except ResponseError:  # an inbox that is none must not keep the others from being looked at
+            stop.wait(min(left, _WAIT))
+            return self._led
         return [box for box in self._led if box.inbox.account in heard]
 
     def _drain(self, box: Box) -> None:
@@ -156,6 +169,10 @@ class Applier:
         for outcome, count in outcomes.items():
             metrics.receipts_applied(box.inbox.account, outcome, count)
         return outcomes
+
+
+def _account(box: Box) -> str:
+    return box.inbox.account
 
 
 def _apply_alone(box: Box, arrived: Arrived) -> Outcomes:
