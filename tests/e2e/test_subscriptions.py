@@ -148,6 +148,22 @@ def test_a_mistake_is_said_in_one_line(tuma: Tuma, mistake: str) -> None:
     assert said in ran.err
 
 
+def test_a_group_of_consumers_that_is_behind_is_shown_and_may_be_forgotten(tuma: Tuma) -> None:
+    one = tuma("subscriptions", "add", ACCOUNT, "https://billing.example.com/sms", "--json").json["id"]
+    tuma("outcomes", "--group", "report", "--wait", "0")
+    tuma.send("--account", ACCOUNT)
+    shown = {row["group"]: row["behind_since"] for row in tuma("subscriptions", "groups", ACCOUNT, "--json").json}
+    assert shown.keys() == {"report", f"@{one}"}
+    assert None not in shown.values()
+    tuma("outcomes", "--group", "report", "--wait", "0")
+    shown = {row["group"]: row["behind_since"] for row in tuma("subscriptions", "groups", ACCOUNT, "--json").json}
+    assert shown["report"] is None
+    assert tuma("subscriptions", "forget", ACCOUNT, "report").out == "group report forgotten\n"
+    for name, said in (("report", f"'report' is none of {ACCOUNT}"), (f"@{one}", f"tuma subscriptions remove {ACCOUNT} {one}")):
+        ran = tuma("subscriptions", "forget", ACCOUNT, name)
+        assert (ran.status, ran.err.startswith("error: GROUP: "), said in ran.err) == (2, True, True)
+
+
 def test_there_is_one_secret_for_a_sources_callbacks(tuma: Tuma) -> None:
     assert tuma("subscriptions", "add", ACCOUNT).status == 0
     again = tuma("subscriptions", "add", ACCOUNT)
@@ -157,6 +173,6 @@ def test_there_is_one_secret_for_a_sources_callbacks(tuma: Tuma) -> None:
     )
 
 
-@pytest.mark.parametrize("command", ["add", "list", "remove", "rotate", "enable", "replay"])
+@pytest.mark.parametrize("command", ["add", "list", "remove", "rotate", "enable", "replay", "groups", "forget"])
 def test_every_command_has_help_with_an_example(tuma: Tuma, command: str) -> None:
     assert f"Example: tuma subscriptions {command} {ACCOUNT}" in tuma("subscriptions", command, "--help").out

@@ -224,7 +224,7 @@ def _subscribe(driver: Driver) -> None:
     assert not stream.warn(Group("@test", entry_id))
     stream.expire()
     subscriptions.remove("test")
-    assert stream.groups() == []
+    assert stream.groups() == {}
 
 
 def _half_open(driver: Driver) -> None:

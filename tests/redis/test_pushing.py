@@ -6,20 +6,24 @@ import base64
 import hmac
 import json
 import secrets
+import zlib
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from tests.redis.driver import Driver, numbers, queue_of
 from tests.support.servers import closed_port
-from tests.support.subscriber import Subscriber, open_subscriber
+from tests.support.subscriber import Subscriber, open_subscriber, willing
 
 from tuma_producer import At, InvalidSend, Send
 from tuma_worker.core.pushing import BORNE_FOR, TRIED_FOR
 from tuma_worker.events.posting import Guard, Poster
-from tuma_worker.events.pushing import LEAD, TURN, Pusher
+from tuma_worker.events.pushing import TURN, Pusher
 from tuma_worker.events.replaying import replay
 from tuma_worker.events.signing import new_secret
 from tuma_worker.store.feed import Feed
@@ -85,6 +89,16 @@ class Desk:
         self.driver.send()
         return f"{self.driver.queue.account}.{intent}"
 
+    def dies(self, pusher: Pusher) -> Pusher:
+        """Let one die that has told something and not yet written down what came of it; returns who follows."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Feed, "acknowledge", lambda *_, **__: None)
+            pusher.take_turn()
+            pusher.run_once()
+            pusher.wait(PATIENCE)
+        self.driver.redis.delete(self.driver.account.pusher)  # or wait until it is taken to have died
+        return self.pusher(secrets.token_hex(4))
+
     def troubles(self, one: Subscription) -> dict[str, Any]:
         return dict(Feed(self.driver.redis, self.driver.queue.account, one).troubles())
 
@@ -98,14 +112,22 @@ def subscriber() -> Iterator[Subscriber]:
         yield found
 
 
-@pytest.fixture
-def desk(redis: Redis, subscriber: Subscriber) -> Iterator[Desk]:
+@contextmanager
+def open_desk(redis: Redis, subscriber: Subscriber) -> Iterator[Desk]:
     made = Desk(Driver(redis, queue_of(batch_max=10)), subscriber)
-    yield made
-    for pusher in made.pushers:
-        pusher.close()
+    try:
+        yield made
+    finally:
+        for pusher in made.pushers:
+            pusher.close()
     for one in made.subscriptions.all():
         made.subscriptions.remove(one.id)
+
+
+@pytest.fixture
+def desk(redis: Redis, subscriber: Subscriber) -> Iterator[Desk]:
+    with open_desk(redis, subscriber) as made:
+        yield made
 
 
 def sequences(events: list[dict[str, Any]]) -> dict[str, list[int]]:
@@ -282,21 +304,13 @@ def test_retry_after_is_heeded(desk: Desk) -> None:
 # ------------------------------------------------------------------------------------------------------ who tells, and whom not
 
 
-def test_who_follows_one_that_died_tells_what_that_did_not_see_taken(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_follows_one_that_died_tells_what_that_did_not_see_taken(desk: Desk) -> None:
     desk.subscribe()
     intent = desk.submit(*numbers(3))
     dying = desk.pusher("dying")
-    monkeypatch.setattr(Feed, "acknowledge", lambda *_, **__: None)  # it dies between the answer and writing that down
     dying.take_turn()
-    dying.run_once()
-    dying.wait(PATIENCE)
-    monkeypatch.undo()
-    following = desk.pusher("following")
-    assert desk.push(following) == {}  # the other one may be alive
-    desk.driver.until(desk.driver.server_ms() + 1)
-    desk.driver.redis.delete(desk.driver.account.pusher)
-    desk.now += LEAD
-    assert desk.push(following) == {"told": 7}
+    assert desk.push(desk.pusher("another")) == {}  # the first one may be alive
+    assert desk.push(desk.dies(dying)) == {"told": 7}
     ids = [told.headers["webhook-id"] for told in desk.subscriber.asked]
     assert (len(ids), len(set(ids))) == (8, 7)
     assert sequences(desk.subscriber.taken[1:]) == {intent: whole(7)}
@@ -383,3 +397,52 @@ def test_a_callback_that_nobody_has_agreed_on_is_refused(desk: Desk, producer_fo
         producer_for("shop").enqueue(send)
     intent_id = producer_for("billing").enqueue(send).id
     assert producer_for("billing").get(intent_id).callback_url == "https://shop.example.com/sms"
+
+
+# ------------------------------------------------------------------------------------------------------- whatever comes together
+
+MOODS = (200, 200, 200, 302, 422, 429, 500)
+
+
+def moody(seed: int) -> Callable[[dict[str, Any]], tuple[int, dict[str, str]]]:
+    """Answers some events in one way and others in another, and the same one always in the same."""
+    return lambda event: (MOODS[zlib.crc32(f"{seed} {event['id']}".encode()) % len(MOODS)], {})
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("submit"), st.integers(1, 3)), st.tuples(st.just("mood"), st.integers(0, 1000)),
+            st.tuples(st.just("pass"), st.integers(1, 40)), st.tuples(st.just("die"), st.just(0)),
+            st.tuples(st.just("replay"), st.just(0)),
+        ),
+        min_size=3,
+        max_size=14,
+    )
+)  # fmt: skip
+def test_whoever_answers_how_and_dies_when_every_event_is_told_and_each_intents_in_their_order(
+    redis: Redis, subscriber: Subscriber, acts: list[tuple[str, int]]
+) -> None:
+    redis.flushall()
+    subscriber.asked.clear()
+    subscriber.answers = willing
+    with open_desk(redis, subscriber) as desk:
+        one, intents, pusher = desk.subscribe(), {}, desk.pusher()
+        for act, number in acts:
+            if act == "submit":
+                intents[desk.submit(*numbers(number))] = 2 * number + 1
+            elif act == "mood":
+                subscriber.answers = moody(number)
+            elif act == "pass":
+                desk.live(pusher, number * 30.0, step=30.0)
+            elif act == "die":
+                pusher = desk.dies(pusher)
+            else:
+                replay(desk.subscriptions, one.id, "-", "+")
+        subscriber.answers = willing
+        desk.live(pusher, 2 * HOUR, step=200.0)
+        told = {intent: list(dict.fromkeys(found)) for intent, found in sequences(subscriber.taken).items()}
+        assert told == {intent: whole(count) for intent, count in intents.items()}
+        assert desk.troubles(one) == {}
+        assert Feed(redis, desk.driver.queue.account, one).waiting() == 0

@@ -218,3 +218,26 @@ def test_nonsense_is_refused_with_invalid_send_and_with_nothing_else(fields: dic
     found = refusal(fields)
     assert found is None or found.field in Send.model_fields
     assert found is not None or {"account", "to", "message"} <= fields.keys()
+
+
+# -------------------------------------------------------------------------------------------------------------- callbacks
+
+
+def test_a_callback_goes_to_a_web_address_as_it_was_written() -> None:
+    url = "https://billing.example.com:8443/sms/17?sign=a%20b"
+    assert send(callback_url=url).callback_url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "", "billing.example.com", "ftp://billing.example.com", "https://", "https:///sms", "https://user:hidden@billing.example.com",
+        "https://billing.example.com/#part", "https://billing.example.com/a b", "https://billing.example.com/\r\nX: y",
+        "https://billing.example.com:0/", "https://billing.example.com:x/", "https://[::1", "https://b\u00e9.example/",
+        "https://billing.example.com/" + "a" * 2048,
+    ],
+)  # fmt: skip
+def test_what_is_no_web_address_is_refused_and_not_repeated(url: str) -> None:
+    with pytest.raises(InvalidSend, match=r"^callback_url: must be an http:// or https:// address") as refused:
+        send(callback_url=url)
+    assert "hidden" not in str(refused.value)

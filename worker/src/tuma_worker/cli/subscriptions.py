@@ -21,7 +21,8 @@ from tuma_worker.cli.reach import reach
 from tuma_worker.events.replaying import replay as replay_events
 from tuma_worker.events.signing import new_secret
 from tuma_worker.store.feed import Feed
-from tuma_worker.store.subscriptions import Key, Subscription, Subscriptions, disabled
+from tuma_worker.store.outcomes import Stream
+from tuma_worker.store.subscriptions import GROUP, Key, Subscription, Subscriptions, disabled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -164,6 +165,47 @@ def replay(
     say(f"subscription {subscription}: {count(done.events, 'event')} to be told again")
     if done.left is not None:
         say(f"these were too many at once; go on with --from {account}/{done.left}")
+
+
+@app.command()
+def groups(account: Account, *, json: Json = False) -> None:
+    """Show who reads an account's events, consumers and subscriptions (@ID), and since when they are behind.
+
+    Example: tuma subscriptions groups lisoloo-main
+    """
+    with reach() as store:
+        store.expect([account])
+        found = {name: _moment(needs) for name, needs in Stream(store.redis, account).groups().items()}
+    if json:
+        say_json([{"account": account, "group": name, "behind_since": since} for name, since in found.items()])
+    else:
+        screen().print(table(["group", "behind since (UTC)"], list(found.items())))
+
+
+@app.command()
+def forget(
+    account: Account, group: Annotated[str, typer.Argument(metavar="GROUP", help="As `groups` shows it.")], *, json: Json = False
+) -> None:
+    """Let a group of consumers go that nobody reads for any more, so that it holds up and warns of nothing.
+
+    Example: tuma subscriptions forget lisoloo-main billing:report
+    """
+    if group.startswith(GROUP):
+        message = f"GROUP: {group} is a subscription's; run: tuma subscriptions remove {account} {group.removeprefix(GROUP)}"
+        raise TumaError(message)
+    with reach() as store:
+        store.expect([account])
+        if not Stream(store.redis, account).forget(group):
+            message = f"GROUP: {group!r} is none of {account}; see: tuma subscriptions groups {account}"
+            raise TumaError(message)
+    if json:
+        say_json({"account": account, "group": group, "forgotten": True})
+    else:
+        say(f"group {group} forgotten")
+
+
+def _moment(entry_id: str | None) -> datetime | None:
+    return None if entry_id is None else datetime.fromtimestamp(int(entry_id.partition("-")[0]) / 1000, UTC)
 
 
 def _range(account: str, event: str | None, since: str | None, until: str | None) -> tuple[str, str]:

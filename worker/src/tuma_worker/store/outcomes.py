@@ -77,13 +77,13 @@ class Stream:
         keys = [self._keys.warned(digest(group.name)), self._keys.events]
         return bool(_WARN.run(self.redis, keys, [group.name, SILENT_FOR, EVENTS_KEPT]))
 
-    def groups(self) -> list[tuple[str, int]]:
-        """The groups of consumers, each with how many events it has read and not acknowledged."""
-        return [(group["name"].decode(), group["pending"]) for group in self._groups()]
+    def groups(self) -> dict[str, str | None]:
+        """The groups of consumers, each with the first entry that it needs; None where it has read all."""
+        return {group["name"].decode(): self._needs(group) for group in self._groups()}
 
     def forget(self, group: str) -> bool:
         """Let a group of consumers go, with its place; False where there is none of this name."""
-        return bool(self.redis.exists(self._keys.events) and self.redis.xgroup_destroy(self._keys.events, group))
+        return group in self.groups() and bool(self.redis.xgroup_destroy(self._keys.events, group))
 
     @property
     def _keys(self) -> AccountKeys:

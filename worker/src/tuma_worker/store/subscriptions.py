@@ -24,6 +24,8 @@ _SUBSCRIBE = load(__package__, "subscribe")
 _UNSUBSCRIBE = load(__package__, "unsubscribe")
 _AMEND = load(__package__, "amend")
 
+GROUP = "@"  # begins the names of subscriptions' groups of consumers
+
 
 class UnknownSubscriptionError(TumaError, LookupError):
     """The account has no subscription of this id."""
@@ -58,7 +60,7 @@ class Subscription:
     @property
     def group(self) -> str:
         """Its group of consumers. No group of a source's or of an operator's is called so by chance: see `reading.group_of`."""
-        return f"@{self.id}"
+        return f"{GROUP}{self.id}"
 
     def secrets(self, now: int) -> list[str]:
         """What to sign with at this time (Unix ms)."""
@@ -88,7 +90,7 @@ class Subscriptions:
     def remove(self, subscription_id: str) -> None:
         """Take one off, and forget its place. Raises `UnknownSubscriptionError`."""
         keys = [self._keys.subscriptions, self._keys.events, self._keys.troubles(subscription_id)]
-        if not _UNSUBSCRIBE.run(self.redis, keys, [subscription_id, f"@{subscription_id}"]):
+        if not _UNSUBSCRIBE.run(self.redis, keys, [subscription_id, f"{GROUP}{subscription_id}"]):
             raise UnknownSubscriptionError(subscription_id, self.account)
 
     def all(self) -> list[Subscription]:
