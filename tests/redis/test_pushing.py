@@ -6,6 +6,7 @@ import base64
 import hmac
 import json
 import secrets
+import threading
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -314,6 +315,30 @@ def test_who_follows_one_that_died_tells_what_that_did_not_see_taken(desk: Desk)
     ids = [told.headers["webhook-id"] for told in desk.subscriber.asked]
     assert (len(ids), len(set(ids))) == (8, 7)
     assert sequences(desk.subscriber.taken[1:]) == {intent: whole(7)}
+
+
+def test_whoever_is_told_to_stop_sees_to_the_end_what_is_on_its_way(desk: Desk) -> None:
+    one, intent = desk.subscribe(), desk.submit()
+    stop, asked = threading.Event(), threading.Event()
+
+    def slow(_event: dict[str, Any]) -> tuple[int, dict[str, str]]:
+        asked.set()
+        assert stop.wait(PATIENCE)
+        return 200, {}
+
+    desk.subscriber.answers = slow
+    pushing = threading.Thread(target=desk.pusher().keep_pushing, args=(stop,))
+    pushing.start()
+    assert asked.wait(PATIENCE)
+    stop.set()
+    pushing.join(PATIENCE)
+    assert not pushing.is_alive()
+    taken = sequences(desk.subscriber.taken)[intent]
+    assert 1 <= len(taken) <= 2  # the next one may have gone at the same moment
+    desk.subscriber.answers = willing
+    assert Feed(desk.driver.redis, desk.driver.queue.account, one).waiting() == 3 - len(taken)
+    desk.driver.until(desk.driver.server_ms() + 5)
+    assert desk.push(desk.pusher("next")) == {"told": 3 - len(taken)}
 
 
 def test_no_private_address_is_asked_unless_a_setting_allows_it(desk: Desk) -> None:

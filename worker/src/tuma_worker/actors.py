@@ -77,10 +77,11 @@ def setup() -> None:
     if settings.ops_port != 0:
         _answer_probes(settings, service.broker)
     _in_background(lambda: bootstrap.build_applier(connect(settings.redis_url), settings).keep_applying(threading.Event()))
-    _in_background(lambda: bootstrap.build_pusher(connect(settings.redis_url), settings).keep_pushing(threading.Event()))
+    leaving = threading.Event()
+    _in_background(lambda: bootstrap.build_pusher(connect(settings.redis_url), settings).keep_pushing(leaving))
     _in_background(lambda: bootstrap.build_upkeep(connect(settings.redis_url), settings).keep_up(threading.Event()))
     dramatiq.set_broker(service.broker)
-    _stop_claiming_at(signal.SIGTERM, service.broker)
+    _leave_at(signal.SIGTERM, service.broker, leaving)
 
 
 def _answer_probes(settings: Settings, broker: TumaBroker) -> None:
@@ -101,13 +102,17 @@ def _in_background(work: Callable[[], None]) -> None:
     threading.Thread(target=work, daemon=True).start()
 
 
-def _stop_claiming_at(signum: signal.Signals, broker: TumaBroker) -> None:
-    """Claim nothing from the signal on. Dramatiq's own handler, which this one calls, is looked at only once a second."""
+def _leave_at(signum: signal.Signals, broker: TumaBroker, leaving: threading.Event) -> None:
+    """Begin nothing from the signal on. Dramatiq's own handler, which this one calls, is looked at only once a second."""
     handler = signal.getsignal(signum)
+
+    def leave() -> None:
+        leaving.set()
+        broker.stop_claiming()
 
     def stop(received: int, frame: FrameType | None) -> None:
         # Not in the handler itself: it interrupts whatever the main thread does, perhaps with a lock in hand.
-        _in_background(broker.stop_claiming)
+        _in_background(leave)
         if callable(handler):
             handler(received, frame)
 

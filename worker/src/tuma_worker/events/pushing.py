@@ -40,6 +40,7 @@ _log = structlog.get_logger(__name__)
 
 TURN = 8.0  # seconds between two looks at who leads, and at which subscriptions there are
 LEAD = 24.0  # seconds after which a leader that has died is followed
+_NO_LONGER = 0.001  # seconds: the shortest lead there is
 SOON = 0.1  # seconds between two looks for news while something is on its way, or where nothing can tell that something has come
 _THREADS = 32  # requests of a process at once
 _STUMBLED = "stumbled"  # instead of an answer, over a mistake of ours
@@ -69,7 +70,7 @@ class Pusher:
     _next_turn: float = 0.0
 
     def keep_pushing(self, stop: Signal) -> None:
-        """Tell whatever comes until told to stop."""
+        """Tell whatever comes until told to stop, and then see what is on its way to its end."""
         while not stop.is_set():
             try:
                 self.take_turn()
@@ -78,6 +79,10 @@ class Pusher:
             except Exception as error:  # noqa: BLE001 - it is logged whole; without this thread nobody would be told
                 complain(error, Log.PUSH_FAILED)
                 stop.wait(TURN)
+        try:
+            self.close()
+        except Exception as error:  # noqa: BLE001 - as above; whoever follows finds it pending
+            complain(error, Log.PUSH_FAILED)
 
     def take_turn(self) -> None:
         """Learn, when it is time, whom this process is to tell."""
@@ -104,8 +109,13 @@ class Pusher:
         return bool(self._under_way)
 
     def close(self) -> None:
-        """Wait for what is on its way, and end."""
+        """Wait for the answers to what is on its way, write down what they mean, and let another process lead."""
         self._pool.shutdown(cancel_futures=True)
+        self._under_way = {answered: whose for answered, whose in self._under_way.items() if not answered.cancelled()}
+        self._settle()
+        for account in {account for account, _ in self._lanes}:
+            lead(self.redis, account, self.worker, _NO_LONGER)
+        self._lanes = {}
         self.poster.close()
 
     def _lane(self, name: LaneName, subscription: Subscription) -> Lane:
