@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from tests.support import servers
 from tests.support.api import ALL_SCOPES, client_of, new_token, post_lines, problem
 from tests.support.houses import open_house
 
@@ -16,7 +17,6 @@ from tuma_worker.gateway.api import OPERATIONS, Operation
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.support import servers
     from tests.support.houses import House
 
 NUMBER = "+243990000001"
@@ -123,6 +123,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "no text": ({"message": ""}, "invalid", "message"),
     "an unknown field": ({"speed": 1}, "invalid", "speed"),
     "a field that Python would take for its own": ({"self": 1}, "invalid", "self"),
+    "a key that is no text": ({"idempotency_key": ["a"]}, "invalid", "idempotency_key"),
     "a deadline that is no number": ({"expires_in": float("nan")}, "invalid", "expires_in"),
     "half a character": ({"message": "\ud83d"}, "invalid", "message"),
     "an unknown account": ({"account": "nobody"}, "unknown-name", "account"),
@@ -232,7 +233,8 @@ def test_another_sources_intent_is_not_there_unless_one_operates(http: httpx.Cli
 
 
 def test_a_token_speaks_for_its_own_source_alone(http: httpx.Client) -> None:
-    problem(http.post("/v1/intents", json=SEND | {"source": "payroll"}), 403, "wrong-source")
+    for source in ("payroll", ["billing"], 7):
+        problem(http.post("/v1/intents", json=SEND | {"source": source}), 403, "wrong-source")
     assert http.post("/v1/intents", json=SEND | {"source": "billing"}).status_code == 201
 
 
@@ -286,3 +288,22 @@ def test_a_batch_that_is_too_long_says_from_which_line_on_nothing_was_accepted(h
     body = b"x" * (1024 * 1024 + 1)
     answer = http.post("/v1/intents/batch", content=body, headers={"Content-Type": "application/x-ndjson"})
     problem(answer, 413, "too-large")
+
+
+# -------------------------------------------------------------------------------------------------------- without a Redis
+
+
+def test_without_a_redis_every_answer_is_to_come_again() -> None:
+    server = servers.start()
+    with open_house(server, {"main": {"provider": "lisoloo"}}) as house:
+        token = new_token(house, "billing", *ALL_SCOPES)
+        with client_of(house, token) as http:
+            intent_id = http.post("/v1/intents", json=SEND).json()["id"]
+            server.stop()
+            for path in (f"/v1/intents/{intent_id}", "/v1/queues/main.send"):
+                answer = http.get(path)
+                problem(answer, 503, "store-unavailable")
+                assert answer.headers["retry-after"] == "1"
+            problem(http.post("/v1/intents", json=SEND), 503, "store-unavailable")
+            lines = {"Content-Type": "application/x-ndjson"}
+            problem(http.post("/v1/intents/batch", content=json.dumps(SEND), headers=lines), 503, "store-unavailable")

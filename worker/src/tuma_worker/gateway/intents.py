@@ -41,9 +41,9 @@ async def create(ask: Ask) -> Response:
 def read_send(ask: Ask, fields: dict[str, Any], key: str | None) -> Send:
     """The send that a body describes, in the name of the token's source. Raises `Problem` and `InvalidSend`."""
     source = ask.token.source
-    if fields.get("source") not in {None, source}:
+    if fields.get("source") not in (None, source):
         raise Problem(Kind.WRONG_SOURCE, f"source: the token {ask.token.name} speaks for {source}; leave it out", field="source")
-    if key is not None and fields.get("idempotency_key") not in {None, key}:
+    if key is not None and fields.get("idempotency_key") not in (None, key):
         raise Problem(Kind.INVALID, "idempotency_key: is another one than the Idempotency-Key header's", field="idempotency_key")
     return Send(**fields | {"source": source} | ({} if key is None else {"idempotency_key": key}))
 
