@@ -187,21 +187,11 @@ def test_a_request_keeps_the_name_that_its_sender_gave_it(http: httpx.Client) ->
 # ---------------------------------------------------------------------------------------------------------------- tokens
 
 
-def _path(template: str) -> str:
-    return (
-        template.replace("{intent_id}", NOWHERE)
-        .replace("{account}", "main")
-        .replace("{queue}", "main.send")
-        .replace("{", "")
-        .replace("}", "")
-    )
-
-
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda one: f"{one.method} {one.path}")
 def test_nobody_gets_in_without_a_token_that_has_the_scope(
     house: House, others: dict[str, httpx.Client], operation: Operation
 ) -> None:
-    path = _path(operation.path)
+    path = re.sub(r"\{\w+\}", "any", operation.path)
     answer = httpx.request(operation.method, house.gateway_url + path)
     problem(answer, 401, "no-token")
     assert answer.headers["www-authenticate"] == 'Bearer realm="tuma"'

@@ -101,6 +101,19 @@ def test_a_queue_tells_who_waits_and_is_paused_by_priority(http: httpx.Client) -
     assert "main.send" in [one["queue"] for one in http.get("/v1/queues").json()["queues"]]
 
 
+def test_a_limit_is_changed_while_running_and_goes_back(http: httpx.Client) -> None:
+    path = "/v1/accounts/main/limits/calls-60s"
+    told = http.put(path, json={"limit": "5/min"}).json()
+    assert (told["count"], told["seconds"], told["set_by"]) == (5, 60, "ops")
+    assert http.get("/v1/accounts/main").json()["queues"][0]["windows"] == [told]
+    told = http.delete(path).json()
+    assert (told["count"], told["set_by"]) == (10, None)
+    assert problem(http.put(path, json={"limit": "often"}), 422, "invalid")["field"] == "limit"
+    assert problem(http.put(path, json={"limit": "5 messages/min"}), 422, "invalid")["rule"].startswith("must count calls")
+    problem(http.put("/v1/accounts/main/limits/calls-1s", json={"limit": "5/s"}), 404, "no-limit")
+    problem(http.delete("/v1/accounts/nobody/limits/calls-1s"), 404, "no-account")
+
+
 def test_what_is_not_understood_pauses_nothing(http: httpx.Client) -> None:
     for query, field in (("prioritty=bulk", "prioritty"), ("priority=urgent", "priority"), ("priority=otp&source=a", "source"),
                          ("source=a&source=b", "source"), ("source=%20", "source")):  # fmt: skip

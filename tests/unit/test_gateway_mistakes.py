@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import httpx
 import pytest
+from prometheus_client import REGISTRY
 
 from tuma_worker.gateway.app import build_app
 from tuma_worker.gateway.desk import Desk
@@ -48,3 +49,10 @@ def test_the_caller_is_told_a_name_and_nothing_else() -> None:
 def test_the_server_hears_of_it_and_logs_it() -> None:
     with pytest.raises(RuntimeError, match="hidden"):
         asked(raises=True)
+
+
+def test_it_is_counted_as_every_request_is() -> None:
+    labels = {"operation": f"GET {PATH}", "status": "500"}
+    before = REGISTRY.get_sample_value("tuma_api_requests_total", labels) or 0.0
+    asked(raises=False)
+    assert REGISTRY.get_sample_value("tuma_api_requests_total", labels) == before + 1

@@ -49,6 +49,7 @@ _held = Gauge("tuma_account_standing", "1 while no call may start.", ["account",
 
 
 _receipts = Counter("tuma_receipts", "Webhooks that came to the gateway, by what became of them.", ["account", "verdict"])
+_asked = Counter("tuma_api_requests", "Requests of the gateway's API.", ["operation", "status"])
 _applied = Counter("tuma_receipts_applied", "Receipts that were taken in and looked at, by what they were.", ["account", "outcome"])
 _pushed = Counter("tuma_pushes", "Events that were to be told over HTTP, by what became of them.", ["account", "outcome"])
 _polled = Counter("tuma_calls_polled", "Calls asked about since no receipt told of them in time.", ["account", "outcome"])
@@ -145,6 +146,11 @@ def standing_seen(account: str, hold: str, *, stands: bool) -> None:
 def receipt_came(account: str, verdict: str) -> None:
     """Count a webhook. `account` is one that is configured, or `OTHER`."""
     _child(_receipts, account, verdict).inc()
+
+
+def api_asked(operation: str, status: int) -> None:
+    """Count a request of the API. `operation` is one of those that there are, with its path as it is described."""
+    _child(_asked, operation, str(status)).inc()
 
 
 def receipts_applied(account: str, outcome: str, count: int) -> None:

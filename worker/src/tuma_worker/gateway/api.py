@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from tuma_producer.contract.connection import FAILURES
 from tuma_producer.errors import TumaError
+from tuma_worker import metrics
 from tuma_worker.core.tokens import Scope
 from tuma_worker.gateway import dead, events, intents, operating, planning
 from tuma_worker.gateway.desk import Ask
@@ -21,7 +22,6 @@ from tuma_worker.gateway.requests import request_id_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
-    from typing import Any
 
     from starlette.requests import Request
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _INTENT = "/v1/intents/{intent_id}"
 _ACCOUNT = "/v1/accounts/{account}"
+_LIMIT = f"{_ACCOUNT}/limits/{{limit}}"
 _CAMPAIGN = f"{_ACCOUNT}/campaigns/{{campaign}}"
 _QUEUE = "/v1/queues/{queue}"
 _NO_CLIENT = 499  # nobody reads it
@@ -61,6 +62,8 @@ OPERATIONS = (
     Operation("GET", "/v1/accounts", Scope.OPERATE, operating.list_accounts),
     Operation("GET", _ACCOUNT, Scope.OPERATE, operating.get_account),
     Operation("POST", f"{_ACCOUNT}/resume", Scope.OPERATE, operating.resume_account),
+    Operation("PUT", _LIMIT, Scope.OPERATE, operating.set_limit),
+    Operation("DELETE", _LIMIT, Scope.OPERATE, operating.unset_limit),
     Operation("GET", f"{_ACCOUNT}/dead", Scope.OPERATE, dead.list_dead),
     Operation("POST", f"{_ACCOUNT}/dead/redrive", Scope.OPERATE, dead.redrive_account),
     Operation("GET", f"{_ACCOUNT}/suppressions", Scope.OPERATE, operating.list_suppressions),
@@ -92,11 +95,32 @@ def routes(desk: Desk) -> list[Route]:
 def _serving(desk: Desk, operations: Mapping[str, Operation]) -> Callable[[Request], Awaitable[Response]]:
     async def serve(request: Request) -> Response:
         operation = operations["GET" if request.method == "HEAD" else request.method]
+        status = Kind.OURS.status
+        try:
+            response = await _answer(desk, operation, request)
+            status = response.status_code
+        finally:
+            metrics.api_asked(f"{operation.method} {operation.path}", status)
+        return response
+
+    return serve
+
+
+async def _answer(desk: Desk, operation: Operation, request: Request) -> Response:
+    """What the operation answers, or the problem with it."""
+    try:
         token = await desk.access.token(request.headers.get("authorization", ""), operation.scope)
         desk.rates.admit(token)
         return await operation.serve(Ask(request, token, desk))
-
-    return serve
+    except Problem as problem:
+        return problem.response(request_id_of(request))
+    except TumaError as error:
+        return problem_of(error).response(request_id_of(request))
+    except FAILURES:
+        detail = "whether it took effect is not known; repeat it with the same idempotency key"
+        return Problem(Kind.NO_STORE, detail).response(request_id_of(request))
+    except ClientDisconnect:
+        return Response(status_code=_NO_CLIENT)
 
 
 async def _described(_request: Request) -> Response:
@@ -104,35 +128,15 @@ async def _described(_request: Request) -> Response:
     return Response(text, media_type="application/yaml")
 
 
-# ------------------------------------------------------------------------------------------------ what ends otherwise
+async def no_operation(request: Request, error: Exception) -> Response:
+    """What is answered where there is no such operation: an `HTTPException`."""
+    if isinstance(error, HTTPException) and error.status_code == Kind.METHOD.status:
+        problem = Problem(Kind.METHOD, "see /v1/openapi.yaml for what this address takes", headers=error.headers)
+    else:
+        problem = Problem(Kind.NOT_FOUND, "see /v1/openapi.yaml for what there is")
+    return problem.response(request_id_of(request))
 
 
-async def _problem(request: Request, error: Exception) -> Response:
-    return _as_problem(error).response(request_id_of(request))
-
-
-def _as_problem(error: Exception) -> Problem:
-    match error:
-        case Problem():
-            return error
-        case TumaError():
-            return problem_of(error)
-        case HTTPException(status_code=Kind.METHOD.status):
-            return Problem(Kind.METHOD, "see /v1/openapi.yaml for what this address takes", headers=error.headers)
-        case HTTPException():
-            return Problem(Kind.NOT_FOUND, "see /v1/openapi.yaml for what there is")
-        case _ if isinstance(error, FAILURES):
-            return Problem(Kind.NO_STORE, "whether it took effect is not known; repeat it with the same idempotency key")
-        case _:
-            return Problem(Kind.OURS, "the log knows more, under this request_id")
-
-
-async def _gone(_request: Request, _error: Exception) -> Response:
-    return Response(status_code=_NO_CLIENT)
-
-
-# The handler of Exception answers; what was raised goes on from there, into the log.
-HANDLERS: Mapping[Any, Callable[[Request, Exception], Awaitable[Response]]] = {
-    ClientDisconnect: _gone,
-    **dict.fromkeys((Problem, TumaError, HTTPException, *FAILURES, Exception), _problem),
-}
+async def mistake(request: Request, _error: Exception) -> Response:
+    """What is answered for a mistake of ours. What was raised goes on from here, into the log."""
+    return Problem(Kind.OURS, "the log knows more, under this request_id").response(request_id_of(request))

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -38,5 +39,7 @@ def build_app(intake: Intake, redis: Redis, desk: Desk) -> ASGIApp:
         return JSONResponse({"status": "ready"})
 
     probes = [Route("/healthz", alive), Route("/readyz", ready)]
-    others = Starlette(routes=[*probes, *api.routes(desk)], exception_handlers=dict(api.HANDLERS))
+    others = Starlette(
+        routes=[*probes, *api.routes(desk)], exception_handlers={HTTPException: api.no_operation, Exception: api.mistake}
+    )
     return Receiver(intake, Identified(others, desk.name))

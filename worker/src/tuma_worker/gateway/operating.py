@@ -12,6 +12,7 @@ from starlette.responses import StreamingResponse
 
 from tuma_producer.contract.wire import LANES
 from tuma_producer.intents import checked_source
+from tuma_worker.core.limits import Limit
 from tuma_worker.gateway import bodies
 from tuma_worker.gateway.forms import LINES, encoded, line_of
 from tuma_worker.gateway.problems import Kind, Problem
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from tuma_producer.intents import Verb
     from tuma_worker.gateway.desk import Ask
     from tuma_worker.store.accounts import Standing
-    from tuma_worker.store.line import Line
+    from tuma_worker.store.line import Line, Window
 
 
 # ---------------------------------------------------------------------------------------------------------------- accounts
@@ -52,6 +53,42 @@ async def resume_account(ask: Ask) -> Response:
     name = await ask.account()
     resumed = await run_in_threadpool(_steering(ask, name, SEND).lift_halt)
     return encoded({"account": name, "resumed": resumed})
+
+
+class _Limit(BaseModel):
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    limit: str
+
+
+async def set_limit(ask: Ask) -> Response:
+    """Change a limit while the workers run, from the next claim on."""
+    account, window = await ask.account(), await _window(ask)
+    given = await bodies.read_as(ask.request, _Limit)
+    try:
+        limit = Limit.parse(given.limit, name=window.name)
+    except ValueError as error:
+        bodies.refuse("limit", str(error))
+    if limit.counted != window.unit:
+        bodies.refuse("limit", f"must count {window.unit}; what a limit counts cannot be changed")
+    await run_in_threadpool(_steering(ask, account, SEND).set_limit, limit)
+    return encoded(await _window(ask))
+
+
+async def unset_limit(ask: Ask) -> Response:
+    """Go back to the limit as it is configured."""
+    account, window = await ask.account(), await _window(ask)
+    await run_in_threadpool(_steering(ask, account, SEND).unset_limit, window.name)
+    return encoded(await _window(ask))
+
+
+async def _window(ask: Ask) -> Window:
+    """The limit that the path names, as it stands. Raises `Problem`."""
+    found = await run_in_threadpool(line.look, ask.desk.store, await ask.account())
+    names = {window.name: window for window in found.windows}
+    if ask.named("limit") not in names:
+        raise Problem(Kind.NO_LIMIT, f"limit: there are {', '.join(names) or 'none'}", field="limit")
+    return names[ask.named("limit")]
 
 
 def _standing(found: Standing) -> dict[str, Any]:

@@ -39,6 +39,7 @@ class Kind(Enum):
     UNKNOWN_CAMPAIGN = ("unknown-campaign", 404, "There is no such campaign")
     NO_ACCOUNT = ("no-account", 404, "There is no such account")
     NO_QUEUE = ("no-queue", 404, "There is no such queue")
+    NO_LIMIT = ("no-limit", 404, "The account has no such limit")
     METHOD = ("method-not-allowed", 405, "Not with this method")
     LATE = ("would-be-late", 409, "It would go after its deadline")
     TOO_LARGE = ("too-large", 413, "The body is too large")
