@@ -40,6 +40,7 @@ NO_SCENARIO = {
     "contract.hand_over": "a producer's, as is enqueue",
     "contract.ask": "as withdraw",
     "store.tally": "as apply, which a receipt is counted by once however often it is tried; tested with custody",
+    "store.receive": "as file",
     "store.park": "as file; what is parked, or not yet, is looked at again: tested with receipts",
     "contract.reschedule": "as withdraw",
     "contract.withdraw": "a step of a cancel or a pause; who got no answer asks again, and a mover looks again: tested with both",

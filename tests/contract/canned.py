@@ -178,6 +178,7 @@ class InventedAccount:
     webhook_password_old: SecretStr | None = None
     webhook_secret_old: SecretStr | None = None
     webhook_timestamp_header: str | None = None
+    inbound_event: str | None = None
 
 
 @dataclass(frozen=True)

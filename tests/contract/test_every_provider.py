@@ -302,4 +302,5 @@ def test_the_invented_account_has_what_a_provider_may_ask_for() -> None:
         "webhook_password_old",
         "webhook_secret_old",
         "webhook_timestamp_header",
+        "inbound_event",
     }

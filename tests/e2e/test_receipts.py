@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 USER, PASSWORD = "webhooks", "invented-webhook-password"
 CREDENTIALS = {"webhook_username": USER, "webhook_password": PASSWORD}
 ACCOUNTS: dict[str, Settings] = {
-    "main": {"provider": "lisoloo", **CREDENTIALS},
+    "main": {"provider": "lisoloo", **CREDENTIALS, "inbound_event": "sms.received"},
     "common": {"provider": "lisoloo", **CREDENTIALS},
     "trusting": {"provider": "lisoloo"},
     "lineserve": {"provider": "lineserve"},
@@ -180,6 +180,18 @@ def _all_events(house: House, account: str) -> list[str]:
     """The intent of each event in the account's stream, as it is now."""
     raw: list[tuple[bytes, dict[bytes, bytes]]] = house.redis.xrange(f"tuma:{{{account}}}:events")  # type: ignore[assignment] # a synchronous client
     return [f"{account}.{fields[b'i'].decode()}" for _, fields in raw if b"i" in fields]
+
+
+# ---------------------------------------------------------------------------------------------------- what people write
+
+
+def test_whoever_writes_stop_gets_no_more_messages(house: House) -> None:
+    body = {"event_id": "e-9", "event_type": "sms.received", "data": {"from": "+243990000321", "message": "ARRET"}}
+    common = f"{house.gateway_url}/receipts/main"
+    assert [post(common, body), post(common, body, (USER, PASSWORD))] == [401, 200]
+    event = next(event for event in house.account_events("main") if event.type == "tuma.inbound.received")
+    assert event.data == {"from": "+243990000321", "text": "ARRET", "stop": "ARRÊT"}
+    assert house.done(house.send("main", "+243990000321")).counts == {"suppressed": 1}
 
 
 # ------------------------------------------------------------------------------------------------------ no receipt at all

@@ -17,7 +17,7 @@ from tuma_worker.core.answers import Fault, Rejected
 from tuma_worker.core.custody import Conclusion, Custody, Result, Told
 from tuma_worker.core.failover import SOON
 from tuma_worker.core.next_step import Halt
-from tuma_worker.core.receipts import Receipt
+from tuma_worker.core.receipts import Inbound, Receipt
 from tuma_worker.core.states import Evidence, RecipientState
 from tuma_worker.dispatch.carrying import Mover
 from tuma_worker.dispatch.redriving import Redriven, Redriver
@@ -227,6 +227,15 @@ def _subscribe(driver: Driver) -> None:
     assert stream.groups() == {}
 
 
+def _receive(driver: Driver) -> None:
+    inbox = Inbox(driver.redis, driver.queue.account, keep=60)
+    driver.redis.xadd(driver.account.inbox, {"b": "", "d": "news"})
+    (arrived,) = inbox.page()
+    inbound = Inbound("+243990000000", "", "Stop")
+    assert [inbox.receive(arrived, inbound, "digest", "STOP") for _ in range(2)] == [True, False]
+    assert driver.redis.zcard(driver.account.suppressed) == 1
+
+
 def _half_open(driver: Driver) -> None:
     steering = Steering(driver.redis, driver.queue.account, driver.queue.operation, "test")
     steering.halt(Halt(Fault.MONEY, "1202", operator=False, after=1.0))
@@ -281,7 +290,7 @@ ACTS: dict[str, Callable[[Driver], None]] = {
     "schedule": _schedule, "fire": _schedule, "reschedule": _schedule, "edit": _schedule,
     "hold_campaign": _campaign, "page_campaign": _campaign, "forget_campaign": _campaign,
     **dict.fromkeys(("hand_over", "ask", "heard", "take_up", "conclude", "tally"), _custody),
-    "file": _receipts, "park": _receipts,
+    "file": _receipts, "park": _receipts, "receive": _receive,
     **dict.fromkeys(("lead", "subscribe", "unsubscribe", "amend", "warn"), _subscribe),
     "half_open": _half_open, "forget": _forget, "withdraw": _withdraw, "resume": _withdraw,
 }  # fmt: skip

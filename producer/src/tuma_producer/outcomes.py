@@ -21,6 +21,9 @@ class Event:
     resumed, breaker-opened, breaker-closed, paused, limit-set, limit-unset, subscription-disabled, subscription-enabled,
     consumers-behind. `sequence` counts an intent's events from 1 without gaps.
 
+    And `tuma.inbound.received`, a message that a person wrote: `data` has `from`, `text`, `to` where that is told, and `stop`, the
+    word by which it asks for no more messages.
+
     `correction` is true where better evidence changed an end.
     """
 
@@ -89,6 +92,8 @@ def _data(account: str, fields: Mapping[str, str]) -> dict[str, Any]:
     firing = {"firing": _iso(fields["t"])} if fields.get("t") else {}
     if "carrier" in fields:
         return recipients | {"from": account, "to": fields["carrier"].rpartition(".")[0], "carried_as": fields["carrier"]}
+    if "from" in fields:
+        return {told: fields[told] for told in ("from", "to", "text", "stop") if fields[told]}
     counted = {told: int(fields[name]) for name, told in (("nd", "delivered"), ("nf", "failed"), ("of", "of")) if name in fields}
     return recipients | fired | firing | counted | {told: fields[name] for name, told in _TOLD.items() if fields.get(name)}
 
@@ -101,6 +106,8 @@ def _iso(milliseconds: str) -> str:
 
 
 def _type(state: str, fields: Mapping[str, str]) -> str:
+    if "from" in fields:
+        return f"tuma.inbound.{state}"
     if "r" in fields:
         return f"tuma.recipient.{state}"
     return f"tuma.intent.{state}" if "i" in fields else f"tuma.account.{state}"

@@ -364,7 +364,7 @@ def build_intake(redis: AsyncRedis, settings: Settings) -> Intake:
 def build_applier(redis: Redis, settings: Settings) -> Applier:
     """What applies the receipts of all configured accounts."""
     boxes = [
-        Box(Inbox(redis, name, account.raw_receipts_for), providers.named(account.provider).receipts(account))
+        Box(Inbox(redis, name, account.raw_receipts_for), providers.named(account.provider).receipts(account), account.stop_words)
         for name, account in settings.accounts.items()
     ]
     return Applier(redis, _waiting(redis, settings), boxes, _name(), steady_clock)

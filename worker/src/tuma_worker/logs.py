@@ -49,6 +49,7 @@ class Event(StrEnum):
     RECEIPTS_NOT_APPLIED = "receipts.not_applied"
     RECEIPT_APPLIED = "receipt.applied"
     RECEIPT_UNMATCHED = "receipt.unmatched"
+    INBOUND_RECEIVED = "inbound.received"
     RECEIPT_REFUSED = "receipt.refused"
     ACCOUNT_HALTED = "account.halted"
     BREAKER_OPENED = "account.breaker_opened"

@@ -190,6 +190,10 @@ class AccountKeys:
         """Hash: a digest of each receipt of an attempt to when it came (ms) and what it said. Expires a set time after the last."""
         return f"{self._prefix}raw:{batch_id}"
 
+    def inbound(self, digest: str) -> str:
+        """String: that a message which a person wrote was taken in. Expires."""
+        return f"{self._prefix}inbound:{digest}"
+
     def provider_id(self, provider_id: str) -> str:
         """String: the batch that the provider knows under this id."""
         return f"{self._prefix}provider-id:{provider_id}"

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import httpx
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from pydantic import SecretStr
 
 _KEY = re.compile(r"[!-~]+")
@@ -38,6 +40,13 @@ def checked_base_url(url: str | None, *, production: bool) -> str:
         message = "base_url: must begin with https:// in production"
         raise ValueError(message)
     return url.rstrip("/")
+
+
+def check_inbound(event: str | None, receipts: Collection[str]) -> None:
+    """Raise `ValueError` where the event of inbound messages is one of those that tell of our own."""
+    if event in receipts:
+        message = f"inbound_event: {event} tells of messages that were sent; name the event of those that people write"
+        raise ValueError(message)
 
 
 def _check_parts(url: httpx.URL) -> None:

@@ -84,6 +84,11 @@ class Account(Protocol):
         ...
 
     @property
+    def inbound_event(self) -> str | None:
+        """The event by which the provider tells of messages that people write; None where it tells of none."""
+        ...
+
+    @property
     def webhook_secret(self) -> SecretStr | None:
         """The secret with which the provider signs its webhooks."""
         ...

@@ -19,6 +19,7 @@ from tuma_producer.contract.connection import is_cluster, unavailable
 from tuma_producer.contract.wire import digest
 from tuma_worker import metrics
 from tuma_worker.core.states import Evidence, RecipientState
+from tuma_worker.core.stopping import stop_word
 from tuma_worker.logs import Event, complain
 from tuma_worker.providers.base import BadReceipt
 from tuma_worker.rounds import one_by_one
@@ -51,10 +52,11 @@ _DOUBTFUL = frozenset({"calling", "unknown", "resent"})
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """The inbox of one account, and how what is in it is read."""
+    """The inbox of one account, how what is in it is read, and by which words people ask for no more messages."""
 
     inbox: Inbox
     receipts: Receipts
+    stop_words: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +69,15 @@ class _News:
 
     @property
     def filed(self) -> Filed:
+        return Filed(self.arrived, self.batch_id or UNMATCHED, self.digest)
+
+    @property
+    def digest(self) -> str:
+        """What it is known by when it comes again."""
         receipt = self.receipt
         told = receipt.event_id or f"{receipt.event} {receipt.provider_id} {receipt.occurred_at}"
-        return Filed(self.arrived, self.batch_id or UNMATCHED, digest(told, receipt.number or ""))
+        about = (receipt.inbound.sender, receipt.inbound.text) if receipt.inbound else (receipt.number or "",)
+        return digest(told, *about)
 
 
 @dataclass(slots=True)
@@ -193,7 +201,8 @@ def apply(box: Box, page: Sequence[Arrived]) -> Outcomes:
     """Apply receipts of one account in the order in which they came. Returns how many were what."""
     inbox, outcomes = box.inbox, Outcomes()
     news, unreadable = _read(box, page)
-    found, orphans = _matched(inbox, news)
+    _receive(box, news, outcomes)
+    found, orphans = _matched(inbox, [one for one in news if one.receipt.inbound is None])
     known = inbox.known(_wanted(found))
     _adopt(inbox, found, known)
     for wave in _waves(found):
@@ -224,6 +233,18 @@ def _read(box: Box, page: Sequence[Arrived]) -> tuple[list[_News], list[Arrived]
         except BadReceipt:  # it was readable at the door, by another release perhaps
             unreadable.append(arrived)
     return news, unreadable
+
+
+def _receive(box: Box, news: Sequence[_News], outcomes: Outcomes) -> None:
+    """Tell of what people wrote. Who asks for no more messages gets no more."""
+    for one in news:
+        if (inbound := one.receipt.inbound) is None:
+            continue
+        word = stop_word(inbound.text, box.stop_words)
+        is_news = box.inbox.receive(one.arrived, inbound, one.digest, word or "")
+        outcomes["inbound" if is_news else "repeated"] += 1
+        if is_news:
+            _log.info(Event.INBOUND_RECEIVED, account=box.inbox.account, opted_out=word is not None)
 
 
 def _matched(inbox: Inbox, news: Sequence[_News]) -> tuple[list[_News], list[_News]]:

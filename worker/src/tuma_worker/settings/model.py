@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, m
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from tuma_producer.schedules import Zone
+from tuma_worker.core.stopping import WORDS
 from tuma_worker.settings.fields import (
     AccountName,
     Approved,
@@ -93,7 +94,9 @@ class Account(BaseModel):
     Webhooks are believed with the present credentials or, while these are being replaced, with `webhook_password_old` and
     `webhook_secret_old`; only from the addresses in `webhook_from`, networks such as 203.0.113.0/24 (none: from anywhere). Where
     the provider names a `webhook_timestamp_header`, the signature covers `<timestamp>.<body>`, and an old one is refused. What
-    they said is kept as it came for `raw_receipts_for` seconds (0: not at all).
+    they said is kept as it came for `raw_receipts_for` seconds (0: not at all). `inbound_event` is the event by which the provider
+    tells of messages that people write (None: they are not taken in); who writes one of `stop_words`, and nothing else, is put on
+    the account's suppression list.
 
     Where `approved` is set, each sender is shown to numbers alone that begin with one of its prefixes, such as
     `{"KITOKO": ["+243"]}`; recipients to whom theirs may not be shown are refused before a call.
@@ -152,6 +155,8 @@ class Account(BaseModel):
     webhook_timestamp_header: Text | None = None
     webhook_from: Networks = ()
     raw_receipts_for: Duration = 259_200.0
+    inbound_event: Text | None = None
+    stop_words: Texts = WORDS
 
     @model_validator(mode="after")
     def _webhook_pair(self) -> Self:

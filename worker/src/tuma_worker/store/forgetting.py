@@ -16,7 +16,7 @@ from tuma_worker.store.inbox import UNMATCHED
 from tuma_worker.store.records import PAGE, Records
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from redis import Redis
 
@@ -99,12 +99,13 @@ class Forgetting:
         """Take the number's events out of the stream, but those of the sends in which something may still come of it."""
         gone = 0
         for page in self._entries(self._keys.events):
-            its = [
-                entry for entry, fields in page if fields.get(b"r") == self.number.encode() and fields[b"i"].decode() not in waits
-            ]
+            its = [entry for entry, fields in page if self._is_about(fields) and fields.get(b"i", b"").decode() not in waits]
             gone += self.redis.xdel(self._keys.events, *its) if its else 0
             step()
         return gone
+
+    def _is_about(self, fields: Mapping[bytes, bytes]) -> bool:
+        return self.number.encode() in {fields.get(b"r"), fields.get(b"from")}  # a recipient, or whoever wrote to us
 
     def _receipts_of(self, batch_id: str) -> int:
         """Take those that were kept of an attempt and name the number."""

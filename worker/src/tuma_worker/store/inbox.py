@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.scripts import load
+from tuma_producer.contract.wire import EVENTS_KEPT
 from tuma_worker.store.attempts import Target
 from tuma_worker.store.clock import server_ms
 from tuma_worker.store.custody import DATES
@@ -24,13 +25,16 @@ if TYPE_CHECKING:
 
     from tuma_producer.contract.keys import AccountKeys
     from tuma_producer.contract.scripts import Argument
+    from tuma_worker.core.receipts import Inbound
 
 _FILE = load(__package__, "file")
 _PARK = load(__package__, "park")
+_RECEIVE = load(__package__, "receive")
 
 AT_ONCE = 500  # receipts in one page
 UNMATCHED = "unmatched"  # in the place of an attempt's id: receipts of which it was never known
 PARKED_FOR = 86_400_000  # ms that a receipt waits for its call to be known
+_TAKEN_FOR = 259_200_000  # ms for which a message that a person wrote is known when it comes again
 _RAW_MOST = 10_000  # receipts that are kept of one attempt, and that are parked
 _FIRST_LOOK = 1000  # ms until a parked receipt is looked at again; then after as long as it has waited so far
 
@@ -168,6 +172,18 @@ class Inbox:
             member = arrived.member or b"%b|%b|%b" % (arrived.entry.encode(), arrived.batch_id.encode(), arrived.body)
             args += (arrived.entry, member, now + max(_FIRST_LOOK, now - arrived.at))
         return int(_PARK.run(self.redis, [self.keys.inbox, self.keys.parked], args))
+
+    def receive(self, arrived: Arrived, inbound: Inbound, told: str, word: str) -> bool:
+        """Take in what a person wrote; `told` is a digest by which it is known when it comes again.
+
+        A `word` that asks for no more messages puts the number on the suppression list. Returns whether it was news.
+        """
+        keys = [self.keys.inbox, self.keys.parked, self.keys.inbound(told), self.keys.suppressed, self.keys.events]
+        args: list[Argument] = [
+            arrived.entry, arrived.member, _TAKEN_FOR, inbound.sender, inbound.to, inbound.text, word,
+            EVENTS_KEPT,
+        ]  # fmt: skip
+        return bool(_RECEIVE.run(self.redis, keys, args))
 
     def kept(self, batch_id: str) -> list[Raw]:
         """The receipts of an attempt that are kept, in the order in which they came."""

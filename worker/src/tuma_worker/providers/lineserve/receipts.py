@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tuma_worker.core.receipts import Receipt
 from tuma_worker.core.states import Evidence, RecipientState
-from tuma_worker.providers.incoming import event_name, header, per_recipient, receipt_body
+from tuma_worker.providers.incoming import event_name, header, inbound, per_recipient, receipt_body
 from tuma_worker.providers.reading import code, identifier, milliseconds, section
 from tuma_worker.providers.signing import signature_holds
 
@@ -71,6 +71,7 @@ class LineserveReceipts:
                 occurred_at=_occurred_at(envelope, data),
                 # Events carry no id of their own; a message has each of them once.
                 event_id=f"{provider_id}:{event}" if provider_id else None,
+                inbound=inbound(event, self._settings.inbound_event, data),
             ),
         ]
 

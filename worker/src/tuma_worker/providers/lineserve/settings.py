@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from tuma_worker.providers.checks import checked_base_url, checked_key
+from tuma_worker.providers.checks import check_inbound, checked_base_url, checked_key
+from tuma_worker.providers.lineserve.receipts import EVENTS
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -30,6 +31,7 @@ class LineserveSettings:
     webhook_secret: SecretStr | None = None
     webhook_secret_old: SecretStr | None = None
     webhook_timestamp_header: str | None = None
+    inbound_event: str | None = None
     signature_header: str = SIGNATURE_HEADER
 
     @classmethod
@@ -44,6 +46,7 @@ class LineserveSettings:
             webhook_secret=account.webhook_secret,
             webhook_secret_old=account.webhook_secret_old,
             webhook_timestamp_header=account.webhook_timestamp_header,
+            inbound_event=account.inbound_event,
         )
         settings.check()
         return settings
@@ -52,6 +55,7 @@ class LineserveSettings:
         """Raise `ValueError` with one line that names the setting, if no call can succeed with these."""
         self.api_url()
         checked_key(self.api_key)
+        check_inbound(self.inbound_event, EVENTS)
         if self.webhook_secret is not None and not self.webhook_secret.get_secret_value():
             message = "webhook_secret: is empty; leave it out where the provider signs nothing"
             raise ValueError(message)

@@ -11,7 +11,7 @@ from pydantic import SecretBytes
 
 from tuma_worker.core.receipts import Receipt
 from tuma_worker.core.states import Evidence, RecipientState
-from tuma_worker.providers.incoming import event_name, header, per_recipient, receipt_body
+from tuma_worker.providers.incoming import event_name, header, inbound, per_recipient, receipt_body
 from tuma_worker.providers.reading import code, identifier, milliseconds, section
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class LisolooReceipts:
     """Checks and reads the webhooks of one Lisoloo key."""
 
     def __init__(self, settings: LisolooSettings) -> None:
+        self._inbound_event = settings.inbound_event
         passwords = (settings.webhook_password, settings.webhook_password_old)
         self._expected = [
             SecretBytes(f"{settings.webhook_username}:{password.get_secret_value()}".encode())
@@ -84,6 +85,7 @@ class LisolooReceipts:
                 reason=_reason(data) if event == _FAILED_EVENT else None,
                 occurred_at=_occurred_at(envelope, data),
                 event_id=identifier(envelope.get("event_id")),
+                inbound=inbound(event, self._inbound_event, data),
             ),
         ]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from tuma_worker.providers.checks import checked_base_url, checked_key
+from tuma_worker.providers.checks import check_inbound, checked_base_url, checked_key
+from tuma_worker.providers.lisoloo.receipts import EVENTS
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -32,6 +33,7 @@ class LisolooSettings:
     webhook_username: str | None = None
     webhook_password: SecretStr | None = None
     webhook_password_old: SecretStr | None = None
+    inbound_event: str | None = None
 
     @classmethod
     def of(cls, account: Account) -> Self:
@@ -46,6 +48,7 @@ class LisolooSettings:
             webhook_username=account.webhook_username,
             webhook_password=account.webhook_password,
             webhook_password_old=account.webhook_password_old,
+            inbound_event=account.inbound_event,
         )
         settings.check()
         return settings
@@ -54,6 +57,7 @@ class LisolooSettings:
         """Raise `ValueError` with one line that names the setting, if no call can succeed with these."""
         self.api_url()
         checked_key(self.api_key)
+        check_inbound(self.inbound_event, EVENTS)
         self._check_key_environment()
         if (self.webhook_username is None) != (self.webhook_password is None):
             message = "webhook_username and webhook_password: set both or neither"
