@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -60,7 +60,7 @@ class Desk:
         assert isinstance(answer, Accepted)
         ids = {number: one.provider_id or "" for number, one in answer.recipients.items()}
         silent = {number: Silent("intent", ids.get(number, "")) for number in numbers if number not in told_of}
-        return Overdue(f"batch-{started}", answer.provider_id, started, len(numbers), silent, told or Counter())
+        return Overdue(f"batch-{started}", answer.provider_id, started, "Karibu", len(numbers), silent, told or Counter())
 
     def ask(self, *calls: Overdue) -> list[list[Receipt]]:
         return [list(news) for _, news in PROVIDERS[self.name].inquire(self.exchange, calls)]
@@ -145,7 +145,7 @@ def test_counts_of_a_mixture_are_no_news_of_anybody(lisoloo: Desk) -> None:
 
 
 def test_a_call_that_the_provider_does_not_know_any_more_is_no_news_and_holds_up_no_other(lisoloo: Desk) -> None:
-    gone, call = Overdue("batch-0", "nobody-knows", 0, 1, {GOOD: Silent("intent", "")}, {}), lisoloo.send(OTHER)
+    gone, call = Overdue("batch-0", "nobody-knows", 0, "Karibu", 1, {GOOD: Silent("intent", "")}, {}), lisoloo.send(OTHER)
     lisoloo.until_told(call)
     assert [len(news) for news in lisoloo.ask(gone, call)] == [0, 1]
 
@@ -184,7 +184,19 @@ def test_pages_are_read_until_everybody_was_found_and_no_further(lineserve: Desk
 def test_calls_that_lie_far_apart_are_looked_for_apart(lineserve: Desk) -> None:
     call = lineserve.send(GOOD)
     lineserve.until_told(call)
-    old = Overdue("batch-old", "msg-old", call.started - 86_400_000, 1, {OTHER: Silent("intent", "msg-old")}, {})
+    old = Overdue("batch-old", "msg-old", call.started - 86_400_000, "Karibu", 1, {OTHER: Silent("intent", "msg-old")}, {})
     lineserve.asked = 0
     assert [len(news) for news in lineserve.ask(old, call)] == [0, 1]
     assert lineserve.asked == 2
+
+
+def test_whose_id_was_never_told_is_found_by_number_and_text_where_there_is_but_one_such_message(lineserve: Desk) -> None:
+    call = lineserve.send(GOOD, FAILED)
+    lineserve.until_told(call)
+    nameless = replace(call, silent={GOOD: Silent("intent", ""), FAILED: Silent("intent", call.provider_id)})
+    ((*news,),) = lineserve.ask(nameless)
+    assert {one.number: one.state for one in news} == {GOOD: R.DELIVERED, FAILED: R.FAILED}
+    assert lineserve.ask(replace(nameless, message="Another text")) == [[]]
+    lineserve.until_told(lineserve.send(GOOD))  # the same text again: whose message is which nobody can tell
+    ((only,),) = lineserve.ask(nameless)
+    assert only.number == FAILED

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 ACCOUNTS: dict[str, Settings] = {
     "lisoloo": {"provider": "lisoloo", "poll_after": 0.3, "lease": 2},
-    "lineserve": {"provider": "lineserve", "poll_after": 0.3, "lease": 2},
+    "lineserve": {"provider": "lineserve", "poll_after": 0.3, "lease": 2, "resolve_after": 0.5},
     "never": {"provider": "lisoloo", "poll_after": 0, "receipts_for": 1, "lease": 2},
 }
 TO = [f"+24399001{n:04}" for n in range(3)]
@@ -41,6 +41,14 @@ def test_who_is_never_told_of_is_asked_about_and_ends_as_the_provider_says(house
     story = house.story(intent_id)
     assert story.count("delivered") == len(TO)  # told once each
     assert worker.until("delivery.polled", f'"account": "{account}"')
+
+
+def test_a_campaign_that_only_its_name_told_of_is_found_again_message_by_message(house: House) -> None:
+    house.sandbox.arm("accept_then_reset", receipts="none", to=TO)
+    intent_id = house.send("lineserve", *TO)
+    assert {(one.state, one.evidence) for one in house.done(intent_id).recipients} == {("delivered", "handset")}
+    (attempt,) = house.producer.get(intent_id).attempts
+    assert [look.decision for look in attempt.looks] == ["adopted"]
 
 
 def test_whose_account_is_set_not_to_ask_ends_unknown(house: House) -> None:

@@ -77,7 +77,7 @@ def poller(driver: Driver, overdue: OverdueCalls, books: Books, name: str = "w1"
 def test_a_call_is_overdue_when_no_end_was_told_for_so_long_and_no_sooner(
     driver: Driver, overdue: OverdueCalls, clock: VirtualClock
 ) -> None:
-    intent = driver.enqueue(*numbers(3))
+    intent = driver.enqueue(*numbers(3), message="Karibu")
     batch = driver.send()
     told = [Target(intent, number(0))]
     assert driver.attempts.apply(batch.batch_id, told, R.DELIVERED, Evidence.HANDSET) == 1
@@ -86,7 +86,7 @@ def test_a_call_is_overdue_when_no_end_was_told_for_so_long_and_no_sooner(
     clock.forward(1)
     (call,) = overdue.look()
     assert call == Overdue(
-        batch.batch_id, "provider-1", clock.ms - 900_000, 3,
+        batch.batch_id, "provider-1", clock.ms - 900_000, "Karibu", 3,
         {number(1): Silent(intent, ""), number(2): Silent(intent, "")}, Counter({R.DELIVERED: 1}),
     )  # fmt: skip
 

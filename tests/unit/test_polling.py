@@ -19,7 +19,7 @@ ENDS = st.sampled_from([R.DELIVERED, R.FAILED, R.UNDELIVERED, R.REJECTED, R.EXPI
 
 def call(size: int, told: Counter[RecipientState]) -> Overdue:
     silent = {f"+24399000{place:04}": Silent("intent", "") for place in range(size - told.total())}
-    return Overdue("batch", "provider-1", 0, size, silent, told)
+    return Overdue("batch", "provider-1", 0, "", size, silent, told)
 
 
 def test_a_call_is_asked_about_when_it_has_waited_and_again_when_it_has_waited_as_long_again() -> None:

@@ -28,7 +28,7 @@ class Silent:
 
 @dataclass(frozen=True, slots=True)
 class Overdue:
-    """A call of `size` recipients about which the provider is to be asked. It began at `started` (Unix ms).
+    """A call of `size` recipients about which the provider is to be asked. It began at `started` (Unix ms) and carried `message`.
 
     `provider_id` is the provider's id for the whole call. `silent` are those of whom no end was told, by number; `told` says how
     many ended in which state by this very call.
@@ -37,6 +37,7 @@ class Overdue:
     batch_id: str
     provider_id: str
     started: int
+    message: str
     size: int
     silent: Mapping[str, Silent]
     told: Mapping[RecipientState, int]

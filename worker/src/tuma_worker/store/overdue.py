@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass
 from operator import attrgetter
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.scripts import load
+from tuma_producer.contract.wire import BODY_FIELDS
 from tuma_worker.core.polling import Overdue, Silent, asks_again
 from tuma_worker.core.states import ENDS, RecipientState
 from tuma_worker.store.clock import server_ms
@@ -99,7 +101,13 @@ class OverdueCalls:
                 told[RecipientState(state)] += 1
             else:
                 silent[number] = Silent(intents[number], provider_id)
-        return Overdue(batch_id, record["provider_id"], int(record["at"]), len(intents), silent, told)
+        message = self._message(next(iter(intents.values()), ""))
+        return Overdue(batch_id, record["provider_id"], int(record["at"]), message, len(intents), silent, told)
+
+    def _message(self, short_id: str) -> str:
+        """The text of an intent; empty where that has been forgotten."""
+        values: Any = self.redis.hmget(self._keys.intent(short_id), BODY_FIELDS)
+        return str(json.loads(b"".join(filter(None, values)) or "{}").get("message", ""))
 
     def _recipients(self, intents: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         """Recipients of intents, with their fields; without those whose records are gone."""
