@@ -12,6 +12,8 @@ from tests.support.api import client_of, new_token, post_lines, problem, reading
 from tests.support.cluster import until
 from tests.support.houses import open_house
 
+from tuma_worker.store import accounts
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -63,10 +65,21 @@ def test_who_comes_back_with_the_last_id_misses_nothing_and_sees_nothing_twice(h
         assert next(events)[1]["subject"] in {ids[0], later[1]}
 
 
+def test_an_account_that_is_configured_later_is_followed_from_its_first_event(http: httpx.Client, house: House) -> None:
+    with reading(http) as events:
+        accounts.register(house.redis, "later", provider="lisoloo", environment="sandbox", queue="{}")
+        intent_id = http.post("/v1/intents", json=SEND | {"account": "later"}).json()["id"]
+        assert next(events)[1]["subject"] == intent_id
+
+
 def test_what_a_reader_cannot_mean_is_refused(http: httpx.Client) -> None:
     problem(http.get("/v1/events", headers={"Last-Event-ID": "17"}), 422, "invalid")
     problem(http.get("/v1/events?from=yesterday"), 422, "invalid")
     problem(http.get("/v1/events?account=nobody"), 404, "no-account")
+
+
+def test_who_asks_for_the_head_alone_does_not_wait_for_the_end(http: httpx.Client) -> None:
+    assert http.head("/v1/events").headers["content-type"] == "text/event-stream; charset=utf-8"
 
 
 def test_a_reader_goes_when_its_token_does(house: House) -> None:

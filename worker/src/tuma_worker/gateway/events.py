@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 import structlog
-from starlette.responses import StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
 from tuma_producer.contract.connection import FAILURES
 from tuma_producer.contract.reading import is_part
@@ -19,9 +19,7 @@ from tuma_worker.logs import Event
 from tuma_worker.store.following import BEGINNING, Follower, end_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
-
-    from starlette.responses import Response
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from tuma_producer import Event as Outcome
     from tuma_worker.gateway.desk import Ask
@@ -30,7 +28,8 @@ _log = structlog.get_logger(__name__)
 
 READERS_MOST = 200  # of one gateway: each holds a connection to Redis
 _WAIT = 2.0  # seconds of one read: so long may a reader that has gone, or a gateway that is to end, go unnoticed
-_PLACES = re.compile(r"[a-z0-9-]{1,32}=\d{1,20}-\d{1,20}(?:,[a-z0-9-]{1,32}=\d{1,20}-\d{1,20})*")
+_PLACES = re.compile(r"[a-z0-9-]{1,32}=\d{1,19}-\d{1,19}(?:,[a-z0-9-]{1,32}=\d{1,19}-\d{1,19})*")
+_MEDIA_TYPE = "text/event-stream"
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
@@ -42,14 +41,17 @@ async def follow(ask: Ask) -> Response:
     given = bodies.parameters(ask.request, "account", "from")
     if given.get("from", "now") not in {"now", "beginning"}:
         bodies.refuse("from", "must be now or beginning")
-    names = [await ask.known(given["account"])] if "account" in given else list(await ask.producer.accounts())
+    chosen = await ask.known(given["account"]) if "account" in given else None
+    names = [chosen] if chosen else await ask.producer.accounts()
     follower = Follower(ask.desk.redis, await _places(ask, names, given.get("from", "now")))
     if ask.desk.readers.count >= READERS_MOST:
         raise Problem(Kind.BUSY, f"this gateway has {READERS_MOST} readers of events already")
-    return StreamingResponse(_told(ask, follower), media_type="text/event-stream", headers=_HEADERS)
+    if ask.request.method == "HEAD":
+        return Response(media_type=_MEDIA_TYPE, headers=_HEADERS)  # the other one has no end
+    return StreamingResponse(_told(ask, follower, every=chosen is None), media_type=_MEDIA_TYPE, headers=_HEADERS)
 
 
-async def _places(ask: Ask, names: list[str], start: str) -> dict[str, str]:
+async def _places(ask: Ask, names: Sequence[str], start: str) -> dict[str, str]:
     seen = _seen(ask.request.headers.get("last-event-id", ""))
     if start == "beginning":
         return {name: seen.get(name, BEGINNING) for name in names}
@@ -65,19 +67,21 @@ def _seen(last_event_id: str) -> dict[str, str]:
     return dict(part.split("=") for part in last_event_id.split(","))
 
 
-async def _told(ask: Ask, follower: Follower) -> AsyncIterator[bytes]:
+async def _told(ask: Ask, follower: Follower, *, every: bool) -> AsyncIterator[bytes]:
     readers = ask.desk.readers
     readers.count += 1
     try:
         yield b": tuma\n\n"
         while not readers.ending.is_set() and await _may_go_on(ask):
+            if every:
+                follower.meet(await ask.producer.accounts())
             shown = dict(follower.places)
             for event in await follower.read(_WAIT):
                 shown[event.account] = event.id.partition("/")[2]
                 if _concerns(ask, event):
                     yield _as_sent(event, shown)
             yield f"id: {_place(follower.places)}\n\n".encode()  # also without news: so a reader that has gone is noticed
-    except FAILURES as error:
+    except (*FAILURES, StoreUnavailable) as error:
         _log.warning(Event.EVENTS_INTERRUPTED, error=type(error).__name__)  # the reader comes back
     finally:
         readers.count -= 1

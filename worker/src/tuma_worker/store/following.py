@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from tuma_producer.contract.connection import is_cluster
@@ -9,7 +10,7 @@ from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.reading import by_account, turns
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from redis.asyncio import Redis
 
@@ -26,9 +27,16 @@ class Follower:
         self._redis = redis
         self.places = dict(places)
 
+    def meet(self, accounts: Iterable[str]) -> None:
+        """Follow these accounts as well, each that is new from its first event."""
+        self.places = dict.fromkeys(accounts, BEGINNING) | self.places
+
     async def read(self, seconds: float) -> list[Event]:
         """What is new, in each account's order; waits for it so long at the most."""
         streams = {account_keys(name).events: name for name in self.places}
+        if not streams:
+            await asyncio.sleep(seconds)
+            return []
         if not is_cluster(self._redis):
             return await self._read(streams, round(seconds * 1000))
         for key, milliseconds in turns(list(streams), seconds):  # no command may name streams of two accounts there
