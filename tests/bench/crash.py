@@ -90,8 +90,11 @@ def _deaths(house: House, how: signal.Signals, *, times: int, size: int, within:
     copies = Counter(text for call in house.sandbox.calls(ACCOUNT) for text in [call["message"]] if text in set(texts))
     for worker in workers:
         worker.kill()
+    missing = [intent for text, intent in zip(texts, intents, strict=True) if text not in copies and intent not in left]
+    unknown = sum("unknown" in house.producer.get(intent).counts for intent in missing)
     return {
-        "lost": len(set(texts) - copies.keys() - {text for text, intent in zip(texts, intents, strict=True) if intent in left}),
+        "lost": len(missing) - unknown,
+        "told_as_unknown": unknown,  # a worker died with the call written down and not yet made, at a provider without books
         "duplicated": sum(count - 1 for count in copies.values()),
         "not_done_within_s": len(left),
         "unrecovered": len(waiting),

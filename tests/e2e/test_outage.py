@@ -133,6 +133,7 @@ def test_a_receiver_that_is_away_for_long_and_a_redis_for_a_while_lose_nobody_of
         store.server.stop()
         house.sandbox.until(lambda books: books["webhooks"]["failed"] > 2 * CROWD)
         store.restart()
+        house.sandbox.configure(webhook_factor=1 / 20)  # of these, the provider goes on trying for longer than anything here takes
         second = {name: house.send(name, *crowd(name, 1), priority="bulk") for name in names}
         for name in names:
             house.sandbox.until_calls(name, 2)
@@ -142,5 +143,4 @@ def test_a_receiver_that_is_away_for_long_and_a_redis_for_a_while_lose_nobody_of
             assert [house.producer.get(one).counts for one in (first[name], second[name])] == [{"delivered": CROWD}] * 2
             assert set(house.copies(name).values()) == {1}
             assert house.lines("delivery.polled", f'"account": "{name}"')
-    webhooks = house.sandbox.until(lambda books: books["webhooks"]["pending"] == 0)["webhooks"]
-    assert webhooks["sent"] > 0  # and others came again
+        house.sandbox.until(lambda books: books["webhooks"]["sent"] > 0)  # and others came again

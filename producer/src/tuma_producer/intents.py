@@ -152,7 +152,7 @@ class Send(BaseModel):
     """The same key with the same send is the same intent, however often it is enqueued within 30 days."""
     expires_in: Annotated[float, Field(gt=0, le=_MAX_LIFE)] | None = None
     """Seconds from acceptance after which it must not be handed over any more; it then ends `expired`. An `otp` has ten minutes.
-    Those of a schedule's occurrences count from their firing."""
+    Those of a schedule's occurrences count from when they fire, be it late."""
     expires_at: AwareDatetime | None = None
     """The same as an instant. At most one of the two may be given."""
     cancel_within: Annotated[float, Field(gt=0, le=_MAX_HOLD)] | None = None

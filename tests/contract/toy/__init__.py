@@ -123,6 +123,5 @@ PROVIDER = Provider(
     check=_check,
     caller=ToyClient,
     operations=(),
-    inquire=lambda _exchange, _overdue: iter(()),  # there are no books
     sends=("POST /messages",),
 )

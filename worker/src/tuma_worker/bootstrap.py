@@ -66,6 +66,7 @@ if TYPE_CHECKING:
 
     from tuma_worker.dispatch.errands import Waiting
     from tuma_worker.providers.base import Defaults
+    from tuma_worker.providers.provider import Inquire
     from tuma_worker.settings import Account, Settings
 
 GRACE = 5.0  # seconds, at the least
@@ -306,17 +307,20 @@ def _errands(redis: Redis, settings: Settings, name: str, http: Http, *, waiting
 def build_pollers(redis: Redis, settings: Settings) -> list[Poller]:
     """What asks about calls of which no receipt tells, one for each account: each waits for permits of its own."""
     http = Http()
-    return [_poller(redis, settings, name, http) for name, account in settings.accounts.items() if account.poll_after != 0]
+    return [
+        _poller(redis, settings, name, http, inquire)
+        for name, account in settings.accounts.items()
+        if (inquire := providers.named(account.provider).inquire) is not None and account.poll_after != 0
+    ]
 
 
-def _poller(redis: Redis, settings: Settings, name: str, http: Http) -> Poller:
+def _poller(redis: Redis, settings: Settings, name: str, http: Http, inquire: Inquire) -> Poller:
     account = settings.accounts[name]
-    provider = providers.named(account.provider)
-    after = provider.defaults.tells_within if account.poll_after is None else account.poll_after
+    after = providers.named(account.provider).defaults.tells_within if account.poll_after is None else account.poll_after
     return Poller(
         overdue=OverdueCalls(redis, name, after),
         attempts=Attempts(redis, queue_config(name, account)),
-        inquire=provider.inquire,
+        inquire=inquire,
         exchange=_errands(redis, settings, name, http, waiting=lambda _why, _seconds: None, lane=OURS),
         worker=_name(),
         every=settings.poll_every,

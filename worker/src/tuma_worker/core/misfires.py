@@ -42,7 +42,8 @@ def decide_due(schedule: Schedule, settled: datetime, now: datetime, *, most: in
     due, following = _split(coming, now, most)
     more = following is not None and following.at <= now
     fire = _to_fire(due, schedule, now, more=more)
-    missed = tuple(firing for firing in due if firing not in fire)
+    fired_at = {firing.at for firing in fire}
+    missed = tuple(firing for firing in due if firing.at not in fired_at)
     return Due(fire, missed, due[-1].at if due else settled, more, None if more else following)
 
 

@@ -108,8 +108,8 @@ class Provider:
 
     `check`, `client`, `caller`, `custodian` and `receipts` raise `ValueError` with one line, free of secrets, where the account
     cannot work here. `custodian` is None where the provider keeps no dates, `opt_outs` where it keeps no list of who opted out.
-    `operations` are what may be asked besides sending, which takes the documented endpoints in `sends`; `inquire` is
-    how to learn what receipts have not told.
+    `operations` are what may be asked besides sending, which takes the documented endpoints in `sends`. `inquire`
+    is how to learn what receipts have not told; None where nothing can be asked.
     """
 
     name: str
@@ -120,9 +120,9 @@ class Provider:
     caller: Callable[[Account, Http], Caller]
     operations: tuple[Operation, ...]
     sends: tuple[str, ...]
-    inquire: Inquire
     custodian: Callable[[Account, Http], Custodian] | None = None
     opt_outs: OptOuts | None = None
+    inquire: Inquire | None = None
 
     def operation(self, name: str) -> Operation:
         """The operation of that name. Raises `ValueError` naming those there are."""
