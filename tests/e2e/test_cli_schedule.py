@@ -73,7 +73,11 @@ def test_given_times_are_shown_in_order_as_far_as_they_are_still_to_come() -> No
 
 def test_without_after_it_looks_from_now_on_and_what_is_over_is_exit_status_1() -> None:
     ran = Tuma()(*PREVIEW, "--at", "2001-12-24T18:00Z")
-    assert (ran.status, ran.out, ran.err) == (1, "", "error: it does not fire any more\n")
+    assert (ran.status, ran.out, ran.err) == (
+        1,
+        "",
+        "error: --at: nothing of it is still to come after that time; choose a later one\n",
+    )
 
 
 @pytest.mark.parametrize("command", re.findall(r"^\$ tuma (schedule preview .+)$", DOC, re.MULTILINE))

@@ -84,7 +84,7 @@ def preview(
     elif found:
         screen().print(table(["local", "offset", "UTC", ""], [_as_row(firing) for firing in found]))
     if not found:
-        complain("it does not fire any more")
+        complain(f"{'--at' if at else '--end'}: nothing of it is still to come after that time; choose a later one")
         raise typer.Exit(NOT_AS_WISHED)
 
 

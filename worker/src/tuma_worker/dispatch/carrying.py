@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 
-_CALM = 5  # thousands of accounts are looked at by every worker
+_CALM = 10  # thousands of accounts are looked at by every worker
 _AT_ONCE = 500  # plans that one look makes: whom it tells of must not wait for all that leave
 
 

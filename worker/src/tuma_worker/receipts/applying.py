@@ -2,7 +2,7 @@
 
 A duty of the workers, not of the gateway: that has one thing to do, quickly, and is the one process that strangers reach. One
 process applies an account's receipts at a time, so that the steps of a recipient keep the order in which they came. It is followed
-some fifteen seconds after it has died, and whoever follows begins at the first receipt that is still in the inbox: each leaves it
+some twenty seconds after it has died, and whoever follows begins at the first receipt that is still in the inbox: each leaves it
 in the step that keeps it, after it was applied, and applying it again changes nothing.
 """
 
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 
-TURN = 5.0  # seconds between two looks at who leads
+TURN = 8.0  # seconds between two looks at who leads
 SOON = 1.0  # and while something is parked
-LEAD = 12.0  # seconds after which a leader that has died is followed
+LEAD = 16.0  # seconds after which a leader that has died is followed
 _WAIT = 0.1  # seconds between two looks where nothing can tell that something has come
 _DRAINED = 200  # pages at the most: who waits for the inbox to be empty is not to wait for a flood to end
 

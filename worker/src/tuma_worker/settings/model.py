@@ -224,7 +224,7 @@ class Settings(BaseSettings):
     push_at_once: Annotated[int, Field(ge=1, le=32)] = 8  # events on their way to one subscriber's endpoint at most
     poll_every: Seconds = 120.0  # seconds between two rounds of asking about calls of which no receipt has told in time
     failover_every: Seconds = (
-        1.0  # seconds between two looks whether a halted account's sends can go by another; 5 times that in calm
+        1.0  # seconds between two looks whether a halted account's sends can go by another; 10 times that in calm
     )
     log_format: Literal["auto", "json", "console"] = "auto"
     log_level: Level = "info"
