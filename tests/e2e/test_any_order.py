@@ -302,6 +302,28 @@ class AnyOrder(RuleBasedStateMachine):
         self._adopt_children()
         self._keep_promises()
 
+    @precondition(lambda self: self.names < MOST)
+    @rule(verb=st.sampled_from(("pause", "cancel")))
+    def ask_while_a_call_is_put_off(self, verb: Verb) -> None:
+        """Whoever comes back from a call finds what was asked meanwhile."""
+        self.work_off()
+        self._enqueue(1, campaign=False)
+        asked = list(self.asked)[-1]
+        self.world.sandbox.disarm()
+        self.order_trouble(("send", "refuse_503"))
+        self.world.provider.meanwhile = lambda: self._ask(asked, verb)
+        self.work_off()
+        self.world.provider.meanwhile = lambda: None
+
+    @precondition(lambda self: any(one.dates and one.custody == "worker" for one in self.asked.values()))
+    @rule(verb=st.sampled_from(("pause", "cancel")))
+    def ask_while_a_date_is_in_hand(self, verb: Verb) -> None:
+        """A worker that has claimed what is due finds it held."""
+        self.work_off()
+        self.world.forward(60)
+        self.ask_between_claim_and_call(0, verb)
+        self._work_on()
+
     def _about(self, held: Held) -> list[str]:
         """The sends that a claimed batch is about."""
         self._adopt_children()
@@ -335,6 +357,12 @@ class AnyOrder(RuleBasedStateMachine):
     def order_trouble(self, trouble: tuple[str, str]) -> None:
         operation, kind = trouble
         self.world.sandbox.arm(kind, provider="lisoloo", operation=operation)
+
+    def _work_on(self) -> None:
+        while self.held:
+            self.world.work(self.held.pop())
+        self._adopt_children()
+        self._keep_promises()
 
     def _let_go(self) -> None:
         for held in self.held:
