@@ -63,14 +63,8 @@ class Steerer:
         taken once more, and the look that follows says how it stands.
         """
         keeper = self.keepers[held.queue.account]
-        kept = keeper.kept.load(held.claim.jobs[0].subject)
+        kept = self._ripe(held, keeper)
         if kept is None:
-            return
-        if kept.under_way:
-            self._put_off(held, _SOON)
-            return
-        if not kept.calls:
-            self._without_calls(keeper, kept)
             return
         left = [batch_id for batch_id in kept.calls if batch_id not in kept.told]
         if not left:
@@ -85,6 +79,19 @@ class Steerer:
             return
         keeper.kept.told(kept, left[0], steered.told, last=len(left) == 1)
         self._done(held, more=len(left) > 1)
+
+    def _ripe(self, held: Held, keeper: Keeper) -> Kept | None:
+        """What there is a verb to ask for; None where there is none, it must wait, or it holds without the provider."""
+        kept = keeper.kept.load(held.claim.jobs[0].subject)
+        if kept is None:
+            return None
+        if kept.under_way:
+            self._put_off(held, _SOON)
+            return None
+        if not kept.calls:
+            self._without_calls(keeper, kept)
+            return None
+        return kept
 
     def _without_calls(self, keeper: Keeper, kept: Kept) -> None:
         """The hand-over came to nothing, and what was asked for holds without the provider; or nobody can tell what it came to."""
@@ -117,14 +124,8 @@ class Steerer:
         Whether the provider was asked nobody knows, so asking again asks it anew.
         """
         keeper = self.keepers[held.queue.account]
-        kept = keeper.kept.load(held.claim.jobs[0].subject)
+        kept = self._ripe(held, keeper)
         if kept is None:
-            return
-        if kept.under_way:
-            self._put_off(held, _SOON)
-            return
-        if not kept.calls:
-            self._without_calls(keeper, kept)
             return
         keeper.kept.conclude(kept, Conclusion(Custody.UNKNOWN, Result.WORKER_DIED), of=None, skipped=0, shows_pauses=False)
         _log.error(Event.CUSTODY_ABANDONED, account=keeper.kept.account, intent=kept.short_id, verb=kept.verb)
