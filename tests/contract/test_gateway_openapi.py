@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, settings
-from schemathesis.checks import not_a_server_error
-from schemathesis.specs.openapi import checks
+from tests.contract.conformance import CHECKS, quickly
 from tests.support import servers
 from tests.support.api import ALL_SCOPES, DESCRIPTION, SCHEMA, TEXT, new_token
 from tests.support.houses import open_house
@@ -29,21 +27,7 @@ DESCRIBED = {
     (method.upper(), path): told for path, methods in DESCRIPTION["paths"].items() for method, told in methods.items()
 }  # fmt: skip
 
-CHECKS = [
-    not_a_server_error,
-    checks.status_code_conformance,
-    checks.content_type_conformance,
-    checks.response_schema_conformance,
-    checks.response_headers_conformance,
-]
-QUICKLY = settings(
-    max_examples=8,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
+QUICKLY = quickly(8)
 
 
 @schemathesis.serializer("application/x-ndjson")

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, settings
-from schemathesis.checks import not_a_server_error
-from schemathesis.specs.openapi import checks
+from tests.contract.conformance import CHECKS, quickly
 from tests.contract.conftest import LINESERVE, LINESERVE_KEY, LISOLOO, LISOLOO_KEY
 
 if TYPE_CHECKING:
@@ -24,21 +22,7 @@ LINESERVE_SCHEMA = schemathesis.openapi.from_path(FOLDER / "lineserve.yaml")
 for _schema in (LISOLOO_SCHEMA, LINESERVE_SCHEMA):
     _schema.config.phases.coverage.enabled = False  # hundreds of requests for each endpoint: run by hand with `st run`
 
-CHECKS = [
-    not_a_server_error,
-    checks.status_code_conformance,
-    checks.content_type_conformance,
-    checks.response_schema_conformance,
-    checks.response_headers_conformance,
-]
-QUICKLY = settings(
-    max_examples=6,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
+QUICKLY = quickly(6)
 UNLIMITED: dict[str, Any] = {
     "lisoloo": {
         "limits": {bucket: [] for bucket in ("send", "status", "balance", "cancel", "pause", "resume")},
