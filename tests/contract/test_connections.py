@@ -8,6 +8,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+from concurrent import futures
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -138,7 +139,7 @@ def test_a_body_is_read_however_it_comes(reply: bytes) -> None:
         (b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n01234", httpx.RemoteProtocolError),
         (b"HTTP/1.1 200 OK\r\nContent-Le", httpx.RemoteProtocolError),
         (b"HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n", httpx.RemoteProtocolError),
-        (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n", httpx.RemoteProtocolError),
+        (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 12_000, httpx.RemoteProtocolError),
         (b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\n\r\n01234", httpx.DecodingError),
         (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(b"01234")[:-12], httpx.DecodingError),
     ],
@@ -147,6 +148,41 @@ def test_a_body_is_read_however_it_comes(reply: bytes) -> None:
 def test_what_is_no_whole_response_is_none(reply: bytes, error: type[Exception]) -> None:
     with pytest.raises(error):
         answered(reply)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        ANSWER + ANSWER,
+        ANSWER + b"what nobody asked for",
+        ANSWER.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"),
+        ANSWER.replace(b"HTTP/1.1", b"HTTP/1.0"),
+    ],
+    ids=["another response", "no response", "told to close", "HTTP/1.0"],
+)
+def test_a_connection_that_is_not_clean_is_not_used_again(reply: bytes) -> None:
+    with listening() as (listener, url), connections() as made, ThreadPoolExecutor(1) as pool:
+        for _ in range(2):
+            calling = pool.submit(post, made, url)
+            connection, _ = listener.accept()
+            with connection:
+                asked(connection)
+                connection.sendall(reply)
+                assert calling.result() == (200, b"{}")
+
+
+def test_a_head_that_trickles_is_not_waited_for_any_longer_than_one_that_never_comes() -> None:
+    with listening() as (listener, url), connections() as made, ThreadPoolExecutor(1) as pool:
+        calling = pool.submit(post, made, url, timeout=httpx.Timeout(5.0, read=0.3))
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            asked(connection)
+            connection.sendall(b"HTTP/1.1 200 OK\r\n")
+            while not calling.done():
+                connection.sendall(b"X: y\r\n")
+                futures.wait([calling], timeout=0.02)
+        with pytest.raises(httpx.ReadTimeout):
+            calling.result()
 
 
 def test_who_refuses_before_it_has_read_everything_is_heard() -> None:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from tuma_worker.core.answers import Answer
     from tuma_worker.core.breaker import Breaker, Pulse
     from tuma_worker.core.prices import Price
+    from tuma_worker.queue.leases import Run
     from tuma_worker.store.schedules import Standing
 
 ACCOUNT = "lisoloo-main"
@@ -156,13 +157,16 @@ class Driver:
         policy: Policy | None = None,
         pulse: tuple[Pulse, Breaker] | None = None,
         price: Price | None = None,
+        run: Run | None = None,
     ) -> Settled | None:
         """Settle with what follows from an answer (accepted where none is given); delays are the longest possible."""
         targets = [target_of(job.subject) for job in batch.jobs]
         if not isinstance(answer, NextStep):
             to = [target.number for target in targets]
             answer = next_step(answer or Accepted("provider-1"), dict.fromkeys(to, 1), policy or Policy(), lambda most: most)
-        return self.attempts.settle(batch.batch_id, targets, answer, group=batch.group, left=left, pulse=pulse, price=price)
+        return self.attempts.settle(
+            batch.batch_id, targets, answer, group=batch.group, left=left, pulse=pulse, price=price, run=run
+        )
 
     def release(self, batch: Claim, how: Release = Release.BACK, delay: float = 0.0) -> bool:
         return release(self.redis, self.queue, batch.batch_id, how, delay=delay)

@@ -10,11 +10,13 @@ import pytest
 from tests.redis.brokers import LONG_IDLE, Calls, Messages, make_broker, send_actor, until, working
 from tests.redis.driver import Driver, calls, number, queue_of
 
+from tuma_producer.contract.scripts import run_together
 from tuma_worker.queue.scripts import Claim, push
 
 if TYPE_CHECKING:
     from redis import Redis
 
+    from tuma_producer.contract.scripts import Call
     from tuma_worker.queue.broker import TumaBroker
     from tuma_worker.queue.consumer import Consumer
     from tuma_worker.queue.leases import Held
@@ -39,7 +41,7 @@ def watched(broker: TumaBroker) -> Calls:
 
 def settle(driver: Driver, held: Held) -> None:
     driver.begin(held.claim)
-    held.settled = driver.settle(held.claim) is not None
+    held.settled = driver.settle(held.claim, run=held.run) is not None
 
 
 def slot_is_awaited(broker: TumaBroker, *queues: str) -> None:
@@ -84,15 +86,49 @@ def test_a_thread_takes_the_next_one_while_the_consumer_is_busy_itself(driver: D
 def test_a_thread_does_not_ask_where_the_consumer_has_just_heard_that_nothing_may_move(driver: Driver, broker: TumaBroker) -> None:
     with closing(broker), closing(broker.consume(driver.queue.name, timeout=100)) as consumer, ThreadPoolExecutor(1) as pool:
         driver.enqueue_singles(1)
-        batch_id = taken_and_settled(driver, consumer)
+        found = consumer._claim()
+        assert isinstance(found, Claim)
         driver.redis.delete(driver.queue.keys.bell)  # rung for what is taken by now
         resting = pool.submit(next, consumer)
         until(lambda: consumer._listening)
         asked = scripts_run(driver.redis)
-        assert not consumer.follow(batch_id)
-        assert scripts_run(driver.redis) == asked
+        settle(driver, consumer._leases.get(found.batch_id))
+        assert not consumer.follow(found.batch_id)
+        assert scripts_run(driver.redis) == asked + 2  # it was begun, and settled
         driver.enqueue_singles(1)
         resting.result()
+
+
+def test_a_follower_that_nobody_follows_lapses(driver: Driver, broker: TumaBroker) -> None:
+    """Its lease is kept from the moment on when a thread goes on with it, and not before."""
+    with closing(broker), closing(broker.consume(driver.queue.name, timeout=100)) as consumer:
+        driver.enqueue_singles(2)
+        held = broker.held(taken_and_settled(driver, consumer))
+        assert held.follower is not None
+        assert set(broker._leases._held) == {held.claim.batch_id}
+
+
+def test_a_lost_reply_leaves_neither_the_settlement_nor_the_next_batch_behind(driver: Driver, broker: TumaBroker) -> None:
+    with closing(broker), closing(broker.consume(driver.queue.name, timeout=100)) as consumer:
+        driver.enqueue_singles(2)
+        found = consumer._claim()
+        assert isinstance(found, Claim)
+        held = consumer._leases.get(found.batch_id)
+        driver.begin(found)
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr("tuma_worker.queue.consumer.run_together", run_and_lose_the_reply)
+            with pytest.raises(ConnectionError):
+                driver.settle(found, run=held.run)
+        assert driver.settle(found, run=held.run) is not None
+        assert held.follower is not None
+        assert driver.in_flight() == [held.follower.claim.jobs[0].subject], "asked for again, not taken a second time"
+        assert not driver.waiting()
+
+
+def run_and_lose_the_reply(redis: Redis, asked: list[Call]) -> list[Any]:
+    run_together(redis, asked)
+    message = "the reply was lost"
+    raise ConnectionError(message)
 
 
 def scripts_run(redis: Redis) -> int:

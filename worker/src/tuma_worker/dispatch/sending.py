@@ -142,7 +142,7 @@ class Sender:
         price = _price(held, begun, reply)
         settled = self._insist(
             lambda: outlet.attempts.settle(
-                batch_id, begun.targets, step, group=held.claim.group, left=left, pulse=health, price=price
+                batch_id, begun.targets, step, group=held.claim.group, left=left, pulse=health, price=price, run=held.run
             )
         )
         late = settled is None

@@ -1,11 +1,11 @@
-"""Kept-alive connections without a proxy: `http.client` underneath, httpx's word for every way in which a call can fail.
+"""Kept-alive connections without a proxy: a socket, httptools' parser, and httpx's word for every way in which a call can fail.
 
-A call over httpx's own transport costs three times as much of a processor as one over this; `http` keeps that one for proxies.
+A call over httpx's own transport costs several times as much of a processor as one over this; `http` keeps that one for proxies.
 """
 
 from __future__ import annotations
 
-import http.client
+import re
 import select
 import socket
 import sys
@@ -13,19 +13,23 @@ import threading
 import time
 import zlib
 from collections import deque
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, Self
 
+import httptools
 import httpx
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Iterator, Mapping
 
-_PIECE = 65_536  # bytes of a body that are read at once
+_PIECE = 65_536  # bytes that are read at once
+_MOST_HEAD = 65_536  # bytes, of all headers together
 _FINAL = 200  # the first status that ends a call
+_HEADER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+: [^\r\n\0]*")
+_WITH_BODY = {"PATCH", "POST", "PUT"}
 _ANY_ZLIB = 47  # window bits: gzip or zlib, as the data says
 _CODINGS = {"gzip", "x-gzip", "deflate"}
 
@@ -84,7 +88,7 @@ class Connections:
 
     def send(self, request: Request, timeout: httpx.Timeout) -> Response:
         """Send a request and return the response, whose body is still to be read. Raises httpx's exceptions."""
-        place = Place.of(request.url)
+        place, content = Place.of(request.url), _packed(request)
         if not self._free.acquire(timeout=timeout.pool):
             message = "too many calls at once"
             raise httpx.PoolTimeout(message)
@@ -93,41 +97,35 @@ class Connections:
             lent.connection = self._take_idle(place) or self._connect(place, timeout.connect)
             if request.before is not None:
                 request.before()
-            _write(lent.connection, request, timeout.write)
-            return Response(_head(lent.connection, timeout.read), lent)
+            _write(lent.connection, content, timeout.write)
+            return Response(_head(lent.connection, timeout.read), lent, lent.connection)
         except BaseException:
             lent.end(reusable=False)
             raise
 
-    def _take_idle(self, place: Place) -> http.client.HTTPConnection | None:
+    def _take_idle(self, place: Place) -> socket.socket | None:
         idle = self._idle.get(place)
         while idle:
             with suppress(IndexError):  # another thread was faster
                 last = idle.pop()
-                if last.since + self.expiry > time.monotonic() and not _readable(last.connection.sock):
+                if last.since + self.expiry > time.monotonic() and not _readable(last.connection):
                     return last.connection
                 last.connection.close()
         return None
 
-    def _connect(self, place: Place, seconds: float | None) -> http.client.HTTPConnection:
-        connection = (
-            http.client.HTTPConnection(place.host, place.port, timeout=seconds)
-            if place.scheme == "http"
-            else http.client.HTTPSConnection(place.host, place.port, timeout=seconds, context=self._trust)
-        )
-        connection.auto_open = 0  # what has broken is not mended by a second request
+    def _connect(self, place: Place, seconds: float | None) -> socket.socket:
         try:
-            connection.sock = self.dial(place.host, place.port, seconds)
-            connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if place.scheme == "https":
-                connection.sock = self._trust.wrap_socket(connection.sock, server_hostname=place.host)
+            connection = self.dial(place.host, place.port, seconds)
+            try:
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                return self._trust.wrap_socket(connection, server_hostname=place.host) if place.scheme == "https" else connection
+            except BaseException:
+                connection.close()
+                raise
         except TimeoutError as error:
-            connection.close()
             raise httpx.ConnectTimeout(str(error)) from error
         except (OSError, ValueError) as error:  # the second: a name that is none
-            connection.close()
             raise httpx.ConnectError(str(error)) from error
-        return connection
 
     @cached_property
     def _trust(self) -> ssl.SSLContext:
@@ -136,7 +134,7 @@ class Connections:
         context.set_alpn_protocols(["http/1.1"])
         return context
 
-    def give_back(self, place: Place, connection: http.client.HTTPConnection | None) -> None:
+    def give_back(self, place: Place, connection: socket.socket | None) -> None:
         """End a call; its connection is kept for the next one, where it is given."""
         if connection is not None:
             now, idle = time.monotonic(), self._idle.setdefault(place, deque())
@@ -158,7 +156,7 @@ class Connections:
 
 @dataclass(frozen=True, slots=True)
 class _Idle:
-    connection: http.client.HTTPConnection
+    connection: socket.socket
     since: float
 
 
@@ -168,7 +166,7 @@ class _Lent:
 
     owner: Connections
     place: Place
-    connection: http.client.HTTPConnection | None = None
+    connection: socket.socket | None = None
 
     def end(self, *, reusable: bool) -> None:
         connection, self.connection = self.connection, None
@@ -177,16 +175,80 @@ class _Lent:
         self.owner.give_back(self.place, connection if reusable else None)
 
 
+class _Arriving:
+    """A response as it arrives: what httptools calls a protocol, its parser included.
+
+    `head` once its head is there, `whole` once its body is; `excess` where more came than a response, `kept` where the connection
+    may be used again.
+    """
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.pieces: deque[bytes] = deque()
+        self.head = self.whole = self.excess = self.kept = False
+        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
+
+    def feed(self, data: bytes) -> None:
+        """Take what has arrived; nothing is the connection's end. Raises `httpx.RemoteProtocolError` for what is no response."""
+        if self._parser is None:
+            return
+        try:
+            if data:
+                self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            if not self.whole:
+                raise httpx.RemoteProtocolError(type(error).__name__) from error
+            self.excess = True
+        if not data and not (self.head and self._unframed):
+            message = "the response is shorter than was said"
+            raise httpx.RemoteProtocolError(message)
+        self.whole = self.whole or not data
+        if self.whole:
+            self.kept = self.kept and not self.excess
+            self._parser = None  # it knows us, and we know it: nobody else would let go of either
+
+    @property
+    def _unframed(self) -> bool:
+        """Whether only the end of the connection ends the body."""
+        return not any(name.lower() in {b"content-length", b"transfer-encoding"} for name, _ in self.headers)
+
+    # What the parser calls, by its names for it.
+
+    def on_message_begin(self) -> None:
+        self.excess = self.whole
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self.excess:
+            self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        if not self.excess and self._parser is not None:
+            self.status = self._parser.get_status_code()
+            self.head = self.status >= _FINAL
+
+    def on_body(self, body: bytes) -> None:
+        if not self.excess:
+            self.pieces.append(body)
+
+    def on_message_complete(self) -> None:
+        if self.excess or self._parser is None:
+            return
+        if self.head:
+            self.whole, self.kept = True, self._parser.should_keep_alive()
+        else:  # a word on the way, such as 100: the response is still to come
+            self.headers.clear()
+
+
 class Response:
     """A response whose head has arrived. To be closed; its connection is used again only where the body was read to its end."""
 
-    def __init__(self, arrived: http.client.HTTPResponse, lent: _Lent) -> None:
-        self.status_code = arrived.status
-        self.headers: Mapping[str, str] = httpx.Headers(arrived.getheaders())
-        self._arrived = arrived
+    def __init__(self, arriving: _Arriving, lent: _Lent, connection: socket.socket) -> None:
+        self.status_code = arriving.status
+        self.headers: Mapping[str, str] = httpx.Headers(arriving.headers)
+        self._arriving = arriving
         self._lent = lent
-        self._unframed = arrived.length is None and not arrived.chunked
-        self._whole = False
+        self._connection = connection
 
     def iter_bytes(self) -> Iterator[bytes]:
         """The body as it arrives, unpacked. Raises httpx's exceptions."""
@@ -200,22 +262,17 @@ class Response:
             raise httpx.DecodingError(message)
 
     def _pieces(self) -> Iterator[bytes]:
-        empty = True
-        with _reading():
-            while piece := self._arrived.read1(_PIECE):
-                empty = False
-                yield piece
-        # To http.client a head that was cut off is a whole one, with a body of unsaid length: then it has to be there.
-        if self._arrived.length or (empty and self._unframed):
-            message = "the response is shorter than was said"
-            raise httpx.RemoteProtocolError(message)
-        self._whole = True
+        arriving = self._arriving
+        while True:
+            while arriving.pieces:
+                yield arriving.pieces.popleft()
+            if arriving.whole:
+                return
+            arriving.feed(_receive(self._connection))
 
     def close(self) -> None:
         """Let go of the connection."""
-        self._arrived.close()
-        connection = self._lent.connection
-        self._lent.end(reusable=self._whole and connection is not None and connection.sock is not None)
+        self._lent.end(reusable=self._arriving.kept)
 
 
 def _unpacked(pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -240,35 +297,53 @@ def _readable(sock: socket.socket) -> bool:
     return bool(poll.poll(0))
 
 
-def _write(connection: http.client.HTTPConnection, request: Request, seconds: float | None) -> None:
-    connection.sock.settimeout(seconds)
+def _packed(request: Request) -> bytes:
+    """A request as it goes over the wire. Raises `httpx.LocalProtocolError` where a header is none."""
+    headers = {"Host": request.url.netloc.decode("ascii"), "Accept-Encoding": "identity", **request.headers}
+    if request.content is not None or request.method in _WITH_BODY:
+        headers["Content-Length"] = str(len(request.content or b""))
     try:
-        connection.request(request.method, request.url.raw_path.decode("ascii"), request.content, request.headers)
+        lines = [f"{name}: {value}".encode("latin-1") for name, value in headers.items()]
+    except UnicodeEncodeError as error:
+        raise httpx.LocalProtocolError(type(error).__name__) from error
+    if not all(map(_HEADER.fullmatch, lines)):
+        message = "not a header"
+        raise httpx.LocalProtocolError(message)
+    first = b"%s %s HTTP/1.1" % (request.method.encode("ascii"), request.url.raw_path)
+    return b"\r\n".join([first, *lines, b"", request.content or b""])
+
+
+def _write(connection: socket.socket, content: bytes, seconds: float | None) -> None:
+    connection.settimeout(seconds)
+    try:
+        connection.sendall(content)
     except TimeoutError as error:
         raise httpx.WriteTimeout(str(error)) from error
     except OSError:
         return  # it may have refused before it has read everything: what it said is still to be read
-    except (ValueError, http.client.HTTPException) as error:
-        raise httpx.LocalProtocolError(type(error).__name__) from error
 
 
-def _head(connection: http.client.HTTPConnection, seconds: float | None) -> http.client.HTTPResponse:
-    connection.sock.settimeout(seconds)
-    with _reading():
-        arrived = connection.getresponse()
-    if arrived.status < _FINAL:
-        message = f"status {arrived.status} ends no call"
-        raise httpx.RemoteProtocolError(message)
-    return arrived
+def _head(connection: socket.socket, seconds: float | None) -> _Arriving:
+    """A response up to the end of its head, which must be there after so many seconds however it trickles."""
+    arriving, size = _Arriving(), 0
+    until = None if seconds is None else time.monotonic() + seconds
+    while not arriving.head:
+        if until is not None:
+            connection.settimeout(max(0.001, until - time.monotonic()))
+        data = _receive(connection)
+        arriving.feed(data)
+        size += len(data)
+        if size > _MOST_HEAD and not arriving.head:
+            message = "headers without end"
+            raise httpx.RemoteProtocolError(message)
+    connection.settimeout(seconds)
+    return arriving
 
 
-@contextmanager
-def _reading() -> Iterator[None]:
+def _receive(connection: socket.socket) -> bytes:
     try:
-        yield
+        return connection.recv(_PIECE)
     except TimeoutError as error:
         raise httpx.ReadTimeout(str(error)) from error
-    except http.client.HTTPException as error:  # before OSError: a connection that was closed is both
-        raise httpx.RemoteProtocolError(type(error).__name__) from error
     except OSError as error:
         raise httpx.ReadError(str(error)) from error

@@ -15,16 +15,18 @@ from dramatiq.errors import ConnectionClosed
 from redis.exceptions import NoPermissionError
 
 from tuma_producer.contract.connection import FAILURES, on_one_connection, server_for, unavailable
+from tuma_producer.contract.scripts import run_together
 from tuma_producer.errors import StoreUnavailable
 from tuma_worker.logs import Event
 from tuma_worker.queue.leases import Held, Leases
-from tuma_worker.queue.scripts import Claim, Release, Wait, claim, release
+from tuma_worker.queue.scripts import Claim, Release, Wait, claim, claiming, read_claim, release
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from redis import Redis
 
+    from tuma_producer.contract.scripts import Call
     from tuma_worker.queue.config import QueueConfig
 
 _log = structlog.get_logger(__name__)
@@ -235,29 +237,41 @@ class Consumer(dramatiq.Consumer):
         with reachable(), self._seat.token() as token:
             found = claim(self._redis, self._queue, token, self._seat.worker, last=not self._slots.any_left)
         if isinstance(found, Claim):
-            self._leases.add(Held(self._queue, found, asked_at + self._queue.lease, self._leases.clock))
+            self._leases.add(self._held(found, asked_at))
         return found
 
-    def follow(self, message_id: str) -> bool:
-        """Claim the next batch for the thread that has settled the one before. Returns whether there is one for it to work on.
+    def _held(self, found: Claim, asked_at: float) -> Held:
+        return Held(self._queue, found, asked_at + self._queue.lease, self._leases.clock, settle=self._settle_and_claim)
 
-        That spares a busy queue the way of each batch from thread to thread. Not where the consumer has found that nothing may
-        move, and not where another one waits for the thread's slot: every queue has its turn.
+    def _settle_and_claim(self, held: Held, settling: Call) -> Any:  # noqa: ANN401 - what the script replies
+        """Settle a batch and claim the next one for the same thread, in one trip. Returns the reply to the first.
+
+        That spares a busy queue a trip, and the way of each batch from thread to thread. Not where the consumer has found that
+        nothing may move, and not where another one waits for the thread's slot: every queue has its turn.
+        """
+        if self._stopping.is_set() or self._listening or self._slots.others_wait(self):
+            return settling.run(self._redis)
+        asked_at = self._leases.clock()
+        with self._seat.token() as token:
+            next_claim = claiming(self._queue, token, self._seat.worker, last=not self._slots.any_left)
+            settled, replied = run_together(self._redis, [settling, next_claim])
+        found = read_claim(self._queue, token, replied)
+        held.follower = self._held(found, asked_at) if isinstance(found, Claim) else None
+        return settled
+
+    def follow(self, message_id: str) -> bool:
+        """Go on with the batch that was claimed while the one before was settled. Returns whether there is one for this thread.
+
+        Until then nobody keeps its lease: where the thread never comes here, it lapses.
         """
         settled = self._leases.get(message_id)
-        if not settled.settled or self._stopping.is_set() or self._listening or self._slots.others_wait(self):
+        if settled.follower is None:
             return False
-        try:
-            found = self._claim()
-        except ConnectionClosed:
-            return False  # the consumer meets the same, and Dramatiq sees to it
-        if not isinstance(found, Claim):
+        if settled.follower.claim.actor != settled.claim.actor:
+            self._leases.add(settled.follower)
+            self._seat.handed.append(settled.follower.claim)
             return False
-        if found.actor != settled.claim.actor:
-            self._seat.handed.append(found)
-            return False
-        self._leases.follow(message_id, self._leases.get(found.batch_id))
-        self._leases.drop(found.batch_id)
+        self._leases.follow(message_id, settled.follower)
         return True
 
     def _let_go_of_handed(self) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from tuma_producer.contract.connection import FAILURES
+from tuma_producer.contract.scripts import Call
 from tuma_worker.logs import Event
 from tuma_worker.queue.scripts import Claim, renew
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 
 Clock = Callable[[], float]
+Run = Callable[[Call], Any]
 
 
 @dataclass
@@ -28,7 +31,8 @@ class Held:
     """A claimed batch in this process. `settled` once its permit and lease are given up, so that nobody does so again.
 
     `until` is when the lease ends by this process's own clock, counted from before the request that granted it: never later than
-    the server thinks.
+    the server thinks. `settle` runs the script that settles it, perhaps with the claim of another batch in the same trip: the
+    `follower`.
     """
 
     queue: QueueConfig
@@ -36,6 +40,13 @@ class Held:
     until: float
     clock: Clock
     settled: bool = False
+    settle: Callable[[Held, Call], Any] | None = None
+    follower: Held | None = None
+
+    @property
+    def run(self) -> Run | None:
+        """How the script is to be called that settles this batch; None where it goes alone."""
+        return partial(self.settle, self) if self.settle else None
 
     def alive(self) -> bool:
         """Whether the lease surely still stands. A process that was stopped for too long finds out here, before it makes a call."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from tuma_producer.contract.scripts import load
+from tuma_producer.contract.scripts import Call, load
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,21 +85,15 @@ class Release(StrEnum):
 
 def claim(redis: Redis, queue: QueueConfig, batch_id: str, worker: str, *, last: bool) -> Claim | Wait:
     """Take a batch, or learn how long nothing may move. `last`: the worker will not claim again before it has finished this one."""
-    reply = _ask(redis, queue, batch_id, worker, last=last)
-    while queue.hours is not None and reply[0] == b"stale":
-        queue.hours.renew(int(reply[1]))
-        reply = _ask(redis, queue, batch_id, worker, last=last)
-    if reply[0] == b"wait":
-        return Wait(int(reply[1]), Why(reply[2].decode()))
-    _, lane, source, group, *items = reply
-    jobs = tuple(Job(subject.decode(), int(at, 16)) for at, subject in zip(items[::2], items[1::2], strict=True))
-    return Claim(batch_id, int(lane), source.decode(), group.decode(), jobs)
+    found = read_claim(queue, batch_id, claiming(queue, batch_id, worker, last=last).run(redis))
+    return claim(redis, queue, batch_id, worker, last=last) if found is None else found
 
 
-def _ask(redis: Redis, queue: QueueConfig, batch_id: str, worker: str, *, last: bool) -> Any:  # noqa: ANN401 - the script's reply
+def claiming(queue: QueueConfig, batch_id: str, worker: str, *, last: bool) -> Call:
+    """The call of the script that `claim` makes, for who makes it together with another."""
     keys = queue.keys
-    return _CLAIM.run(
-        redis,
+    return Call(
+        _CLAIM,
         [
             *queue.line_keys,
             keys.inflight,
@@ -113,6 +107,18 @@ def _ask(redis: Redis, queue: QueueConfig, batch_id: str, worker: str, *, last: 
         ],
         [batch_id, worker, round(queue.lease * 1000), int(last), queue.for_claim, queue.hours.text if queue.hours else ""],
     )
+
+
+def read_claim(queue: QueueConfig, batch_id: str, reply: list[Any]) -> Claim | Wait | None:
+    """What came of a claim; None where it has to be asked again, because the quiet hours that it knew were those of before."""
+    if reply[0] == b"stale" and queue.hours is not None:
+        queue.hours.renew(int(reply[1]))
+        return None
+    if reply[0] == b"wait":
+        return Wait(int(reply[1]), Why(reply[2].decode()))
+    _, lane, source, group, *items = reply
+    jobs = tuple(Job(subject.decode(), int(at, 16)) for at, subject in zip(items[::2], items[1::2], strict=True))
+    return Claim(batch_id, int(lane), source.decode(), group.decode(), jobs)
 
 
 def renew(redis: Redis, queue: QueueConfig, batch_ids: Sequence[str]) -> list[str]:

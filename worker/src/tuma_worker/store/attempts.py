@@ -18,7 +18,7 @@ from tuma_worker.core.states import ENDS, Evidence, RecipientState, origins
 from tuma_worker.store import accounts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from redis import Redis
 
@@ -189,6 +189,7 @@ class Attempts:
         pulse: tuple[Pulse, Breaker] | None = None,
         price: Price | None = None,
         late: bool = False,
+        run: Callable[[Call], Any] | None = None,
     ) -> Settled | None:
         """Write down what the call came to; `left` is what the provider says is left of each limit, where it does.
 
@@ -196,6 +197,7 @@ class Attempts:
         `price` is what a message cost in it.
         None where the lease was lost: nothing is changed then. A `late` answer needs no lease: it is evidence about those whose
         last call this still was, and about the account. None then where the attempt is not remembered.
+        `run` makes the script's call, for who has another one to make in the same trip.
         """
         decided = [(target, verdict) for target in sorted(targets) if (verdict := step.verdict(target.number)) is not None]
         provider_ids = list(dict.fromkeys(filter(None, [step.provider_id, *(verdict.provider_id for _, verdict in decided)])))
@@ -224,7 +226,8 @@ class Attempts:
         for target, verdict in decided:
             kind = kinds.index(_kind(verdict)) + 1
             args += (intents.index(target), target.intent, target.number, kind, verdict.provider_id)
-        verdict, *made = _SETTLE.run(self.redis, [*keys, *intents.keys], args)
+        settling = Call(_SETTLE, [*keys, *intents.keys], args)
+        verdict, *made = run(settling) if run else settling.run(self.redis)
         return Settled(halted=b"halted" in made, opened=b"breaker-opened" in made) if verdict == b"settled" else None
 
     def _settle_keys(self, batch_id: str, provider_ids: Iterable[str]) -> list[str]:
