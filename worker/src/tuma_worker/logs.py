@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 import structlog
@@ -140,8 +141,12 @@ def _clean(value: object) -> object:
 
 
 def _clean_field(name: str, value: object) -> object:
-    secret = name.lower().replace("-", "_") in _SECRET_FIELDS
-    return REDACTED if secret and value is not None else _clean(value)
+    return REDACTED if _is_secret(name) and value is not None else _clean(value)
+
+
+@lru_cache(maxsize=256)  # lines have few names, and foreign ones may have any
+def _is_secret(name: str) -> bool:
+    return name.lower().replace("-", "_") in _SECRET_FIELDS
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
