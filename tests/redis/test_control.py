@@ -15,7 +15,8 @@ from tuma_producer.contract.wire import LANES
 from tuma_worker.core.answers import Rejected, TryLater, Unknown
 from tuma_worker.core.states import Evidence
 from tuma_worker.core.states import RecipientState as R
-from tuma_worker.queue.scripts import Claim, Wait
+from tuma_worker.queue.scripts import Claim, Release, Wait
+from tuma_worker.store.attempts import Target
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -205,6 +206,56 @@ def test_a_resume_brings_no_time_forward_that_the_provider_has_set(driver: Drive
     assert driver.state_of(intent, number(1)) == driver.state_of(other, number(2)) == "queued"
 
 
+def test_a_resume_brings_no_time_forward_of_those_who_go_on_in_a_narrower_group(driver: Driver) -> None:
+    with virtual_clock(driver.redis) as clock:
+        intent = driver.enqueue(*numbers(4))
+        spoiled = driver.taken()
+        driver.begin(spoiled)
+        driver.settle(spoiled, Rejected("1104", suspect_numbers=True))
+        clock.forward(1)
+        half = driver.taken()
+        driver.begin(half)
+        driver.settle(half, TryLater("503", after=3600))
+        put_off = {job.subject for job in half.jobs}
+        ask(driver, "pause", intent)
+        ask(driver, "resume", intent)
+        called = drained(driver, clock, seconds=3500)
+        assert (len(called), put_off & set(called)) == (2, set())
+        assert set(drained(driver, clock, seconds=200)) == put_off
+
+
+def test_a_second_job_calls_nobody_before_the_time_that_the_provider_has_set(driver: Driver) -> None:
+    with virtual_clock(driver.redis) as clock:
+        intent = driver.enqueue(number(1))
+        first = driver.taken()
+        clock.forward(0.01)
+        ask(driver, "pause", intent)
+        ask(driver, "resume", intent)
+        assert driver.waiting() == [f"{intent}:{number(1)}"], "whoever holds the first may still come to call"
+        driver.begin(first)
+        driver.settle(first, TryLater("503", after=3600))
+        assert drained(driver, clock, seconds=3500) == []
+        assert list(driver.due()) == [f"{intent}:{number(1)}"]
+        assert drained(driver, clock, seconds=200) == [f"{intent}:{number(1)}"]
+        assert waiting(driver) == 0
+
+
+def drained(driver: Driver, clock: VirtualClock, *, seconds: int) -> list[str]:
+    """Whom the provider is called for in that time, in which it accepts everything."""
+    called = []
+    for _ in range(0, seconds, 100):
+        clock.forward(100)
+        while isinstance(batch := driver.claim(), Claim):
+            begun = driver.begin(batch)
+            assert begun is not None
+            called += [f"{target.intent}:{target.number}" for target in begun.targets]
+            if begun.targets:
+                driver.settle(batch)
+            else:
+                driver.release(batch, Release.DONE)
+    return called
+
+
 def test_a_deadline_ends_what_is_paused(driver: Driver) -> None:
     intent = driver.enqueue(number(1), expires_in=0.05)
     ask(driver, "pause", intent)
@@ -243,6 +294,10 @@ def test_an_intent_that_is_not_there_is_said_so(redis: Redis, verb: str, unknown
 # --------------------------------------------------------------------------------------------------------- in any order
 
 
+AT_ONCE, IN_A_WHILE = TryLater("503", after=0.0), TryLater("503", after=30.0)
+SPOILED = Rejected("1104", suspect_numbers=True)  # of several, each half is tried by itself
+
+
 class AnyOrder(RuleBasedStateMachine):
     """A worker that claims, begins and settles as it likes, while somebody pauses, resumes and cancels."""
 
@@ -253,11 +308,13 @@ class AnyOrder(RuleBasedStateMachine):
     def begin_anew(self) -> None:
         self.redis.flushall()
         self.clock.set(NEW_YEAR * 1000)
-        self.driver = Driver(self.redis, queue_of(batch_max=2))
+        self.driver = Driver(self.redis, queue_of(batch_max=2, lease=1_000_000.0))
         self.claimed: list[Claim] = []
         self.calling: list[Claim] = []
+        self.called: dict[str, tuple[Target, ...]] = {}  # by their batch
         self.intents: list[str] = []
-        self.promised: dict[tuple[str, str], str] = {}  # what the last answer said of a recipient: stopped by cancel or pause
+        self.promised: dict[Target, str] = {}  # what the last answer said of a recipient: stopped by cancel or pause
+        self.put_off: dict[Target, int] = {}  # until when the provider wants none of them, in Unix milliseconds
 
     @rule(count=st.integers(1, 3), same=st.booleans())
     def enqueue(self, count: int, same: bool) -> None:  # noqa: FBT001 - hypothesis calls it by keyword
@@ -277,18 +334,26 @@ class AnyOrder(RuleBasedStateMachine):
         batch = self.claimed.pop(data.draw(st.integers(0, len(self.claimed) - 1)))
         begun = self.driver.begin(batch)
         assert begun is not None
-        called = {(target.intent, target.number) for target in begun.targets}
+        called = set(begun.targets)
         assert called.isdisjoint(self.promised), "a call for somebody of whom it was said that there will be none"
+        assert called.isdisjoint(self._early()), "a call for somebody whose time has not come"
         if begun.targets:
             self.calling.append(batch)
+            self.called[batch.batch_id] = begun.targets
         else:
-            self.driver.release(batch)
+            self.driver.release(batch, Release.DONE)
 
     @precondition(lambda self: self.calling)
-    @rule(data=st.data(), answer=st.sampled_from([None, TryLater("503", after=0.0), Rejected("1103"), Unknown("read-timeout")]))
+    @rule(data=st.data(), answer=st.sampled_from([None, AT_ONCE, IN_A_WHILE, SPOILED, Rejected("1103"), Unknown("read-timeout")]))
     def settle(self, data: st.DataObject, answer: Answer | None) -> None:
         batch = self.calling.pop(data.draw(st.integers(0, len(self.calling) - 1)))
         assert self.driver.settle(batch, answer)
+        if answer is IN_A_WHILE:
+            self.put_off |= dict.fromkeys(self.called[batch.batch_id], self.clock.ms + 30_000)
+
+    @rule(seconds=st.sampled_from([0.01, 40.0]))
+    def wait(self, seconds: float) -> None:
+        self.clock.forward(seconds)
 
     @precondition(lambda self: self.intents)
     @rule(data=st.data(), verb=st.sampled_from(["cancel", "pause", "resume"]))
@@ -298,22 +363,23 @@ class AnyOrder(RuleBasedStateMachine):
         states = {one.number: one.state for one in Producer(self.redis).get(result.id).recipients}
         assert sorted([*result.stopped, *result.with_provider, *result.ended]) == sorted(states)
         if verb == "resume":
-            for of in [key for key, said in self.promised.items() if key[0] == intent and said == "pause"]:
+            for of in [target for target, said in self.promised.items() if target.intent == intent and said == "pause"]:
                 del self.promised[of]
         else:
-            self.promised |= dict.fromkeys(((intent, stopped) for stopped in result.stopped), verb)
+            self.promised |= dict.fromkeys((Target(intent, stopped) for stopped in result.stopped), verb)
 
     @invariant()
     def every_waiting_recipient_has_a_job_and_every_job_a_place(self) -> None:
         if not hasattr(self, "driver"):
             return
         keys, redis = self.driver.queue.keys, self.redis
-        lines: list[Any] = [*redis.zrange(keys.entries, 0, -1), *redis.zrange(keys.due, 0, -1)]
-        jobs = {line.decode().rpartition("|")[2] for line in lines} | self._held()
+        due = self.driver.due()
+        jobs = {*self.driver.waiting(), *due, *self._subjects([*self.claimed, *self.calling])}
         for intent in self.intents:
             for name, packed in self._record(intent).items():
-                if name.startswith("+") and packed.startswith("queued"):
-                    assert f"{intent}:{name}" in jobs
+                subject = f"{intent}:{name}"
+                if packed.startswith("queued"):
+                    assert subject in (due if Target(intent, name) in self._early() else jobs)
         ready: Any = redis.zrange(keys.entries, 0, -1)
         groups = {tuple(line.split(b"|")[:3]) for line in ready}
         placed: Any = redis.zrange(keys.groups, 0, -1)
@@ -321,8 +387,11 @@ class AnyOrder(RuleBasedStateMachine):
         sources = {(lane, name) for lane in range(len(LANES)) for name in redis.zrange(keys.sources(lane), 0, -1)}
         assert {(int(lane), source) for lane, source, _ in groups} == sources
 
-    def _held(self) -> set[str]:
-        return {job.subject for batch in [*self.claimed, *self.calling] for job in batch.jobs}
+    def _early(self) -> set[Target]:
+        return {target for target, until in self.put_off.items() if until > self.clock.ms}
+
+    def _subjects(self, batches: list[Claim]) -> set[str]:
+        return {job.subject for batch in batches for job in batch.jobs}
 
     def _record(self, intent: str) -> dict[str, str]:
         raw: Any = self.redis.hgetall(self.driver.account.intent(intent))

@@ -63,6 +63,19 @@ def test_a_recipient_whose_job_was_lost_from_the_line_is_found_at_the_second_loo
     assert sorted(sent) == numbers(3)
 
 
+def test_who_was_put_off_and_whose_job_was_lost_waits_for_the_same_time_again(driver: Driver, sweeper: Sweeper) -> None:
+    intent = driver.enqueue(number(1))
+    batch = driver.taken()
+    driver.begin(batch)
+    driver.settle(batch, TryLater("503", after=3600.0))
+    due = driver.due()
+    lose_the_job(driver, f"{intent}:{number(1)}")
+    assert [one.suspected for one in sweeper.run_once()] == [1]
+    assert [one.restored for one in sweeper.run_once()] == [1]
+    assert driver.due() == due
+    assert [one.suspected for one in sweeper.run_once()] == [0]
+
+
 def lose_the_groups(driver: Driver) -> None:
     """Delete what leads a claim to the jobs in the line, as nobody ever should."""
     keys = driver.queue.keys

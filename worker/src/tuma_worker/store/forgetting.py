@@ -86,7 +86,7 @@ class Forgetting:
     def _record(self, short_id: str, batch_ids: Iterable[str]) -> int:
         keys, number = self._keys, self.number
         self.redis.hdel(keys.queue(SEND).crashes, f"{short_id}:{number}")
-        fields = [CARRIED + number, redriven(number), tally(number), f"later:{number}"]
+        fields = [CARRIED + number, redriven(number), tally(number)]
         return int(
             _FORGET.run(
                 self.redis,

@@ -39,9 +39,9 @@ if held == 'paused' then
   local items = recipients_to_move(recipients_in_order(key), key, id, header.target, header.allowed, 'resumed')
   local back, ready, put_off = {}, ready_time(now), false
   for _, item in ipairs(items) do
-    local subject, own = id .. ':' .. item.number, 'later:' .. item.number
-    local due = math.max(until_, tonumber(redis.call('HGET', key, own) or 0))
-    redis.call('HDEL', key, own)
+    local subject = id .. ':' .. item.number
+    item.later = move_later(item.was.packed)  -- no resume brings it forward
+    local due = math.max(until_, item.later)
     if due > now then
       redis.call('ZADD', k.due, due, table.concat({lane, source, group, subject}, '|'))
       put_off = true

@@ -38,22 +38,11 @@ elseif header.occurrence and about[6] == '0' and about[5] ~= 'cancelled' then
 end
 local lane, source, group, at, held = tonumber(about[1]), about[2], about[3], tonumber(about[4]), about[5]
 
--- The name of a waiting recipient's job; one that has come due again has another, and is dropped when its turn comes.
+-- The name of a waiting recipient's job; one that has come due again, or is of a narrower group, has another: `begin` drops it.
 local function jobs_of(one)
   local since = tonumber(string.match(one.packed, '^%a+|(%d+)') or at)
   local subject = id .. ':' .. one.number
   return table.concat({lane, source, group, ready_time(since), subject}, '|'), table.concat({lane, source, group, subject}, '|')
-end
-
--- Who waits for a time that a provider or a back-off has set waits for it after a resume as well.
-local function keep_times(numbers, names)
-  for from = 1, #names, 1000 do
-    for i, at in ipairs(redis.call('ZMSCORE', k.due, unpack(names, from, math.min(from + 999, #names)))) do
-      if at and tonumber(at) > now then
-        redis.call('HSET', key, 'later:' .. numbers[from + i - 1], at)
-      end
-    end
-  end
 end
 
 if held ~= header.held and held ~= 'cancelled' and about[6] ~= '0' then
@@ -61,15 +50,11 @@ if held ~= header.held and held ~= 'cancelled' and about[6] ~= '0' then
   redis.call('XADD', KEYS[8], 'MAXLEN', '~', header.maxlen, '*', 'e', header.held, 'i', id, 's', source,
     'q', redis.call('HINCRBY', key, 'seq', 1), 'by', header.by)
   local items = recipients_to_move(recipients_in_order(key), key, id, header.target, header.allowed, header.held)
-  local numbers, entries, due = {}, {}, {}
+  local entries, due = {}, {}
   for _, item in ipairs(items) do
     if item.was.state == 'queued' then
-      numbers[#numbers + 1] = item.number
       entries[#entries + 1], due[#due + 1] = jobs_of(item.was)
     end
-  end
-  if header.held == 'paused' then
-    keep_times(numbers, due)
   end
   ready_pull(k, lane, source, group, entries, due)
   move_all(move_context(header, now, KEYS[8]), items)

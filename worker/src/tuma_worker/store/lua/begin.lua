@@ -7,7 +7,8 @@
 -- Returns {'lost'} where the lease is gone · {'begun', body, left, now, position, tries, ...}: left is the ms until the earliest
 --       deadline, -1 where there is none; the positions, from 1, are of the jobs to be sent, none where nothing is left, each with
 --       the tries of its recipient, this call included. Who is past the deadline ends `expired` here, who is on the suppression
---       list `suppressed`, and who is known to be a bad number `rejected`: in the call it would spoil it for the others.
+--       list `suppressed`, and who is known to be a bad number `rejected`: in the call it would spoil it for the others. Who is put off
+--       is left: this is a second job of it, and the one that the delay made is still to come.
 --
 -- Atomic because a worker that dies after the call must leave behind who was called. Repeatable: a repeat finds the attempt.
 -- include: clock

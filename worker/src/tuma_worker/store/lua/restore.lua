@@ -8,6 +8,7 @@
 -- be there twice after all, the second is dropped by `begin`, so that nobody is sent to twice.
 -- include: clock
 -- include: ready
+-- include: move
 -- include: tuma_worker.store/owned
 
 local now = clock()
@@ -35,6 +36,8 @@ for i = 2, #ARGV, 2 do
       count = count + 1
       if batch then  -- one job looks for the evidence of all recipients of a call: the next of them is owned
         ready_push(k, 0, SYSTEM, 'resolve.0.1.' .. batch, {ready_time(now), batch})
+      elseif move_later(packed) > now then
+        redis.call('ZADD', k.due, move_later(packed), table.concat({record.lane, record.source, record.group, subject}, '|'))
       else
         back[#back + 1] = {ready_time(since), subject}
       end

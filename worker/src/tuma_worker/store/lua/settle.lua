@@ -12,7 +12,7 @@
 -- Returns {'settled', ...}, followed by 'halted' and 'breaker-opened' where this call made it so; or {'lost'} where the lease is
 --       gone, or, for a late answer, where the attempt is not remembered: then nothing is changed.
 --
--- A recipient whose verdict is `queued` goes back into the due set, `retry` ms from now. A recipient that a receipt has already
+-- A recipient whose verdict is `queued` goes back into the due set, `retry` ms from now, and is not called before. A recipient that a receipt has already
 -- moved on stays where it is. With `untried` the call is not counted among the tries of those that go back.
 -- An answer that is `late` is evidence, whoever brings it: it moves those whose last call this still was, and the queue learns what it
 -- says of the account. Permit and lease are not its any more.
@@ -50,7 +50,9 @@ local items = move_items(5, function(item, verdict, provider_id)
   verdict = header.verdicts[tonumber(verdict)]
   item.target, item.allowed, item.evidence, item.reason = verdict.target, verdict.allowed, verdict.evidence, verdict.reason
   item.batch, item.fenced, item.provider_id, item.dead = batch, true, provider_id, verdict.dead
-  item.untried = header.untried and verdict.target == 'queued'
+  if verdict.target == 'queued' then
+    item.untried, item.later = header.untried, now + header.retry
+  end
 end)
 local c = move_context(header, now, KEYS[14], KEYS[15])
 -- The provider counts less left than we do: somebody else uses the key. What they used counts here from now on like calls of the
@@ -73,8 +75,6 @@ for i, result in ipairs(move_all(c, items)) do
     put_off = true
     redis.call('ZADD', k.due, now + header.retry,
       table.concat({held.lane, held.source, header.group or held.group, items[i].id .. ':' .. items[i].number}, '|'))
-  elseif result == 'moved' and items[i].reason == 'paused' then
-    redis.call('HSET', items[i].key, 'later:' .. items[i].number, now + header.retry)  -- no resume brings it forward
   end
 end
 
