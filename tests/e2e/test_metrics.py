@@ -61,6 +61,13 @@ def test_calls_and_answers_that_no_table_knows_are_summed_over_all_processes(hou
         ("lisoloo", "send", "Accepted"): 20,
     }
     assert counted(url, "tuma_call_seconds_count", "account") == {("lineserve",): 2, ("lisoloo",): 20}
+    assert counted(url, "tuma_accept_to_call_seconds_count", "account", "priority") == {
+        ("lineserve", "transactional"): 2,
+        ("lisoloo", "transactional"): 20,
+    }
+    receipts = "tuma_call_to_receipt_seconds_count"
+    until(lambda: sum(counted(url, receipts, "account", "priority").values()) >= 22, "the last receipt is counted")
+    assert counted(url, receipts, "account", "priority") == {("lineserve", "transactional"): 2, ("lisoloo", "transactional"): 20}
     assert counted(url, "tuma_call_recipients_sum", "account") == {("lineserve",): 4, ("lisoloo",): 20}
     assert counted(url, "tuma_answers_unrecognised_total", "account", "status", "code") == {
         ("lineserve", "429", "slow_down"): 1,

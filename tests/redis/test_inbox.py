@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from prometheus_client import REGISTRY
 from tests.contract.canned import InventedAccount
 from tests.redis.driver import GIVEN_UP, Driver, queue_of
 
@@ -87,6 +90,35 @@ def test_receipts_are_kept_as_they_came_each_once(post: Post) -> None:
     post.drain()
     assert [json.loads(raw.body)["event_type"] for raw in post.inbox.kept(batch.batch_id)] == list(STEPS)
     assert 0 < post.driver.redis.pttl(post.driver.account.raw_receipts(batch.batch_id)) <= 60_000
+
+
+def test_each_end_is_counted_once_with_how_long_after_the_call_it_was_told(post: Post) -> None:
+    def told() -> tuple[float, float]:
+        labels = {"account": post.driver.queue.account, "priority": "bulk"}
+        found = [REGISTRY.get_sample_value(f"tuma_call_to_receipt_seconds_{part}", labels) for part in ("count", "sum")]
+        return found[0] or 0.0, found[1] or 0.0
+
+    (count, total), began = told(), time.monotonic()
+    post.driver.enqueue(to=NUMBERS[:2], priority="bulk")
+    batch = post.driver.send()
+    for event, number in (("sms.sent", 0), ("sms.delivered", 0), ("sms.delivered", 1), ("sms.delivered", 0)):
+        post.put(batch.batch_id, news(event, NUMBERS[number]))
+    post.drain()
+    post.put(batch.batch_id, news("sms.delivered", NUMBERS[1]))
+    post.drain()
+    counted, seconds = told()
+    assert counted - count == 2
+    assert 0 <= seconds - total <= 2 * (time.monotonic() - began)
+
+
+def test_a_receipt_that_was_long_on_its_way_is_counted_as_late_beside_what_it_is(post: Post) -> None:
+    _, batch = sent(post, *NUMBERS[:2])
+    now = datetime.now(UTC)
+    for number, ago in zip(NUMBERS, (30, 90), strict=False):
+        post.put(batch.batch_id, news("sms.delivered", number) | {"timestamp": (now - timedelta(seconds=ago)).isoformat()})
+    applier = post.applier()
+    applier.take_turn()
+    assert applier.run_once() == {post.driver.queue.account: {"moved": 2, "late": 1}}
 
 
 def test_a_receipt_proves_a_call_without_an_answer(post: Post) -> None:

@@ -129,6 +129,22 @@ def test_an_unanswered_call_that_nobody_would_resolve_is_resolved_by_one_job_for
     assert {driver.state_of(first, number(1)), driver.state_of(second, number(2))} == {"sending"}
 
 
+def test_who_is_in_a_call_for_longer_than_any_takes_is_without_an_answer(driver: Driver) -> None:
+    driver.enqueue(*numbers(3))
+    batch = driver.taken()
+    driver.begin(batch)
+    driver.settle(batch, GIVEN_UP)
+    patient, now = Unowned(driver.redis, driver.queue), Unowned(driver.redis, driver.queue, call=0.0)
+    assert patient.look() == Look({}, {})
+    driver.until(driver.server_ms() + 2)
+    look = now.look()
+    assert (look.unanswered, look.oldest > 0) == (3, True)
+    driver.attempts.apply(
+        batch.batch_id, [target_of(job.subject) for job in batch.jobs], RecipientState.SUBMITTED, Evidence.PROVIDER
+    )
+    assert now.look() == Look({}, {})
+
+
 def test_what_is_in_anybodys_hand_is_not_missed(driver: Driver, unowned: Unowned) -> None:
     def hands_are_empty() -> bool:
         return unowned.look().lost == {}

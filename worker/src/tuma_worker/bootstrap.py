@@ -259,8 +259,12 @@ def build_sweeper(redis: Redis, settings: Settings, *, only: str | None = None, 
     queues = [queue_config(name, account) for name, account in settings.accounts.items() if only in {None, name}]
     # Two looks must be further apart than a lease: what a worker that has just died held is in its hand until then.
     apart = max([0.0 if by_hand else settings.sweep_every, *(queue.lease for queue in queues)])
-    watched = [Unowned(redis, queue, settings.accounts[queue.account].receipts_for) for queue in queues]
+    watched = [_unowned(redis, queue, settings.accounts[queue.account]) for queue in queues]
     return Sweeper(watched, None if by_hand else _name(), apart)
+
+
+def _unowned(redis: Redis, queue: QueueConfig, account: Account) -> Unowned:
+    return Unowned(redis, queue, account.receipts_for, account.timeout + _BESIDE_THE_ANSWER)
 
 
 def build_mover(redis: Redis, settings: Settings) -> Mover:

@@ -13,9 +13,12 @@ import tempfile
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from prometheus_client import Counter, Gauge, Histogram
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 CODES = 100  # different codes that one process names; whatever comes after them is counted as `OTHER`
 OTHER = "other"
@@ -27,6 +30,15 @@ _seconds = Histogram(
 _recipients = Histogram(
     "tuma_call_recipients", "Recipients of a call.", ["account"], buckets=(1, 2, 5, 10, 25, 50, 100, 250, 500, 1000)
 )
+# From an OTP that goes at once to a campaign that waits for the morning; from a phone in the hand to one that comes back tomorrow.
+_waited = Histogram(
+    "tuma_accept_to_call_seconds", "From acceptance to the first call, for each recipient.", ["account", "priority"],
+    buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 43_200),
+)  # fmt: skip
+_told = Histogram(
+    "tuma_call_to_receipt_seconds", "From the call to the receipt of the end, for each recipient.", ["account", "priority"],
+    buckets=(1, 2.5, 5, 10, 30, 60, 120, 300, 900, 3600, 21_600, 86_400),
+)  # fmt: skip
 _unrecognised = Counter(
     "tuma_answers_unrecognised", "Answers that the provider's documents do not explain.", ["account", "status", "code"]
 )
@@ -47,6 +59,14 @@ _dead = Gauge("tuma_dead_letters", "Dead letters that wait for somebody.", ["acc
 _used = Gauge("tuma_window_used_ratio", "How full a limit's window is.", ["account", "limit"], multiprocess_mode=_SHARED)
 _held = Gauge("tuma_account_standing", "1 while no call may start.", ["account", "hold"], multiprocess_mode=_SHARED)
 
+
+# One worker looks after an account's records, and it alone knows: the others have nothing to show, or nothing any more.
+_unanswered = Gauge(
+    "tuma_recipients_unanswered", "Recipients of calls that ended without an answer.", ["account"], multiprocess_mode="max"
+)
+_oldest_unanswered = Gauge(
+    "tuma_oldest_unanswered_seconds", "For how long the oldest of them has been without.", ["account"], multiprocess_mode="max"
+)
 
 _receipts = Counter("tuma_receipts", "Webhooks that came to the gateway, by what became of them.", ["account", "verdict"])
 _asked = Counter("tuma_api_requests", "Requests of the gateway's API.", ["operation", "status"])
@@ -74,9 +94,12 @@ class Names:
 _codes = Names(CODES)
 
 
+_Metric = TypeVar("_Metric", Counter, Histogram)
+
+
 @lru_cache(maxsize=4096)  # finding the child by its labels costs more than counting
-def _child(counter: Counter, *labels: str) -> Counter:
-    return counter.labels(*labels)
+def _child(metric: _Metric, *labels: str) -> _Metric:
+    return metric.labels(*labels)
 
 
 def called(account: str, operation: str, answer: str) -> None:
@@ -88,6 +111,20 @@ def took(account: str, seconds: float, recipients: int) -> None:
     """Count how long a send's call took, and how many it was for."""
     _seconds.labels(account).observe(seconds)
     _recipients.labels(account).observe(recipients)
+
+
+def waited(account: str, priority: str, seconds: Iterable[float]) -> None:
+    """Count for how long recipients waited for their first call."""
+    child = _child(_waited, account, priority)
+    for one in seconds:
+        child.observe(one)
+
+
+def told(account: str, priority: str, seconds: Iterable[float]) -> None:
+    """Count how long after the call receipts told of recipients' ends."""
+    child = _child(_told, account, priority)
+    for one in seconds:
+        child.observe(one)
 
 
 def unrecognised(account: str, status: int | None, code: str) -> None:
@@ -121,6 +158,12 @@ def queue_seen(account: str, *, backlog: float, useful_slots: int, provider_boun
     _slots.labels(account).set(useful_slots)
     _bound.labels(account).set(provider_bound)
     _in_flight.labels(account).set(in_flight)
+
+
+def unanswered_seen(account: str, recipients: int, oldest: float) -> None:
+    """Show how many recipients are in calls of which nobody knows the end, and for how many seconds the oldest has been."""
+    _unanswered.labels(account).set(recipients)
+    _oldest_unanswered.labels(account).set(oldest)
 
 
 def dead_seen(account: str, letters: int) -> None:

@@ -225,8 +225,12 @@ def _count(held: Held, begun: Begun, reply: Reply, step: NextStep, *, took: floa
         metrics.took(account, took, len(begun.targets))
     if not reply.recognised or reply.mismatch:
         metrics.unrecognised(account, reply.status, reply.mismatch or step.code)
-    if step.rest is not None and step.rest.target is RecipientState.QUEUED:
+    goes_back = step.rest is not None and step.rest.target is RecipientState.QUEUED
+    if goes_back:
         metrics.retried(account, len(begun.targets) - len(step.verdicts))
+    if took is not None and not (goes_back and not step.spends):  # for those the next call will be the first again
+        first = [begun.waited[number] for number, tries in begun.tries.items() if tries == 1]
+        metrics.waited(account, LANES[held.claim.lane], first)
 
 
 def _price(held: Held, begun: Begun, reply: Reply) -> Price | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from tuma_worker import metrics
 from tuma_worker.logs import Event
 from tuma_worker.rounds import one_by_one
 from tuma_worker.store.campaigns import Campaigns
@@ -74,8 +75,10 @@ class Sweeper:
         # The lead outlasts a look that takes its time; a leader that has died is followed after so long.
         if self.worker is not None and not unowned.lead(self.worker, self.every * 3):
             self._suspects.pop(account, None)
+            metrics.unanswered_seen(account, 0, 0.0)
             return Swept(account, looked=False)
         look = unowned.look()
+        metrics.unanswered_seen(account, look.unanswered, look.oldest)
         seen, before = look.lost, self._suspects.get(account, {})
         lost = {target: packed for target, packed in seen.items() if before.get(target) == packed}
         ended = unowned.close(look.silent) + unowned.end_forgotten(lost)

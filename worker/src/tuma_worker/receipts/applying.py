@@ -18,7 +18,7 @@ from redis.exceptions import ResponseError
 from tuma_producer.contract.connection import is_cluster, unavailable
 from tuma_producer.contract.wire import digest
 from tuma_worker import metrics
-from tuma_worker.core.states import Evidence, RecipientState
+from tuma_worker.core.states import ENDS, Evidence, RecipientState
 from tuma_worker.core.stopping import stop_word
 from tuma_worker.logs import Event, complain
 from tuma_worker.providers.base import BadReceipt
@@ -43,6 +43,7 @@ TURN = 8.0  # seconds between two looks at who leads
 SOON = 1.0  # and while something is parked
 LEAD = 16.0  # seconds after which a leader that has died is followed
 _WAIT = 0.1  # seconds between two looks where nothing can tell that something has come
+LATE = 60_000  # ms after what it tells of, by the provider's clock: they come at once, unless somebody could not send or take them
 _DRAINED = 200  # pages at the most: who waits for the inbox to be empty is not to wait for a flood to end
 
 Outcomes = Counter[str]  # how many receipts were of which kind
@@ -70,6 +71,12 @@ class _News:
     @property
     def filed(self) -> Filed:
         return Filed(self.arrived, self.batch_id or UNMATCHED, self.digest)
+
+    @property
+    def is_late(self) -> bool:
+        """Whether it has been long on its way; not where the provider does not say when it was."""
+        occurred_at = self.receipt.occurred_at
+        return occurred_at is not None and self.arrived.at - occurred_at > LATE
 
     @property
     def digest(self) -> str:
@@ -217,6 +224,7 @@ def apply(box: Box, page: Sequence[Arrived]) -> Outcomes:
         fresh = inbox.file(done)
         outcomes["repeated"] += len(done) - fresh if inbox.keep else 0
     outcomes["unmatched"] += len(given_up)
+    outcomes["late"] += sum(one.is_late for one in found)
     outcomes["unreadable"] += len(unreadable)
     return +outcomes
 
@@ -303,7 +311,7 @@ def _waves(news: Sequence[_News]) -> Iterator[list[_News]]:
 
 def _move(inbox: Inbox, wave: Sequence[_News], known: dict[str, Known], outcomes: Outcomes) -> None:
     """Move the recipients that these are about; those of one call that come into the same state go in one step."""
-    together: dict[tuple[str, RecipientState, Evidence, str], list[Target]] = {}
+    together: dict[tuple[str, RecipientState, Evidence, str], dict[Target, Arrived]] = {}
     for one in wave:
         receipt, attempt = one.receipt, known.get(one.batch_id)
         intent = attempt.intents.get(receipt.number or "") if attempt else None
@@ -319,9 +327,14 @@ def _move(inbox: Inbox, wave: Sequence[_News], known: dict[str, Known], outcomes
             outcomes["moved" if counted else "nothing-new"] += 1
         else:
             kind = (one.batch_id, receipt.state, receipt.evidence, receipt.reason or "")
-            together.setdefault(kind, []).append(Target(intent, receipt.number or ""))
-    for (batch_id, state, evidence, reason), targets in together.items():
-        moved, left = apply_request(inbox.keys, batch_id, targets, state, evidence, reason=reason).run(inbox.redis)
+            together.setdefault(kind, {})[Target(intent, receipt.number or "")] = one.arrived
+    for (batch_id, state, evidence, reason), arrived in together.items():
+        targets = sorted(arrived)
+        moved, left, *still = apply_request(inbox.keys, batch_id, targets, state, evidence, reason=reason).run(inbox.redis)
+        if state in ENDS:
+            stood = {targets[position - 1] for position in still}
+            began, priority = known[batch_id].at, known[batch_id].priority
+            metrics.told(inbox.account, priority, [(arrived[one].at - began) / 1000 for one in targets if one not in stood])
         outcomes["moved"] += int(moved)
         outcomes["nothing-new"] += int(left)
         _log.debug(Event.RECEIPT_APPLIED, account=inbox.account, batch=batch_id, state=state, moved=int(moved))

@@ -56,7 +56,8 @@ class Target(NamedTuple):
 class Begun:
     """An attempt that is written down.
 
-    `targets` are those still to be sent to, perhaps none; `tries` counts for each of their numbers the calls, this one included.
+    `targets` are those still to be sent to, perhaps none; `tries` counts for each of their numbers the calls, this one included,
+    and `waited` says how many seconds ago its intent was accepted.
     `left` is how many seconds remained until the earliest of their deadlines, None where none has one. `now` is when that was, by
     the server's clock, in Unix seconds. `schedule` is what is to be handed over to the provider, None where it is to
     send at once.
@@ -66,6 +67,7 @@ class Begun:
     sender_id: str | None
     targets: tuple[Target, ...]
     tries: Mapping[str, int]
+    waited: Mapping[str, float]
     left: float | None
     now: float
     schedule: Schedule | None = None
@@ -172,11 +174,13 @@ class Attempts:
             return None
         body, left, now, *numbered = found
         fields = json.loads(body) if body else {}
-        live = tuple(targets[position - 1] for position in numbered[::2])
-        tries = dict(zip((target.number for target in live), numbered[1::2], strict=True))
+        live = tuple(targets[position - 1] for position in numbered[::3])
+        numbers = [target.number for target in live]
+        tries = dict(zip(numbers, numbered[1::3], strict=True))
+        waited = {number: milliseconds / 1000 for number, milliseconds in zip(numbers, numbered[2::3], strict=True)}
         schedule = read_schedule(fields["schedule"]) if fields.get("custody") == "provider" else None
         deadline = left / 1000 if left >= 0 else None
-        return Begun(fields.get("message", ""), fields.get("sender_id"), live, tries, deadline, now / 1000, schedule)
+        return Begun(fields.get("message", ""), fields.get("sender_id"), live, tries, waited, deadline, now / 1000, schedule)
 
     def settle(
         self,
@@ -322,7 +326,7 @@ class Attempts:
         request = apply_request(
             self._account, batch_id, targets, target, evidence, reason=reason, provider_id=provider_id, phase=phase, stood=stood
         )
-        moved, _left = request.run(self.redis)
+        moved, *_ = request.run(self.redis)
         return int(moved)
 
     def adopt(self, batch_id: str, targets: Sequence[Target], found: Accepted) -> int | None:
@@ -335,7 +339,7 @@ class Attempts:
             self._account, batch_id, targets, RecipientState.SUBMITTED, Evidence.PROVIDER, provider_id=found.provider_id,
             provider_ids=[*filter(None, provider_ids)], phase="accepted",
         )  # fmt: skip
-        moved, _left = request.run(self.redis)
+        moved, *_ = request.run(self.redis)
         return None if moved < 0 else int(moved)
 
     def expire(self, intents: Sequence[str]) -> int:
@@ -358,7 +362,7 @@ class Attempts:
         A job may be a second one of its recipient, who is in a call by now, or paused: whom nobody waits for is left.
         """
         request = apply_request(self._account, "", targets, state, Evidence.INFERRED, reason=reason, unfenced=True, among=_QUEUED)
-        moved, _left = request.run(self.redis)
+        moved, *_ = request.run(self.redis)
         return int(moved)
 
     def disown(self, batch_id: str, token: str, targets: Sequence[Target]) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.scripts import load
-from tuma_producer.contract.wire import EVENTS_KEPT
+from tuma_producer.contract.wire import EVENTS_KEPT, LANES
 from tuma_worker.store.attempts import Target
 from tuma_worker.store.clock import server_ms
 from tuma_worker.store.custody import DATES
@@ -74,9 +74,14 @@ class Raw(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The part of an attempt's record that receipts need: the intents of the recipients that were asked for, by number."""
+    """The part of an attempt's record that receipts need: the intents of the recipients that were asked for, by number.
+
+    It began `at` (Unix ms), for recipients of this priority.
+    """
 
     phase: str
+    at: int
+    priority: str
     dates: bool
     intents: Mapping[str, str]
 
@@ -137,15 +142,17 @@ class Inbox:
         """These attempts, with the intents of these of their numbers; without those that are not remembered."""
         pipeline = self.redis.pipeline(transaction=False)
         for batch_id, numbers in wanted.items():
-            pipeline.hmget(self.keys.batch(batch_id), ["phase", DATES, *numbers])
+            pipeline.hmget(self.keys.batch(batch_id), ["phase", "at", "lane", DATES, *numbers])
         found = zip(wanted.items(), pipeline.execute(), strict=True) if wanted else ()
         return {
             batch_id: Known(
                 phase.decode(),
+                int(at),
+                LANES[int(lane)],
                 dates is not None,
                 {number: intent.decode() for number, intent in zip(numbers, intents, strict=True) if intent},
             )
-            for (batch_id, numbers), (phase, dates, *intents) in found
+            for (batch_id, numbers), (phase, at, lane, dates, *intents) in found
             if phase
         }
 

@@ -50,19 +50,28 @@ _VERB = "verb"  # in place of a number
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a walk through the records brought: those without an owner, and those of which nothing was heard for too long."""
+    """What a walk through the records brought: those without an owner, and those of which nothing was heard for too long.
+
+    `unanswered` recipients are in calls that have ended without an answer, the `oldest` of them for so many seconds.
+    """
 
     lost: Seen
     silent: Seen
+    unanswered: int = 0
+    oldest: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Unowned:
-    """The recipients of one account that nobody has in hand. `receipts_for`: how many seconds news of a sent one is waited for."""
+    """The recipients of one account that nobody has in hand.
+
+    `receipts_for`: how many seconds news of a sent one is waited for; `call`: how many a call may take.
+    """
 
     redis: Redis
     queue: QueueConfig
     receipts_for: float = 259_200.0
+    call: float = 90.0
 
     def look(self) -> Look:
         """All that have not ended and that no job and no call is there for, or of which no receipt told in time.
@@ -70,7 +79,9 @@ class Unowned:
         A job that moves meanwhile may be missed, so look twice. Silence is sure at once: `close` checks it again.
         """
         found, doubtful, silent, asked = Seen(), Seen(), Seen(), Seen()
-        stood, records = self._stood(), Records(self.redis, self.queue.account)
+        unanswered: list[float] = []  # for how many seconds
+        now, records = self._attempts.now(), Records(self.redis, self.queue.account)
+        stood = self._stood(now)
         for one in records.open():
             if one.following is not None:
                 found |= self._misplaced(one.short_id, one.following)
@@ -80,17 +91,19 @@ class Unowned:
             for page in records.moving(one.short_id):
                 waiting = [number for number, packed in page if packed.startswith(("queued", "sending"))]
                 doubtful |= self._unnamed(one.short_id, waiting) if waiting else {}
+                unanswered += [seconds for _, packed in page if (seconds := _calling(packed, now)) > self.call]
                 if len(silent) < _SILENT_AT_ONCE:
                     untold = [(number, packed) for number, packed in page if is_silent(packed, stood, one.last)]
                     silent |= self._untold(one.short_id, untold)
             if len(doubtful) >= _AT_ONCE:
                 found |= _not_in_queue(self.redis, self.queue.keys, doubtful)
                 doubtful = {}
-        return Look(found | _not_in_queue(self.redis, self.queue.keys, doubtful) | self._unasked(asked), silent)
+        lost = found | _not_in_queue(self.redis, self.queue.keys, doubtful) | self._unasked(asked)
+        return Look(lost, silent, len(unanswered), max(unanswered, default=0.0))
 
     def close(self, silent: Seen) -> int:
         """End those of which still nothing was heard. Returns how many."""
-        return self._end_unknown(silent, NO_RECEIPT, stood=self._stood())
+        return self._end_unknown(silent, NO_RECEIPT, stood=self._stood(self._attempts.now()))
 
     def end_forgotten(self, seen: Seen) -> int:
         """End those whose call was never answered and is not remembered any more: whoever looks for evidence finds no trace of it.
@@ -152,9 +165,9 @@ class Unowned:
         carried = cast("list[bytes | None]", self.redis.hmget(key, fields))
         return {Target(short_id, number): packed for (number, packed), part in zip(silent, carried, strict=True) if part is None}
 
-    def _stood(self) -> int:
+    def _stood(self, now: float) -> int:
         """Whoever has stood where it is since before then was not heard of in time: Unix milliseconds, by the server's clock."""
-        return round((self._attempts.now() - self.receipts_for) * 1000)
+        return round((now - self.receipts_for) * 1000)
 
     def _forgotten(self, batch_ids: Iterable[str]) -> set[str]:
         return {batch_id for batch_id in batch_ids if not self.redis.exists(self._account.batch(batch_id))}
@@ -226,6 +239,12 @@ def _is_found(redis: Redis, keys: QueueKeys, entry: str) -> bool:
         return True  # gone on meanwhile
     at = oldest[0].decode().removeprefix(prefix).partition("|")[0]
     return redis.zscore(keys.groups, f"{lane}|{source}|{at}|{group}") is not None
+
+
+def _calling(packed: str, now: float) -> float:
+    """For how many seconds a recipient has been in a call; 0 for one that is in none."""
+    state, _, rest = packed.partition("|")
+    return now - int(rest.partition("|")[0]) / 1000 if state == "sending" else 0.0
 
 
 def _subject(target: Target, packed: str) -> str:

@@ -4,7 +4,8 @@
 -- ARGV  1 batch id  2 JSON: {maxlen, ends, retention, keep, target, allowed, evidence, reason, provider_id, provider_ids: how many,
 --         dead, phase or null, look or null, unfenced, stood: ms or null}
 --       3... key index, short id, number for each recipient; those of one intent stand together
--- Returns how many moved and how many were left: {moved, left}; {-1, left} where a provider id is known to be another attempt's.
+-- Returns how many moved and how many were left, with the positions of those, from 1: {moved, left, position, ...}; {-1, left} where
+--       a provider id is known to be another attempt's.
 --
 -- What the provider calls by one id was one call: of two attempts that find it in the books, the first adopts it. Only a receipt at
 -- an attempt's own address knows better than that.
@@ -33,10 +34,13 @@ for i = 4, 3 + header.provider_ids do
   end
 end
 local c = move_context(header, now, KEYS[2], KEYS[3])
-local moved = 0
-for _, result in ipairs(move_all(c, items)) do
+local reply = {0, 0}
+for i, result in ipairs(move_all(c, items)) do
   if result == 'moved' then
-    moved = moved + 1
+    reply[1] = reply[1] + 1
+  else
+    reply[2] = reply[2] + 1
+    reply[#reply + 1] = i
   end
 end
 if header.phase and redis.call('EXISTS', KEYS[1]) == 1 then
@@ -53,4 +57,4 @@ if header.phase and redis.call('EXISTS', KEYS[1]) == 1 then
     redis.call('HSETNX', KEYS[1], header.look.field, now .. header.look.rest)
   end
 end
-return {moved, #items - moved}
+return reply

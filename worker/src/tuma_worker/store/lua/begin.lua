@@ -4,11 +4,12 @@
 -- ARGV  1 batch id  2 JSON: {token, maxlen, ends, retention, keep, sending: allowed, ended: allowed for those that end here,
 --         lane, source, group, heed: whether bad numbers are left out}
 --       3... key index, short id, number for each job; jobs of one intent stand together
--- Returns {'lost'} where the lease is gone · {'begun', body, left, now, position, tries, ...}: left is the ms until the earliest
---       deadline, -1 where there is none; the positions, from 1, are of the jobs to be sent, none where nothing is left, each with
---       the tries of its recipient, this call included. Who is past the deadline ends `expired` here, who is on the suppression
---       list `suppressed`, and who is known to be a bad number `rejected`: in the call it would spoil it for the others. Who is put off
---       is left: this is a second job of it, and the one that the delay made is still to come.
+-- Returns {'lost'} where the lease is gone · {'begun', body, left, now, position, tries, waited, ...}: left is the ms until the
+--       earliest deadline, -1 where there is none; the positions, from 1, are of the jobs to be sent, none where nothing is left, each
+--       with the tries of its recipient, this call included, and the ms since its intent was accepted. Who is past the deadline ends
+--       `expired` here, who is on the suppression list `suppressed`, and who is known to be a bad number `rejected`: in the call it
+--       would spoil it for the others. Who is put off is left: this is a second job of it, and the one that the delay made is still
+--       to come.
 --
 -- Atomic because a worker that dies after the call must leave behind who was called. Repeatable: a repeat finds the attempt.
 -- include: clock
@@ -38,12 +39,13 @@ end
 local header, now = cjson.decode(ARGV[2]), clock()
 local phase = string.match(packed, '^%a+')
 
-local deadlines = {}  -- by the keys of the intents, false where there is none
-local function deadline(key)
-  if deadlines[key] == nil then
-    deadlines[key] = tonumber(redis.call('HGET', key, 'expires') or '') or false
+local intents = {}  -- by their keys: {deadline: ms, or nil where there is none; at: ms when it was accepted}
+local function intent(key)
+  if not intents[key] then
+    local times = redis.call('HMGET', key, 'expires', 'at')
+    intents[key] = {deadline = tonumber(times[1] or ''), at = tonumber(times[2] or '') or now}
   end
-  return deadlines[key]
+  return intents[key]
 end
 
 -- live: {key, tries} by the positions of the jobs to be sent
@@ -53,9 +55,10 @@ local function begun(live)
     local one = live[position]
     if one then
       reply[2] = #reply == 4 and body_read(one.key) or reply[2]
-      earliest = math.min(deadline(one.key) or earliest or math.huge, earliest or math.huge)
+      earliest = math.min(intent(one.key).deadline or earliest or math.huge, earliest or math.huge)
       reply[#reply + 1] = position
       reply[#reply + 1] = one.tries
+      reply[#reply + 1] = math.max(0, now - intent(one.key).at)
     end
   end
   reply[3] = earliest and earliest < math.huge and math.max(0, earliest - now) or -1
@@ -91,7 +94,7 @@ local items = move_items(3, function(item)
   item.evidence, item.batch, item.provider_id = 'inferred', ARGV[1], ''
 end)
 for i, item in ipairs(items) do
-  if (deadline(item.key) or math.huge) <= now then
+  if (intent(item.key).deadline or math.huge) <= now then
     item.target, item.allowed, item.reason = 'expired', header.ended, 'deadline'
   elseif suppressed[i] then
     item.target, item.allowed, item.reason = 'suppressed', header.ended, ON_LIST
