@@ -55,7 +55,7 @@ def _put(store: Store, sends: Iterator[tuple[Send, float]]) -> None:
     pipeline = store.redis.pipeline(transaction=False)
     for place, (send, due) in enumerate(sends, start=1):
         request = wire.encode(send, "bench")
-        request.args[4] = max(0, round((due - time.time()) * 1000))  # as if it were held back for so long
+        request.args[7] = max(0, round((due - time.time()) * 1000))  # as if it were held back for so long
         pipeline.eval(request.script.source, len(request.keys), *request.keys, *request.args) if place == 1 else pipeline.evalsha(
             request.script.sha, len(request.keys), *request.keys, *request.args
         )

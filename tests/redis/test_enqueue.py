@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.redis.conftest import ACCOUNT, leaked
-from tests.support.producers import events, intents, jobs
+from tests.support.producers import configure, events, intents, jobs
 
 from tuma_producer import Send
 from tuma_producer.contract import wire
+from tuma_producer.contract.bundles import Offer
 from tuma_producer.contract.keys import AccountKeys
 
 if TYPE_CHECKING:
@@ -79,8 +80,8 @@ def test_a_repeat_after_the_job_was_claimed_does_not_queue_it_again(redis: Redis
 
 
 def test_an_account_that_nobody_configured_is_refused_and_nothing_is_written(redis: Redis) -> None:
-    before = set(redis.scan_iter())
-    assert run(redis, wire.encode(send(account="elsewhere", idempotency_key="k"), "billing")) == [b"unknown-account"]
+    before, request = set(redis.scan_iter()), wire.encode(send(account="elsewhere", idempotency_key="k"), "billing")
+    assert run(redis, request) == [b"unknown-account", request.short_id.encode()]
     assert set(redis.scan_iter()) == before
 
 
@@ -183,3 +184,62 @@ def test_a_key_that_would_stand_for_ever_is_noticed_by_the_check_after_each_test
 def test_every_key_that_the_script_may_touch_lies_in_the_accounts_slot() -> None:
     request = wire.encode(send(idempotency_key="k"), "billing")
     assert all(f"{{{ACCOUNT}}}" in key for key in request.keys)
+
+
+# --------------------------------------------------------------------------------------------------- several in one call
+
+
+def bundled(redis: Redis, *requests: wire.Enqueue) -> list[Any]:
+    """The replies to these, which are one call."""
+    offer = Offer(requests)
+    (call,) = offer.calls
+    return [reply for _, reply in offer.answered([call.run(redis)])]
+
+
+def test_several_sends_in_one_call_are_what_they_are_in_calls_of_their_own(redis: Redis) -> None:
+    said: list[dict[str, Any]] = [
+        {}, {"to": "+243990000003"}, {"message": "Other"}, {"priority": "otp"}, {"cancel_within": 60}, {"campaign_name": "June"},
+        {"idempotency_key": "k"}, {"campaign_name": "June", "idempotency_key": "l"},
+    ]  # fmt: skip
+    requests = [wire.encode(send(**more), "billing") for more in said]
+    assert bundled(redis, *requests) == [[b"accepted", one.short_id.encode()] for one in requests]
+    together = shown(redis)
+    redis.flushdb()
+    configure(redis, ACCOUNT)
+    for one in requests:
+        run(redis, one)
+    assert shown(redis) == together
+
+
+def shown(redis: Redis) -> list[Any]:
+    """What was written, but for the times."""
+    records = {record["open"] + record["group"]: sorted(record.keys() - {"until"}) for record in intents(redis, ACCOUNT)}
+    lines = sorted(entry.split("|")[:3] + entry.split("|")[4:] for entry in jobs(redis, ACCOUNT))
+    return [
+        records,
+        lines,
+        events(redis, ACCOUNT),
+        redis.zcard(QUEUE.due),
+        sorted(redis.keys()),
+    ]
+
+
+def test_each_of_several_has_its_own_answer(redis: Redis) -> None:
+    first = wire.encode(send(idempotency_key="k"), "billing")
+    run(redis, first)
+    same, other, new = (wire.encode(send(**more), "billing") for more in (
+        {"idempotency_key": "k"}, {"idempotency_key": "k", "message": "Other"}, {},
+    ))  # fmt: skip
+    assert bundled(redis, same, other, new) == [
+        [b"duplicate", first.short_id.encode()], [b"conflict", first.short_id.encode()], [b"accepted", new.short_id.encode()],
+    ]  # fmt: skip
+    assert len(intents(redis, ACCOUNT)) == 2
+
+
+def test_a_repeat_of_several_accepts_those_that_were_not(redis: Redis) -> None:
+    requests = [wire.encode(send(), "billing") for _ in range(3)]
+    run(redis, requests[1])
+    before = events(redis, ACCOUNT)
+    assert bundled(redis, *requests) == [[b"accepted", one.short_id.encode()] for one in requests]
+    assert events(redis, ACCOUNT)[: len(before)] == before
+    assert len(events(redis, ACCOUNT)) == len(intents(redis, ACCOUNT)) == 3

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, overload
 from redis.exceptions import NoScriptError, ResponseError
 
 from tuma_producer.contract import backlog, callbacks, estimating, explaining, routing, scheduling, suppression, templating
+from tuma_producer.contract.bundles import Offer
 from tuma_producer.contract.campaigns import control_campaign
 from tuma_producer.contract.connection import (
     connect_async,
@@ -47,7 +48,8 @@ if TYPE_CHECKING:
 
     from redis.asyncio import Redis
 
-    from tuma_producer.contract.backlog import Chunk, Command
+    from tuma_producer.contract.backlog import Command
+    from tuma_producer.contract.bundles import Chunk
     from tuma_producer.contract.reading import Found, Start
     from tuma_producer.contract.scripts import Call
     from tuma_producer.contract.wire import Enqueue
@@ -131,19 +133,18 @@ class AsyncProducer:
     ) -> AsyncIterator[Receipt | TumaError]:
         """Accept many sends; see `Producer.enqueue_many`."""
         async for chunk in _chunks(sends):
-            for result in await self._enqueue_chunk(await self._requests(chunk)):
+            for result in await self._offer(Offer(await self._requests(chunk))):
                 if isinstance(result, TumaError) and not return_errors:
                     raise result
                 yield result
 
-    async def _enqueue_chunk(self, chunk: Chunk) -> list[Receipt | TumaError]:
+    async def _offer(self, offer: Offer) -> list[Receipt | TumaError]:
         with translated(self._where):
             pipeline = self._redis.pipeline(transaction=False)
-            for request in backlog.going(chunk):
-                request.script.stage(pipeline, request.keys, request.args)
+            for call in offer.calls:
+                call.script.stage(pipeline, call.keys, call.args)
             replies = await pipeline.execute(raise_on_error=False)
-        answers = iter(replies)
-        return [one if isinstance(one, TumaError) else await self._result(one, next(answers)) for one in chunk]
+        return [one if isinstance(one, TumaError) else await self._result(one, reply) for one, reply in offer.answered(replies)]
 
     async def _result(self, request: Enqueue, reply: Any) -> Receipt | TumaError:  # noqa: ANN401 - a reply or redis-py's error
         try:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, overload
 from redis.exceptions import NoScriptError, ResponseError
 
 from tuma_producer.contract import backlog, callbacks, estimating, explaining, routing, scheduling, suppression, templating
+from tuma_producer.contract.bundles import Offer
 from tuma_producer.contract.campaigns import control_campaign
 from tuma_producer.contract.connection import connect, is_cluster, server_of, translated, undecoded, url_from_environment
 from tuma_producer.contract.control import control
@@ -42,7 +43,8 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-    from tuma_producer.contract.backlog import Chunk, Command
+    from tuma_producer.contract.backlog import Command
+    from tuma_producer.contract.bundles import Chunk
     from tuma_producer.contract.reading import Found, Start
     from tuma_producer.contract.scripts import Call
     from tuma_producer.contract.wire import Enqueue
@@ -137,39 +139,39 @@ class Producer:
         """
         remaining = iter(sends)
         chunks = iter(lambda: self._requests([*islice(remaining, CHUNK)]), [])
-        for results in map(self._enqueue_chunk, chunks) if is_cluster(self._redis) else self._overlapping(chunks):
+        offers = map(Offer, chunks)
+        for results in map(self._offer, offers) if is_cluster(self._redis) else self._overlapping(offers):
             for result in results:
                 if isinstance(result, TumaError) and not return_errors:
                     raise result
                 yield result
 
-    def _overlapping(self, chunks: Iterator[Chunk]) -> Iterator[list[Receipt | TumaError]]:
+    def _overlapping(self, offers: Iterator[Offer]) -> Iterator[list[Receipt | TumaError]]:
         """The results of each chunk; the next one is encoded and written before they are read."""
         with Waves(self._redis) as waves:
-            under_way: Chunk = []
-            for chunk in chunks:
-                waves.write(backlog.going(chunk))
+            under_way: Offer | None = None
+            for offer in offers:
+                waves.write(offer.calls)
                 if under_way:
                     yield self._answered(under_way, waves)
-                under_way = chunk
+                under_way = offer
             if under_way:
                 yield self._answered(under_way, waves)
 
-    def _answered(self, chunk: Chunk, waves: Waves) -> list[Receipt | TumaError]:
-        replies = waves.replies(len(backlog.going(chunk)))
-        return self._enqueue_chunk(chunk) if replies is None else self._results(chunk, replies)
+    def _answered(self, offer: Offer, waves: Waves) -> list[Receipt | TumaError]:
+        replies = waves.replies(len(offer.calls))
+        return self._offer(offer) if replies is None else self._results(offer, replies)
 
-    def _enqueue_chunk(self, chunk: Chunk) -> list[Receipt | TumaError]:
+    def _offer(self, offer: Offer) -> list[Receipt | TumaError]:
         with translated(self._where):
             pipeline = self._redis.pipeline(transaction=False)
-            for request in backlog.going(chunk):
-                request.script.stage(pipeline, request.keys, request.args)
+            for call in offer.calls:
+                call.script.stage(pipeline, call.keys, call.args)
             replies = pipeline.execute(raise_on_error=False)
-        return self._results(chunk, replies)
+        return self._results(offer, replies)
 
-    def _results(self, chunk: Chunk, replies: list[Any]) -> list[Receipt | TumaError]:
-        answers = iter(replies)
-        return [one if isinstance(one, TumaError) else self._result(one, next(answers)) for one in chunk]
+    def _results(self, offer: Offer, replies: list[Any]) -> list[Receipt | TumaError]:
+        return [one if isinstance(one, TumaError) else self._result(one, reply) for one, reply in offer.answered(replies)]
 
     def _result(self, request: Enqueue, reply: Any) -> Receipt | TumaError:  # noqa: ANN401 - a reply or redis-py's error
         try:

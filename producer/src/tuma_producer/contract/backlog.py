@@ -25,21 +25,16 @@ from tuma_producer.quiet import Quiet
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from tuma_producer.contract.bundles import Chunk
     from tuma_producer.intents import Send
 
 Command = tuple[str, ...]
-Chunk = Sequence[Enqueue | TumaError]  # requests to offer, with the errors of those that were refused in their places
 Asking = Generator[
     list[Command], list[Any], list[Enqueue | TumaError]
 ]  # it gives commands, and is sent their replies in the same order
 Looking = Generator[list[Command], list[Any], tuple[dict["Line", "Look"], list[Any]]]
 
 _SYSTEM = "~"  # the source of jobs that need no permit; ready.lua says what that means
-
-
-def going(chunk: Chunk) -> list[Enqueue]:
-    """The requests of a chunk that are to be offered."""
-    return [one for one in chunk if isinstance(one, Enqueue)]
 
 
 def asks(request: Enqueue | TumaError) -> TypeGuard[Enqueue]:
@@ -104,7 +99,7 @@ class Line:
     @classmethod
     def of(cls, request: Enqueue) -> Line:
         """Where this one does."""
-        return cls(request.send.account, LANES.index(request.send.priority), request.source)
+        return cls(request.send.account, LANES.index(request.send.priority), request.entry.source)
 
     def goes_before(self, other: Line) -> bool:
         """Whether what was put there first goes before what comes to the other's place then."""
@@ -151,7 +146,7 @@ class Look:
         if self.stopped is not None:
             return None
         sooner = [one for one in before if Line.of(one).goes_before(Line.of(request))]
-        others = {one.group for one in sooner} - {request.group}
+        others = {one.entry.group for one in sooner} - {request.entry.group}
         own_jobs = request.recipients + sum(one.recipients for one in sooner)
         own_groups = math.ceil(request.recipients / self.batch_max) + len(others)
         jobs, groups = eta.ahead(self.above, self.lane, jobs=own_jobs, groups=own_groups)

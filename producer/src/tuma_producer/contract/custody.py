@@ -175,14 +175,12 @@ def _cannot(field: str, rule: str) -> NoReturn:
 
 def request(send: Send, source: str) -> HandOver:
     """What to write for a send of this source. Pure but for the id; the first answer tells terms and time."""
-    plain = wire.encode(send, source)
-    short_id, whose, lane, group, _hold, _deadline, body, body_digest, _, _, _, campaign, *_ = plain.args
-    numbers = dict.fromkeys(send.to)
+    entry = wire.entry_of(send, source)
     args: list[Argument] = [
-        short_id, whose, lane, group, body, body_digest, IDEMPOTENCY_MS, EVENTS_KEPT, RETENTION_MS, campaign,
-        "", "", "", "", "", *numbers,
+        entry.short_id, entry.source, entry.lane, entry.group, entry.body, entry.digest, IDEMPOTENCY_MS, EVENTS_KEPT, RETENTION_MS,
+        entry.campaign, "", "", "", "", "", *entry.numbers,
     ]  # fmt: skip
-    return HandOver(plain.keys, args, send, plain.short_id, plain.recipients, plain.segments)
+    return HandOver(wire.keys_of(send.account, entry), args, send, entry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +189,7 @@ class HandOver(Enqueue):
 
     script = _HAND_OVER
 
-    def again(self, reply: list[bytes]) -> Enqueue | None:
+    def again(self, reply: Sequence[bytes]) -> Enqueue | None:
         """What to ask by the terms and the time that the script told. Raises `InvalidSend` for what the provider cannot keep."""
         if reply[0] != b"again":
             return None

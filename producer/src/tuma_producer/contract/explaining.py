@@ -73,9 +73,8 @@ def _as_if_now(found: Found, intent: Intent, in_line: Sequence[Recipient]) -> wi
     numbers = [one.number for one in in_line]
     account, group = found.lookup.account, found.record["group"]
     send = Send(account=account, to=numbers, message="-", priority=intent.priority, ignore_quiet=intent.ignore_quiet)
-    return wire.Enqueue(
-        [], [found.lookup.short_id, intent.source, 0, group], send, found.lookup.short_id, len(numbers), wire.segments_of(group)
-    )
+    entry = wire.entry_of(send, intent.source, found.lookup.short_id)
+    return wire.Enqueue([], [], send, entry._replace(group=group))
 
 
 def _before(found: Found, in_line: Sequence[Recipient]) -> Answer:

@@ -22,6 +22,7 @@ from tuma_producer.schedules import read_schedule
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from tuma_producer.contract.wire import Entry
     from tuma_producer.intents import Receipt, Send
     from tuma_producer.schedules import Schedule
 
@@ -36,7 +37,7 @@ def request(send: Send, source: str) -> Enqueue:
         return wire.encode(send, source)
     if send.custody == "provider":
         return custody.request(send, source)
-    return _planned(wire.encode(send, source), send.schedule)
+    return _planned(send, wire.entry_of(send, source), send.schedule)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +47,14 @@ class Planned(Enqueue):
     script = _SCHEDULE
     schedule: Schedule = field(kw_only=True)
 
-    def receipt(self, reply: list[bytes]) -> Receipt:
+    def receipt(self, reply: Sequence[bytes]) -> Receipt:
         """The script's reply as a receipt. Raises as that of any send, and `InvalidSend` where nothing is to come."""
         if reply[0] == b"past":
             name, rule = "schedule", "is over: none of its times is still to come"
             raise InvalidSend(name, rule)
         return Enqueue.receipt(self, reply)
 
-    def again(self, reply: list[bytes]) -> Enqueue | None:
+    def again(self, reply: Sequence[bytes]) -> Enqueue | None:
         """What to ask instead, where the server's clock says another time than was guessed; None where it does not."""
         return self.counted_from(int(reply[1])) if reply[0] == b"again" else None
 
@@ -63,18 +64,17 @@ class Planned(Enqueue):
         return replace(self, args=[*self.args[:-2], after, "" if following is None else following])
 
 
-def _planned(plain: Enqueue, schedule: Schedule) -> Planned:
-    """From the same send as if it were to go at once."""
-    send, account = plain.send, account_keys(plain.send.account)
+def _planned(send: Send, entry: Entry, schedule: Schedule) -> Planned:
+    account = account_keys(send.account)
     queue = account.queue("send")
-    short_id, source, lane, group, _hold, deadline, body, body_digest, _, _, _, campaign, *_ = plain.args
-    numbers = " ".join(dict.fromkeys(send.to))
-    life = str(deadline).removeprefix("+")  # a schedule has none at an instant
-    keys = [account.profile, account.intent(plain.short_id), queue.due, queue.bell, account.events, *plain.keys[14:]]
+    record, *campaign_and_key = entry.keys
+    keys = [account.profile, record, queue.due, queue.bell, account.events, *campaign_and_key]
+    life = entry.deadline.removeprefix("+")  # a schedule has none at an instant
     args: list[Argument] = [
-        short_id, source, lane, group, life, body, body_digest, IDEMPOTENCY_MS, EVENTS_KEPT, numbers, campaign, "", "",
+        entry.short_id, entry.source, entry.lane, entry.group, life, entry.body, entry.digest, IDEMPOTENCY_MS, EVENTS_KEPT,
+        " ".join(entry.numbers), entry.campaign, "", "",
     ]  # fmt: skip
-    guess = Planned(keys, args, send, plain.short_id, plain.recipients, plain.segments, schedule=schedule)
+    guess = Planned(keys, args, send, entry, schedule=schedule)
     return guess.counted_from(time.time_ns() // 1_000_000 - _SLOW)
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-    from tuma_producer.contract.wire import Enqueue
+    from tuma_producer.contract.scripts import Call
 
 
 class Waves:
@@ -43,9 +43,9 @@ class Waves:
             self._connection.disconnect()  # nobody will read these replies, so nobody else may find them there
         self._pool.release(self._connection)
 
-    def write(self, requests: Sequence[Enqueue]) -> None:
-        """Put these requests under way."""
-        commands = [("EVALSHA", one.script.sha, len(one.keys), *one.keys, *one.args) for one in requests]
+    def write(self, calls: Sequence[Call]) -> None:
+        """Put these calls of scripts under way."""
+        commands = [("EVALSHA", one.script.sha, len(one.keys), *one.keys, *one.args) for one in calls]
         self._unread += 1
         try:
             if self._connection is None:
@@ -55,7 +55,7 @@ class Waves:
             self._lose()
 
     def replies(self, count: int) -> list[Any] | None:
-        """The replies to the oldest pipeline, which had `count` requests: values, or errors of the server's; None where lost."""
+        """The replies to the oldest pipeline, which had `count` calls: values, or errors of the server's; None where lost."""
         self._unread -= 1
         if not self._lost:
             try:

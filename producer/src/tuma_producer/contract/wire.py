@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.scripts import Argument, Script, load
@@ -23,7 +23,7 @@ from tuma_producer.schedules import read_schedule
 from tuma_producer.text import segment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 VERSION = 1
 LANES = ("otp", "transactional", "bulk")
@@ -38,6 +38,7 @@ LOUD = "!"  # in the groups of sends that go in quiet hours too; no other part o
 CALLS_BACK = "-"  # ends the ids of intents with a `callback_url`: nobody need look into the records of the others to find them
 LOOK = "look:"  # begins the names of an attempt's fields that tell what was looked for and found
 ENQUEUE = load("tuma_producer.contract", "enqueue")
+SHARED_ARGS: tuple[Argument, ...] = (EVENTS_KEPT, RETENTION_MS, IDEMPOTENCY_MS)  # of the sends that one call writes
 _DEFAULT_LIFE = {"otp": "+600000"}  # a code that comes after ten minutes is of no use to anybody
 _JSON = json.JSONEncoder(
     ensure_ascii=False, separators=(",", ":"), sort_keys=True
@@ -83,6 +84,22 @@ def calls_back(intent_id: str) -> bool:
     return intent_id.endswith(CALLS_BACK)
 
 
+class Entry(NamedTuple):
+    """What is written of a send. `keys` are its own: those that no other send shares with it."""
+
+    keys: tuple[str, ...]
+    short_id: str
+    source: str
+    lane: int
+    group: str
+    hold: int
+    deadline: str
+    body: str
+    digest: str
+    campaign: str
+    numbers: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Enqueue:
     """One call of the enqueue script, and what its receipt will say."""
@@ -91,22 +108,25 @@ class Enqueue:
     keys: list[str]
     args: list[Argument]
     send: Send
-    short_id: str
-    recipients: int
-    segments: int
+    entry: Entry
     eta: datetime | None = None
 
     @property
-    def source(self) -> str:
-        """In whose name it is sent."""
-        return str(self.args[1])
+    def short_id(self) -> str:
+        """The id within the account."""
+        return self.entry.short_id
 
     @property
-    def group(self) -> str:
-        """What shares its calls."""
-        return str(self.args[3])
+    def recipients(self) -> int:
+        """How many it goes to, each number once."""
+        return len(self.entry.numbers)
 
-    def receipt(self, reply: list[bytes]) -> Receipt:
+    @property
+    def segments(self) -> int:
+        """How many segments its text has."""
+        return segments_of(self.entry.group)
+
+    def receipt(self, reply: Sequence[bytes]) -> Receipt:
         """The script's reply as a receipt. Raises `UnknownAccount` or `IdempotencyConflict`."""
         verdict = reply[0].decode()
         if verdict == "unknown-account":
@@ -119,21 +139,35 @@ class Enqueue:
             return Receipt(intent_id, self.recipients, self.segments, dropped, duplicate=True)
         return Receipt(intent_id, self.recipients, self.segments, dropped, eta=self.eta)
 
-    def again(self, reply: list[bytes]) -> Enqueue | None:  # noqa: ARG002 - a schedule's looks at it
+    def again(self, reply: Sequence[bytes]) -> Enqueue | None:  # noqa: ARG002 - a schedule's looks at it
         """What to ask instead, where the reply wants that; None, since it does not."""
         return None
 
 
 def encode(send: Send, source: str, short_id: str | None = None) -> Enqueue:
     """What to write for a send of this source. Pure but for the id, where none is given."""
+    entry = entry_of(send, source, short_id)
+    args: list[Argument] = [
+        *SHARED_ARGS, entry.short_id, entry.source, entry.lane, entry.group, entry.hold, entry.deadline, entry.body, entry.digest,
+        entry.campaign, len(entry.numbers), *entry.numbers,
+    ]  # fmt: skip
+    return Enqueue(keys_of(send.account, entry), args, send, entry)
+
+
+def keys_of(account: str, entry: Entry) -> list[str]:
+    """The keys of an account's line, and those of this entry."""
+    return [*shared_keys(account), *entry.keys]
+
+
+def entry_of(send: Send, source: str, short_id: str | None = None) -> Entry:
+    """What is written of a send. Pure but for the id, where none is given."""
     source = send.source or source
     account = account_keys(send.account)
-    lane = LANES.index(send.priority)
     short_id = short_id or new_id() + (CALLS_BACK if send.callback_url else "")
-    numbers = list(dict.fromkeys(send.to))
+    numbers = tuple(dict.fromkeys(send.to))
     group, body = content(send, short_id)
     deadline = deadline_of(send)
-    keys = [account.profile, account.intent(short_id), *_line(send.account)]
+    keys = [account.intent(short_id)]
     # What carries another account's recipients is steered with these, and belongs to no campaign of its own account.
     campaign = send.campaign_name if home_of(short_id) is None else None
     if campaign is not None:
@@ -143,20 +177,18 @@ def encode(send: Send, source: str, short_id: str | None = None) -> Enqueue:
         keys.append(account.idempotency(digest(source, send.idempotency_key)))
         body_digest = digest(body, deadline, send.priority, str(send.coalesce), " ".join(sorted(numbers)))
     hold = round(1000 * (send.cancel_within or 0))
-    args: list[Argument] = [
-        short_id, source, lane, group, hold, deadline, body, body_digest, IDEMPOTENCY_MS, EVENTS_KEPT, RETENTION_MS,
-        campaign or "", *numbers,
-    ]  # fmt: skip
-    return Enqueue(keys, args, send, short_id, len(numbers), segments_of(group))
+    lane = LANES.index(send.priority)
+    return Entry(tuple(keys), short_id, source, lane, group, hold, deadline, body, body_digest, campaign or "", numbers)
 
 
 @lru_cache(maxsize=1024)
-def _line(account: str) -> tuple[str, ...]:
-    """The keys that all sends of an account share, in the script's order: its queue's, and its events."""
+def shared_keys(account: str) -> tuple[str, ...]:
+    """The keys that all sends of an account share, in the script's order: its profile, its queue's, and its events."""
     keys = account_keys(account)
     queue = keys.queue("send")
     lanes = [queue.sources(lane) for lane in range(len(LANES))]
     return (
+        keys.profile,
         queue.entries,
         queue.groups,
         *lanes,
@@ -236,17 +268,24 @@ def _body(send: Send, parent: str | None) -> str:
         "ignore_quiet": send.ignore_quiet or None,
         "campaign_name": send.campaign_name,
         "callback_url": send.callback_url,
-        "metadata": send.metadata or None,
+        "parent": parent,
     }
-    fields: dict[str, Any] = {"v": VERSION, "message": send.message}
-    fields |= {name: value for name, value in given.items() if value is not None}
-    if parent is not None:
-        fields["parent"] = parent
-    elif send.schedule is not None:
+    said = tuple([(name, value) for name, value in given.items() if value is not None])
+    if not send.metadata and (send.schedule is None or parent is not None):
+        return _encoded(send.message, said)
+    fields: dict[str, Any] = {"v": VERSION, "message": send.message, **dict(said)}
+    if send.metadata:
+        fields["metadata"] = send.metadata
+    if send.schedule is not None and parent is None:
         fields["schedule"] = send.schedule.model_dump(mode="json", exclude_none=True)
         if send.custody == "provider":
             fields["custody"] = send.custody
     return _JSON.encode(fields)
+
+
+@lru_cache(maxsize=256)  # as above
+def _encoded(message: str, said: tuple[tuple[str, Any], ...]) -> str:
+    return _JSON.encode({"v": VERSION, "message": message, **dict(said)})
 
 
 def instant(milliseconds: str) -> datetime | None:

@@ -1,29 +1,45 @@
 -- Accepting an intent: its record, its jobs, its deadline and its event. Needs ready.lua, body.lua and listed.lua.
 --
 -- k: as in ready.lua, with due, deadlines, suppressed
--- c: {now, events, maxlen, retention}, of what move.lua says
+-- c: {now, events, maxlen, retention}, of what move.lua says; what is accepted is in the line once accept_flush has run
 -- one: {key, id, source, lane, group, body, numbers, first: where in `numbers` they begin, hold: ms that it is held back,
 --   expires: Unix ms or empty, paused: by whom, where its campaign is held: then it waits until it is resumed,
 --   unlisted: whether it is known that the suppression list is empty}
 
--- Into the line, or into the due set for as long as it is held back.
-local function accept_jobs(k, now, one)
+-- Put into the line what was gathered for it. Whoever accepts calls this last.
+local function accept_flush(k, c)
+  local line = c.line
+  if line then
+    c.line = nil
+    ready_push(k, line.lane, line.source, line.group, line.items)
+    ready_ring(k, line.lane, c.now)
+  end
+end
+
+-- Into the line, or into the due set for as long as it is held back. Those that come one after the other for one place in the line go
+-- there together.
+local function accept_jobs(k, c, one)
   local numbers, items = one.numbers, {}
   if one.hold > 0 then
     local prefix = one.lane .. '|' .. one.source .. '|' .. one.group .. '|' .. one.id .. ':'
     for i = one.first, #numbers do
       items[#items + 1] = prefix .. numbers[i]
     end
-    ready_later(k, now + one.hold, items)
+    ready_later(k, c.now + one.hold, items)
     return
   end
-  local at = ready_time(now)
+  local line = c.line
+  if not line or line.group ~= one.group or line.source ~= one.source or line.lane ~= one.lane then
+    accept_flush(k, c)
+    line = {lane = one.lane, source = one.source, group = one.group, items = {}}
+    c.line = line
+  end
+  items = line.items
+  local at = ready_time(c.now)
   for i = one.first, #numbers do
     items[#items + 1] = at
     items[#items + 1] = one.id .. ':' .. numbers[i]
   end
-  ready_push(k, one.lane, one.source, one.group, items)
-  ready_ring(k, one.lane, now)
 end
 
 -- Who is on the suppression list ends in the same step. Returns the others. What moves recipients is made here, and not at the head:
@@ -82,6 +98,6 @@ local function accept(k, c, one)
     one.numbers, one.first = accept_suppressed(c, one, since), 1
   end
   if not one.paused and #one.numbers >= one.first then
-    accept_jobs(k, now, one)
+    accept_jobs(k, c, one)
   end
 end

@@ -5,7 +5,7 @@
 -- ARGV  1 short id  2 source  3 lane  4 group of its occurrences  5 ms that each occurrence has from its firing, or empty  6 body
 --       7 digest of what the idempotency key stands for  8 its life in ms  9 length of the event stream  10 numbers, with spaces between
 --       11 name of its campaign, or empty  12 an instant in Unix ms  13 the first firing after it, or empty where there is none
--- Returns {'accepted', short id} · {'duplicate', short id of the first} · {'conflict', short id of the first} · {'unknown-account'}
+-- Returns {'accepted', short id} · {'duplicate', short id of the first} · {'conflict', short id of the first} · {'unknown-account', short id}
 --       · {'past'} where nothing of it is still to come · {'again', now} where `now` does not lie between the instant and that firing:
 --       then the first firing after `now` is to be found
 --

@@ -58,6 +58,7 @@ for i = 3, #ARGV, 4 do
     fired = fired + 1
   end
 end
+accept_flush(k, c)
 
 if fired > 0 then
   redis.call('HSET', key, 'fired', redis.call('HGET', key, 'fired') + fired,
