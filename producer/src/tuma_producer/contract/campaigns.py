@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tuma_producer.contract.control import control_many
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.scripts import Call, load
+from tuma_producer.contract.scripts import token as new_token
 from tuma_producer.contract.wire import campaign_keys, full_id
 from tuma_producer.errors import UnknownAccount, UnknownCampaign
 from tuma_producer.intents import CampaignResult
@@ -44,7 +44,7 @@ def control_campaign(account: str, name: str, verb: Verb, by: str) -> CampaignCo
     it was or as it is to be; asking again goes on.
     """
     calls = _Calls(account, name)
-    token = secrets.token_hex(8)
+    token = new_token()
     held = calls.held((yield [calls.hold(verb=verb, by=by, token=token)]))
     while True:
         result = yield from _steer(calls, verb, by)
@@ -104,9 +104,10 @@ class _Calls:
         self.account, self.name = account, name
         campaigns, self._index = campaign_keys(account, name)
         self._keys = [account_keys(account).profile, campaigns, self._index]
+        self._answer = account_keys(account).answer
 
     def hold(self, **header: Any) -> Call:  # noqa: ANN401 - what the script says of it
-        return Call(_HOLD, self._keys, [self.name, json.dumps(header)])
+        return Call(_HOLD, [*self._keys, self._answer(new_token())], [self.name, json.dumps(header)])
 
     def held(self, replies: Sequence[Any]) -> int:
         """How many have arrived while it was held, as the script tells. Raises where there is no such account or campaign."""

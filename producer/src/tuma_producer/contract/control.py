@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tuma_producer.contract import custody
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.scheduling import instant, next_firing, schedule_in
-from tuma_producer.contract.scripts import Argument, Call, load
+from tuma_producer.contract.scripts import Argument, Call, load, token
 from tuma_producer.contract.wire import CARRIED, EVENTS_KEPT, LANES, RETENTION_MS, full_id, home_of, split_id
 from tuma_producer.errors import UnknownIntent
 from tuma_producer.intents import ControlResult, Verb
@@ -231,7 +231,7 @@ def _ask(intent_id: str, verb: Verb, by: str, *, occurrence: bool = False, part:
     else:
         script, more = _WITHDRAW, []
         header["held"] = _HELD[verb]
-    return Call(script, [*line, *more, keys.events, keys.intent(short_id)], [short_id, json.dumps(header)])
+    return Call(script, [*line, *more, keys.events, keys.intent(short_id), keys.answer(token())], [short_id, json.dumps(header)])
 
 
 def _change(intent_id: str, verb: Verb, by: str, after: int | None, schedule: Schedule | None) -> Call:
@@ -241,7 +241,7 @@ def _change(intent_id: str, verb: Verb, by: str, after: int | None, schedule: Sc
     header = {**_COMMON, "by": by} | ({"held": _HELD[verb]} if verb in _HELD else {})
     following = None if schedule is None or after is None else next_firing(schedule, after)
     args: list[Argument] = [short_id, json.dumps(header), *("" if one is None else one for one in (after, following))]
-    return Call(_RESCHEDULE, [queue.due, queue.bell, keys.events, keys.intent(short_id)], args)
+    return Call(_RESCHEDULE, [queue.due, queue.bell, keys.events, keys.intent(short_id), keys.answer(token())], args)
 
 
 def _parts(intent_id: str) -> tuple[str, str]:

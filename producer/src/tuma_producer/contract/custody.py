@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from tuma_producer.contract import wire
 from tuma_producer.contract.keys import account_keys
-from tuma_producer.contract.scripts import Argument, Call, load
+from tuma_producer.contract.scripts import Argument, Call, load, token
 from tuma_producer.contract.wire import EVENTS_KEPT, IDEMPOTENCY_MS, LANES, RETENTION_MS, Enqueue, split_id
 from tuma_producer.countries import code_of
 from tuma_producer.errors import InvalidSchedule, InvalidSend, UnknownIntent
@@ -213,7 +213,7 @@ def asking(intent_id: str, verb: Verb, by: str) -> Call:
     account, short_id = parts
     keys, queue = account_keys(account), account_keys(account).queue(CONTROL)
     line = [queue.entries, queue.groups, *map(queue.sources, range(len(LANES))), queue.due, queue.spent, queue.state, queue.bell]
-    return Call(_ASK, [keys.events, keys.intent(short_id), *line], [short_id, verb, by, EVENTS_KEPT])
+    return Call(_ASK, [keys.events, keys.intent(short_id), *line, keys.answer(token())], [short_id, verb, by, EVENTS_KEPT])
 
 
 def answer(intent_id: str, verb: Verb, reply: Sequence[bytes], ends: Sequence[str]) -> ControlResult:

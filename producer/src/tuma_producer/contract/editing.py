@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, cast
 from tuma_producer.contract import wire
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.scheduling import instant, is_firing, next_firing
-from tuma_producer.contract.scripts import Argument, Call, load
+from tuma_producer.contract.scripts import Argument, Call, load, token
 from tuma_producer.contract.wire import EVENTS_KEPT
 from tuma_producer.errors import InvalidSend, NotEditable, UnknownIntent
 from tuma_producer.intents import EditResult
@@ -131,13 +131,16 @@ class _Calls:
         self._by = by
         keys = account_keys(self.account)
         queue = keys.queue("send")
-        self._keys = [queue.due, queue.bell, keys.events, keys.intent(self.short_id)]
+        self._keys, self._answer = [queue.due, queue.bell, keys.events, keys.intent(self.short_id)], keys.answer
 
     def look(self) -> Call:
-        return Call(_EDIT, self._keys, [self.short_id, "{}", "", "", "", "", ""])
+        return self._call([self.short_id, "{}", "", "", "", "", ""])
 
     def change(self, edited: _Edited, after: int) -> Call:
         header = {"edits": edited.seen.edits, "timed": edited.schedule is not None, "by": self._by, "maxlen": EVENTS_KEPT}
         following = edited.following(after)
         args: list[Argument] = [self.short_id, json.dumps(header), edited.group, edited.body, edited.numbers, after]
-        return Call(_EDIT, self._keys, [*args, "" if following is None else following])
+        return self._call([*args, "" if following is None else following])
+
+    def _call(self, args: list[Argument]) -> Call:
+        return Call(_EDIT, [*self._keys, self._answer(token())], args)

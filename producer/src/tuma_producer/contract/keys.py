@@ -154,6 +154,10 @@ class AccountKeys:
         """String: the intent that a source's idempotency key stands for, and a digest of its body."""
         return f"{self._prefix}idempotency:{digest}"
 
+    def answer(self, token: str) -> str:
+        """String: the first answer to the request of this token, for its repeats. Expires."""
+        return f"{self._prefix}answer:{token}"
+
     @cached_property
     def campaigns(self) -> str:
         """Hash: the name of each campaign to how it stands; campaign.lua says what that is."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from hashlib import sha1
 from importlib import resources
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any, cast
 
 from redis.cluster import ClusterPipeline
@@ -74,6 +75,11 @@ class Call:
     async def run_async(self, redis: AsyncRedis) -> Any:  # noqa: ANN401 - as `Script.run`
         """`run`, for an event loop."""
         return await self.script.run_async(redis, self.keys, self.args)
+
+
+def token() -> str:
+    """A request's own: by it a script knows a repeat that was made because the reply was lost."""
+    return token_hex(8)
 
 
 def run_together(redis: Redis, calls: Sequence[Call]) -> list[Any]:

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from tuma_producer.contract.keys import account_keys
-from tuma_producer.contract.scripts import Call, Script, load
+from tuma_producer.contract.scripts import Call, Script, load, token
 from tuma_producer.contract.wire import moment
 from tuma_producer.errors import InvalidSend, UnknownAccount
 from tuma_producer.intents import Suppression, normalise_each
@@ -42,7 +42,7 @@ def listed(page: Iterable[Sequence[Any]]) -> Iterator[Suppression]:
 def _change(script: Script, account: str, numbers: Iterable[str]) -> Counting:
     keys, remaining, changed = account_keys(account), iter(numbers), 0
     while some := list(islice(remaining, PAGE)):
-        (reply,) = yield [Call(script, [keys.profile, keys.suppressed], [*some])]
+        (reply,) = yield [Call(script, [keys.profile, keys.suppressed, keys.answer(token())], [*some])]
         if reply < 0:
             raise UnknownAccount(account)
         changed += int(reply)

@@ -1,14 +1,17 @@
 -- Ask the provider to cancel, pause or resume what it keeps of an intent; or tell what became of it.
 --
 -- KEYS  1 events  2 intent, then of the control queue:  3 entries  4 groups  5-7 sources of each lane  8 due  9 spent  10 state  11 bell
+--       12 answer
 -- ARGV  1 short id  2 verb  3 who asks  4 length of the event stream
 -- Returns {'unknown-intent'} · {answer, custody, number, state, ...} where answer is one of
 --         requested: under way · done: so it stands · refused: it is cancelled, or that was asked for · too-late: nothing is still to come
 --         unsupported: the provider cannot · unknown: it was never known to have it
 --
 -- Atomic: the job that carries the verb to the provider appears with what says that it is under way. One verb is under way at a time;
--- what else is asked for meanwhile follows it, the last of it alone. Repeatable: a repeat finds it under way, or what it came to; only a
--- verb whose outcome stayed unknown is asked for anew.
+-- what else is asked for meanwhile follows it, the last of it alone. Repeatable: a repeat is told its first answer, whatever others have
+-- asked for since. Who asks again later finds it under way, or what it came to; only a verb whose outcome stayed unknown is asked for
+-- anew.
+-- include: answered
 -- include: clock
 -- include: ready
 -- include: recipients
@@ -17,6 +20,10 @@ local id, wanted, by, now = ARGV[1], ARGV[2], ARGV[3], clock()
 local key = KEYS[2]
 local k = {entries = KEYS[3], groups = KEYS[4], sources = {KEYS[5], KEYS[6], KEYS[7]}, due = KEYS[8], spent = KEYS[9], state = KEYS[10],
   bell = KEYS[11]}
+local first = answered(KEYS[12])
+if first then
+  return first
+end
 local about = redis.call('HMGET', key, 'custody', 'verb', 'wish', 'asked', 'result', 'source', 'taken')
 local custody, verb, wish, source = about[1], about[2], about[3], about[6]
 if not custody then
@@ -89,4 +96,4 @@ local function decide()
 end
 
 local told = decide()
-return {told, custody, unpack(flat)}
+return answer(KEYS[12], {told, custody, unpack(flat)})

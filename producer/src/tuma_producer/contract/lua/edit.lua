@@ -1,6 +1,6 @@
 -- Change what a schedule sends, to whom or when, from its next firing on; or only look at how it stands.
 --
--- KEYS  1 due  2 bell  3 events  4 intent
+-- KEYS  1 due  2 bell  3 events  4 intent  5 answer
 -- ARGV  1 short id  2 JSON: {edits: how often it had been edited when it was looked at, timed: whether its times change, by, maxlen},
 --         or {} to look
 --       3 group  4 body  5 numbers, with spaces between
@@ -12,7 +12,9 @@
 --       · {'edited', 'scheduled' or 'paused', the firing it waits for}
 --
 -- Atomic: an occurrence is made wholly of what stood before or of what stands after it. One that has come due and has not fired yet stays
--- due if the new times have it as well. Repeatable: who asks for what stands already is told so, and nothing is changed.
+-- due if the new times have it as well. Repeatable: a repeat is told its first answer, whatever
+-- others have changed since; who asks for what stands already is told so.
+-- include: answered
 -- include: clock
 -- include: ready
 -- include: body
@@ -20,6 +22,10 @@
 
 local id, header, now = ARGV[1], cjson.decode(ARGV[2]), clock()
 local k, key = {due = KEYS[1], bell = KEYS[2]}, KEYS[4]
+local first = answered(KEYS[5])
+if first then
+  return first
+end
 local about = redis.call('HMGET', key, 'open', 'fired', 'held', 'edits', 'next', 'source', 'lane', 'group', 'to', 'custody')
 local held, edits, following, numbers = about[3], tonumber(about[4] or 0), tonumber(about[5]), about[9]
 if not about[1] then
@@ -33,7 +39,7 @@ elseif about[1] == '0' then
 end
 
 local function stands()
-  return {'edited', held or 'scheduled', held and '' or string.format('%.0f', following)}
+  return answer(KEYS[5], {'edited', held or 'scheduled', held and '' or string.format('%.0f', following)})
 end
 
 local body = body_read(key)

@@ -1,17 +1,22 @@
 -- Say that a campaign is paused, is not any more, is being cancelled, or has been cancelled: what arrives under its name goes by that.
 --
--- KEYS  1 profile  2 campaigns  3 index of the campaign
+-- KEYS  1 profile  2 campaigns  3 index of the campaign  4 answer
 -- ARGV  1 name  2 JSON: {verb: 'pause'|'resume'|'cancel', by} · {verb: 'cancelled', token, held} ; for cancel, token as well
 -- Returns {'unknown-account'} · {'unknown-campaign'} · {'again', held} where others have arrived, held, since `held` was told
 --       · {'so', held: how many have arrived so far while it was held}
 --
 -- Atomic: an intent arrives before, and is found in the index by whoever reads it afterwards, or after, and is held from the start.
--- Repeatable: a repeat says the same again. Of two who cancel, the later one ends it; who dies over it leaves what arrives held.
+-- Repeatable: a repeat is told its first answer, whatever others have asked for since. Of two who cancel, the later one ends it; who
+-- dies over it leaves what arrives held.
+-- include: answered
 -- include: clock
 -- include: campaign
 
 local c, header = {campaigns = KEYS[2], index = KEYS[3], name = ARGV[1]}, cjson.decode(ARGV[2])
-if redis.call('EXISTS', KEYS[1]) == 0 then
+local first = answered(KEYS[4])
+if first then
+  return first
+elseif redis.call('EXISTS', KEYS[1]) == 0 then
   return {'unknown-account'}
 end
 local stands = campaign_read(c)
@@ -32,4 +37,4 @@ elseif stands.cancelling == header.token then
 end
 stands.at = clock()
 campaign_write(c, stands)
-return {'so', stands.held}
+return answer(KEYS[4], {'so', stands.held})

@@ -1,19 +1,25 @@
 -- Change when a schedule fires next: never again, not until it is resumed, or from its next time on.
 --
--- KEYS  1 due  2 bell  3 events  4 intent
+-- KEYS  1 due  2 bell  3 events  4 intent  5 answer
 -- ARGV  1 short id  2 JSON: {held: 'cancelled', 'paused' or nothing for a resumption, by, retention, maxlen}
 --       3 for a resumption: an instant in Unix ms  4 the first firing after it, or empty where there is none
 -- Returns {'unknown-intent'} · {'again', now} where `now` does not lie between the instant and that firing
 --       · {how it stands: 'scheduled', 'paused', 'cancelled' or 'done', next firing or empty, short id of an occurrence, ...}
 --
 -- Atomic: no occurrence comes into being after it is told that the schedule is paused or cancelled; those that have are all named, as
--- far as they are noted. What came and went while it was paused is passed over. Repeatable: who asks for what is so already is told the same.
+-- far as they are noted. What came and went while it was paused is passed over. Repeatable: a repeat is told its first answer, whatever
+-- others have asked for since.
+-- include: answered
 -- include: clock
 -- include: ready
 -- include: waits
 
 local id, header, now = ARGV[1], cjson.decode(ARGV[2]), clock()
 local k, key = {due = KEYS[1], bell = KEYS[2]}, KEYS[4]
+local first = answered(KEYS[5])
+if first then
+  return first
+end
 local about = redis.call('HMGET', key, 'open', 'held', 'next', 'source')
 local held = about[2]
 if not about[1] then
@@ -68,4 +74,4 @@ local reply = {stands[2] or (stands[1] == '0' and 'done' or 'scheduled'), stands
 for child in string.gmatch(stands[4] or '', '%S+') do
   reply[#reply + 1] = child
 end
-return reply
+return answer(KEYS[5], reply)

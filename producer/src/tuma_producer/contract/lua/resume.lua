@@ -1,24 +1,29 @@
 -- Put a paused intent back into the line.
 --
--- KEYS  1 entries  2 groups  3-5 sources of each lane  6 due  7 spent  8 state  9 bell  10 events  11 intent
+-- KEYS  1 entries  2 groups  3-5 sources of each lane  6 due  7 spent  8 state  9 bell  10 events  11 intent  12 answer
 -- ARGV  1 short id  2 JSON: {target, allowed, ends, retention, maxlen, by, occurrence: whether a schedule's,
 --         handing_over: whether of one that the provider is to keep}
 -- Returns {'unknown-intent'} · {'schedule', now, body}: reschedule.lua is for those · {'custody', how it stands}: ask.lua is for
 --       those · {'ended'}: an occurrence that ended
 --       · {'resumed' or how else the intent stands, number, state, ...}: where each recipient stands, as in withdraw.lua.
 --
--- Atomic: a recipient that is `queued` without a job would be lost. Repeatable: who has been resumed waits in the line, and is told
--- so.
+-- Atomic: a recipient that is `queued` without a job would be lost. Repeatable: a repeat is told its first answer, whatever others
+-- have asked for since.
 -- include: clock
 -- include: ready
 -- include: move
 -- include: recipients
 -- include: body
+-- include: answered
 
 local id, header, now = ARGV[1], cjson.decode(ARGV[2]), clock()
 local k = {entries = KEYS[1], groups = KEYS[2], sources = {KEYS[3], KEYS[4], KEYS[5]}, due = KEYS[6], spent = KEYS[7],
   state = KEYS[8], bell = KEYS[9]}
 local key = KEYS[11]
+local first = answered(KEYS[12])
+if first then
+  return first
+end
 local about = redis.call('HMGET', key, 'lane', 'source', 'group', 'held', 'open', 'until', 'fired', 'custody')
 if not about[5] then
   return {'unknown-intent'}
@@ -61,4 +66,4 @@ if held == 'paused' then
   held = 'resumed'
 end
 
-return recipients_told(key, {held or 'resumed'})
+return answer(KEYS[12], recipients_told(key, {held or 'resumed'}))

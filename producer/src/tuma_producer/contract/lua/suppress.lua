@@ -1,14 +1,18 @@
 -- Put numbers on an account's suppression list: from now on no call begins with them.
 --
--- KEYS  1 profile  2 suppressed
+-- KEYS  1 profile  2 suppressed  3 answer
 -- ARGV  1... numbers, at most a thousand
 -- Returns how many were not on it yet · -1 where the account is not known.
 --
--- Atomic, so that an account that is not known gets no list. Repeatable: a number keeps the time at which it was first added, and a
--- repeat finds it there.
+-- Atomic, so that an account that is not known gets no list. A number keeps the time at which it was first added. Repeatable: a
+-- repeat is told its first answer, and puts back nobody who was taken off since.
+-- include: answered
 -- include: clock
 
-if redis.call('EXISTS', KEYS[1]) == 0 then
+local first = answered(KEYS[3])
+if first then
+  return first
+elseif redis.call('EXISTS', KEYS[1]) == 0 then
   return -1
 end
 local now, members = clock(), {}
@@ -16,4 +20,4 @@ for _, number in ipairs(ARGV) do
   members[#members + 1] = now
   members[#members + 1] = number
 end
-return redis.call('ZADD', KEYS[2], 'NX', unpack(members))
+return answer(KEYS[3], redis.call('ZADD', KEYS[2], 'NX', unpack(members)))

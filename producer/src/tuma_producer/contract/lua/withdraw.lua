@@ -1,6 +1,6 @@
 -- Take what still waits of an intent out of the line: for good, or until it is resumed.
 --
--- KEYS  1 entries  2 groups  3-5 sources of each lane  6 due  7 spent  8 events  9 intent
+-- KEYS  1 entries  2 groups  3-5 sources of each lane  6 due  7 spent  8 events  9 intent  10 answer
 -- ARGV  1 short id  2 JSON: {held: 'cancelled'|'paused', target, allowed, ends, retention, maxlen, by,
 --         occurrence: whether a schedule's, part: whether one that carries another's recipients,
 --         handing_over: whether of one that the provider is to keep}
@@ -10,18 +10,23 @@
 --       another account carries by the intent of that id, which is to be asked next.
 --
 -- Atomic: whoever is told here as stopped has no call, and none begins. What a worker has claimed but not begun is dropped by
--- `begin`, which takes `queued` ones only; what comes back from a call finds how the intent is held in its record. Repeatable: a
--- repeat finds it held so and tells the same. A pause does not hold what is cancelled. An intent that was to carry
--- recipients and is not there yet must not come after this answer: so much of a record is left that the script which would accept
--- it finds it there.
+-- `begin`, which takes `queued` ones only; what comes back from a call finds how the intent is held in its record. Repeatable: the
+-- repeat of a pause is told its first answer, whatever others have asked for since; that of a cancel finds it cancelled. A pause does
+-- not hold what is cancelled. An intent that was to carry recipients and is not there yet must not come after this answer: so much of a
+-- record is left that the script which would accept it finds it there.
 -- include: clock
 -- include: ready
 -- include: move
 -- include: recipients
+-- include: answered
 
 local id, header, now = ARGV[1], cjson.decode(ARGV[2]), clock()
 local k = {entries = KEYS[1], groups = KEYS[2], sources = {KEYS[3], KEYS[4], KEYS[5]}, due = KEYS[6], spent = KEYS[7]}
 local key = KEYS[9]
+local first = header.held == 'paused' and answered(KEYS[10])
+if first then
+  return first
+end
 local about = redis.call('HMGET', key, 'lane', 'source', 'group', 'at', 'held', 'open', 'fired', 'custody')
 if not about[6] then
   if header.part then
@@ -61,4 +66,5 @@ if held ~= header.held and held ~= 'cancelled' and about[6] ~= '0' then
   held = header.held
 end
 
-return recipients_told(key, {held or 'done'})
+local reply = recipients_told(key, {held or 'done'})
+return header.held == 'paused' and answer(KEYS[10], reply) or reply
