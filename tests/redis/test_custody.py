@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 from zoneinfo import ZoneInfo
 
@@ -13,11 +15,14 @@ from tests.redis.driver import Driver, number, numbers, queue_of
 from tuma_producer import At, Every, IdempotencyConflict, InvalidSchedule, InvalidSend, NotEditable, Producer, Send
 from tuma_producer.contract.custody import Terms, check
 from tuma_producer.quiet import Hours, Quiet
-from tuma_worker.core.answers import Accepted, Rejected, TryLater, Unknown
+from tuma_worker.core.answers import Accepted, Rejected, Reply, TryLater, Unknown
+from tuma_worker.core.breaker import Breaker
 from tuma_worker.core.custody import Conclusion, Custody, Result, Shown, Told
+from tuma_worker.core.next_step import Policy
 from tuma_worker.core.receipts import Receipt
 from tuma_worker.core.states import Evidence, RecipientState
 from tuma_worker.dispatch.custody import Keeper, Steerer
+from tuma_worker.dispatch.sending import Outlet, Sender
 from tuma_worker.dispatch.sweeping import Sweeper
 from tuma_worker.queue.config import CRASHES_TOLERATED
 from tuma_worker.queue.leases import Held
@@ -34,7 +39,6 @@ if TYPE_CHECKING:
     from tuma_producer.intents import Verb
     from tuma_producer.quiet import Action
     from tuma_producer.schedules import Schedule
-    from tuma_worker.core.answers import Reply
     from tuma_worker.core.custody import Standing, Steered
     from tuma_worker.providers.base import Call
     from tuma_worker.store.custody import Kept
@@ -156,9 +160,10 @@ def test_a_series_must_be_handed_over_before_the_day_on_which_it_starts(producer
     every = Every(frequency="daily", times=["18:00"], start=start, end=start, tz=TERMS.tz)
     expires = producer.get(keep(producer, every)).expires
     assert expires == datetime.combine(start, time.min, zone) - timedelta(milliseconds=1)
-    check(every, TERMS, expires)
+    may_go = partial(check, every, TERMS, to=[number(0)], priority="bulk", ignore_quiet=False)
+    may_go(now=expires)
     with pytest.raises(InvalidSchedule, match="tomorrow or later"):
-        check(every, TERMS, expires + timedelta(milliseconds=1))
+        may_go(now=expires + timedelta(milliseconds=1))
 
 
 def test_what_the_provider_cannot_keep_is_refused_at_the_door(driver: Keeping, producer: AnyProducer) -> None:
@@ -214,6 +219,37 @@ def test_a_hand_over_is_no_message_that_quiet_hours_hold(redis: Redis, action: A
     driver.enqueue(number(1), priority="bulk")
     found = driver.claim()
     assert (found.actor if isinstance(found, Claim) else "nobody") == ("nobody" if action == "defer" else "quiet")
+
+
+class Keeps:
+    """A provider that keeps whatever is handed over to it."""
+
+    def hand_over(self, call: Call, schedule: Schedule) -> Reply:
+        assert next(schedule.firings()) is not None
+        return Reply(Accepted(f"for {call.reference}"))
+
+
+@pytest.mark.parametrize(
+    ("sends", "custody"),
+    [
+        ({"priority": "bulk"}, "not-handed-over"),
+        ({"priority": "bulk", "ignore_quiet": True}, "handed-over"),
+        ({"priority": "transactional"}, "handed-over"),
+    ],
+)
+def test_what_quiet_hours_that_came_after_its_acceptance_forbid_is_not_handed_over(
+    driver: Keeping, sends: dict[str, Any], custody: str
+) -> None:
+    intent = driver.kept_by_provider(number(1), **sends)
+    always = Quiet(Hours.parse("00:00-23:59"), priorities=("bulk",), zone="UTC")
+    keeper = Keeper(cast("Any", Keeps()), driver.custodies, replace(TERMS, quiet=always))
+    outlet = Outlet(
+        cast("Any", None), driver.attempts, Policy(), Breaker(), callbacks=None, sender_id=None, keeps_books=False, keeper=keeper
+    )
+    sender = Sender({driver.queue.account: outlet}, choose=lambda most: most, secret=lambda: "token", pause=lambda _: None)
+    sender.send(Held(driver.queue, driver.taken(), until=1.0, clock=lambda: 0.0))
+    assert driver.custody(intent) == custody
+    assert driver.state_of(intent, number(1)) == ("rejected" if custody == "not-handed-over" else "submitted")
 
 
 def test_it_is_handed_over_once_the_last_recipient_is(driver: Keeping) -> None:

@@ -16,7 +16,7 @@ from tuma_producer import At, Every, InvalidSend, Producer, Send
 from tuma_producer.contract.scheduling import firing_of, instant, milliseconds
 from tuma_worker.core.answers import Rejected
 from tuma_worker.dispatch.firing import fire
-from tuma_worker.queue.scripts import Claim, Wait
+from tuma_worker.queue.scripts import Claim, Release, Wait
 from tuma_worker.store.unowned import Unowned
 
 if TYPE_CHECKING:
@@ -182,6 +182,25 @@ def test_an_occurrence_has_its_deadline_from_its_firing(driver: Driver, clock: V
     (child,) = children(driver, intent)
     assert get(driver, child).expires == instant(clock.ms + 60_000)
     assert driver.redis.zscore(driver.queue.keys.deadlines, child) == clock.ms + 60_000
+
+
+@pytest.mark.parametrize(("late", "end"), [(20, "submitted"), (3600, "expired")])
+def test_an_occurrence_that_fires_late_has_what_is_left_of_its_time(
+    driver: Driver, clock: VirtualClock, late: float, end: str
+) -> None:
+    firing = clock.ms + 5000
+    intent = driver.enqueue(number(1), schedule=in_seconds(clock, 5), expires_in=60)
+    clock.forward(5 + late)
+    driver.fire_all()
+    (child,) = children(driver, intent)
+    assert get(driver, child).expires == instant(firing + 60_000)
+    while isinstance(batch := driver.claim(), Claim):
+        if batch.actor == "expire":
+            driver.attempts.expire([job.subject for job in batch.jobs])
+        elif driver.begin(batch):
+            driver.settle(batch)
+        driver.release(batch, Release.DONE)
+    assert driver.state_of(child, number(1)) == end
 
 
 def test_occurrences_of_several_schedules_with_one_text_share_a_call(driver: Driver, clock: VirtualClock) -> None:

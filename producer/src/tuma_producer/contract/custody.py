@@ -76,10 +76,7 @@ def owed(send: Send, terms: Terms, now: datetime) -> list[Firing]:
     recipients = len(set(send.to))
     if recipients > terms.recipients:
         _cannot("to", f"has {recipients} numbers; with custody provider at most {terms.recipients}, which one call carries")
-    found = check(_schedule(send), terms, now)
-    if terms.quiet is not None and send.priority in terms.quiet.priorities and not send.ignore_quiet:
-        _check_hours(found, send.to, terms.quiet)
-    return found
+    return check(_schedule(send), terms, now, to=send.to, priority=send.priority, ignore_quiet=send.ignore_quiet)
 
 
 def _check_hours(firings: Sequence[Firing], to: Sequence[str], quiet: Quiet) -> None:
@@ -96,8 +93,10 @@ def _schedule(send: Send) -> Schedule:
     return send.schedule
 
 
-def check(schedule: Schedule, terms: Terms, now: datetime) -> list[Firing]:
-    """As `owed`, of the schedule alone."""
+def check(
+    schedule: Schedule, terms: Terms, now: datetime, *, to: Sequence[str], priority: str, ignore_quiet: bool
+) -> list[Firing]:  # fmt: skip
+    """As `owed`, of the dates alone: whether the provider can keep them, and they disturb none of these numbers."""
     _check_common(schedule, terms)
     most = terms.dates if isinstance(schedule, At) else terms.dispatches
     if isinstance(schedule, Every):
@@ -112,6 +111,8 @@ def check(schedule: Schedule, terms: Terms, now: datetime) -> list[Firing]:
         seconds, when = f"{terms.lead / 1000:g} seconds", f"{firings[0].local:%Y-%m-%d %H:%M}"
         rule = f"with custody provider must lie at least {seconds} ahead, and {when} does not"
         _refuse("times" if isinstance(schedule, At) else "start", rule)
+    if terms.quiet is not None and priority in terms.quiet.priorities and not ignore_quiet:
+        _check_hours(firings, to, terms.quiet)
     return firings
 
 

@@ -38,10 +38,11 @@ class Keeper:
     kept: Custodies
     terms: Terms
 
-    def hand_over(self, batch_id: str, call: Call, schedule: Schedule) -> Reply:
+    def hand_over(self, batch_id: str, call: Call, schedule: Schedule, *, priority: str, ignore_quiet: bool) -> Reply:
         """Make the one call that hands a send over; refused without a call where the terms have changed since it was accepted."""
+        now, whose = instant(self.kept.now()), call.numbers
         try:
-            firings = terms_.check(schedule, self.terms, instant(self.kept.now()))
+            firings = terms_.check(schedule, self.terms, now, to=whose, priority=priority, ignore_quiet=ignore_quiet)
         except InvalidSend as error:
             return Reply(Rejected(f"custody-{error.field}", ours=True))
         # Before the call: what tells whom its receipts are about must outlast its dates.

@@ -131,7 +131,9 @@ class Sender:
             return outlet.client.send(call)
         if outlet.keeper is None:  # the account had another provider when this was accepted
             return Reply(Rejected("custody", ours=True))
-        return outlet.keeper.hand_over(batch_id, call, begun.schedule)
+        return outlet.keeper.hand_over(
+            batch_id, call, begun.schedule, priority=LANES[held.claim.lane], ignore_quiet=begun.ignore_quiet
+        )
 
     def _settle(self, held: Held, outlet: Outlet, begun: Begun, reply: Reply, *, took: float) -> None:
         step = next_step(reply.answer, begun.tries, outlet.policy, self.choose)

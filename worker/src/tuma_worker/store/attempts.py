@@ -60,7 +60,7 @@ class Begun:
     and `waited` says how many seconds ago its intent was accepted.
     `left` is how many seconds remained until the earliest of their deadlines, None where none has one. `now` is when that was, by
     the server's clock, in Unix seconds. `schedule` is what is to be handed over to the provider, None where it is to
-    send at once.
+    send at once; `ignore_quiet` says whether its dates may lie in quiet hours.
     """
 
     message: str
@@ -71,6 +71,7 @@ class Begun:
     left: float | None
     now: float
     schedule: Schedule | None = None
+    ignore_quiet: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +181,10 @@ class Attempts:
         waited = {number: milliseconds / 1000 for number, milliseconds in zip(numbers, numbered[2::3], strict=True)}
         schedule = read_schedule(fields["schedule"]) if fields.get("custody") == "provider" else None
         deadline = left / 1000 if left >= 0 else None
-        return Begun(fields.get("message", ""), fields.get("sender_id"), live, tries, waited, deadline, now / 1000, schedule)
+        return Begun(
+            fields.get("message", ""), fields.get("sender_id"), live, tries, waited, deadline, now / 1000, schedule,
+            ignore_quiet=fields.get("ignore_quiet", False),
+        )  # fmt: skip
 
     def settle(
         self,

@@ -47,10 +47,11 @@ for child in string.gmatch(about[8] or '', '%S+') do
   end
 end
 
-local expires, fired = life and string.format('%.0f', now + life) or '', 0
+local fired = 0
 for i = 3, #ARGV, 4 do
   local child_key, child = KEYS[14 + (i - 3) / 4], ARGV[i]
   if redis.call('EXISTS', child_key) == 0 then
+    local expires = life and string.format('%.0f', tonumber(ARGV[i + 1]) + life) or ''
     accept(k, c, {key = child_key, id = child, source = source, lane = lane, group = ARGV[i + 2], body = ARGV[i + 3],
       numbers = numbers, first = 1, hold = 0, expires = expires})
     tell('fired', 'o', child, 't', ARGV[i + 1])
