@@ -159,7 +159,7 @@ def test_one_number_may_stand_alone() -> None:
         ("priority", "urgent", "'otp', 'transactional' or 'bulk'"),
         ("source", "a|b", "should match pattern"),
         ("idempotency_key", "", "at least 1 character"),
-        ("expires_in", 0, "greater than 0"),
+        ("expires_in", 0, "must be greater than 0"),
         ("expires_in", -1, "greater than 0"),
         ("expires_in", float("inf"), "less than or equal"),
         ("expires_in", float("nan"), "less than or equal"),

@@ -23,5 +23,5 @@ def first_finding(error: ValidationError) -> tuple[str, str]:
     raised = finding.get("ctx", {}).get("error")
     if not finding["loc"] and isinstance(raised, InvalidSend):
         return raised.field, raised.rule
-    rule = _RULES.get(finding["type"], finding["msg"].removeprefix("Value error, "))
+    rule = _RULES.get(finding["type"], finding["msg"].removeprefix("Value error, ").replace("Input should", "must", 1))
     return str(finding["loc"][0]), rule
