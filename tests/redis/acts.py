@@ -32,6 +32,7 @@ from tuma_worker.store.feed import Feed, Trouble
 from tuma_worker.store.forgetting import Forgetting
 from tuma_worker.store.inbox import Filed, Inbox
 from tuma_worker.store.outcomes import Group, Stream
+from tuma_worker.store.servers import refused_commands
 from tuma_worker.store.steering import Scope, Steering
 from tuma_worker.store.subscriptions import Key, Subscription, Subscriptions, disabled, of_accounts
 from tuma_worker.store.unowned import Unowned
@@ -274,6 +275,10 @@ def _fail_over(driver: Driver) -> None:
     assert mover.run_once()[0].told == 1
 
 
+def _rights(driver: Driver) -> None:
+    assert refused_commands(driver.redis) in (None, [])
+
+
 def _forget(driver: Driver) -> None:
     letters, _ = dead_letter(driver)
     done = Forgetting(driver.redis, driver.queue.account, "+243990000000").forget()
@@ -292,5 +297,5 @@ ACTS: dict[str, Callable[[Driver], None]] = {
     **dict.fromkeys(("hand_over", "ask", "heard", "take_up", "conclude", "tally"), _custody),
     "file": _receipts, "park": _receipts, "receive": _receive,
     **dict.fromkeys(("lead", "subscribe", "unsubscribe", "amend", "warn"), _subscribe),
-    "half_open": _half_open, "forget": _forget, "withdraw": _withdraw, "resume": _withdraw,
+    "half_open": _half_open, "rights": _rights, "forget": _forget, "withdraw": _withdraw, "resume": _withdraw,
 }  # fmt: skip

@@ -22,13 +22,13 @@ from importlib import resources
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tuma_producer.contract.scripts import Script, load, run_together
+from tuma_producer.contract import scripts
+from tuma_producer.contract.scripts import Script, run_together
 from tuma_worker import actors, cli, providers
 from tuma_worker.providers.base import Client, Custodian
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from importlib.resources.abc import Traversable
 
     from tuma_worker.providers.http import Http
     from tuma_worker.providers.provider import Account, Provider
@@ -40,13 +40,12 @@ _ROOTS = ("tuma_producer", "tuma_worker")
 
 @cache
 def transitions() -> dict[str, Script]:
-    """Every Lua script of both distributions that runs by itself, by `room.name`. What is only included declares no keys."""
+    """Every Lua script of both distributions that runs by itself, by `room.name`."""
     return {
-        f"{room.rpartition('.')[2]}.{file.name.removesuffix('.lua')}": load(room, file.name.removesuffix(".lua"))
+        f"{room.rpartition('.')[2]}.{name}": script
         for root in _ROOTS
         for room in _rooms(root)
-        for file in _files(room)
-        if _declares_keys(file)
+        for name, script in scripts.transitions(room).items()
     }
 
 
@@ -56,21 +55,6 @@ def _rooms(package: str) -> Iterator[str]:
     for inside in resources.files(package).iterdir():
         if inside.is_dir() and inside.joinpath("__init__.py").is_file():
             yield from _rooms(f"{package}.{inside.name}")
-
-
-def _files(room: str) -> list[Traversable]:
-    folder = resources.files(room).joinpath("lua")
-    return [file for file in folder.iterdir() if file.name.endswith(".lua")] if folder.is_dir() else []
-
-
-def _declares_keys(file: Traversable) -> bool:
-    """Whether the head, the comment that a script begins with, says what its keys are."""
-    for line in file.read_text(encoding="utf-8").splitlines():
-        if not line.startswith("--"):
-            return False
-        if line.startswith("-- KEYS"):
-            return True
-    return False
 
 
 def provider_calls(kind: type = Client) -> tuple[str, ...]:

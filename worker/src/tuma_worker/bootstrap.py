@@ -27,6 +27,7 @@ from tuma_worker.core.prices import Price
 from tuma_worker.dispatch.carrying import Mover
 from tuma_worker.dispatch.custody import Keeper, Steerer
 from tuma_worker.dispatch.errands import OPERATORS, OURS, Errands
+from tuma_worker.dispatch.examining import Examiner
 from tuma_worker.dispatch.firing import Firer
 from tuma_worker.dispatch.gauging import Doctor, Gauger
 from tuma_worker.dispatch.polling import Poller
@@ -77,11 +78,24 @@ _BESIDE_THE_ANSWER = 60.0  # seconds that a call may take besides waiting for it
 def check_accounts(settings: Settings) -> None:
     """Raise `TumaError` for the first account that its provider could not work with, in one line."""
     for name, account in settings.accounts.items():
-        try:
-            providers.named(account.provider).check(account)
-        except ValueError as error:
-            message = f"account {name}: {error}"
-            raise TumaError(message) from None
+        if problem := _problem(account):
+            message = f"account {name}: {problem}"
+            raise TumaError(message)
+
+
+def _problem(account: Account) -> str:
+    """Why its provider could not work with an account; empty where it can."""
+    try:
+        providers.named(account.provider).check(account)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def build_examiner(redis: Redis, settings: Settings, known: Sequence[str]) -> Examiner:
+    """What looks at everything that Tuma rests on; at the accounts that are `known` where none is configured here."""
+    problems = {name: _problem(account) for name, account in settings.accounts.items()} or dict.fromkeys(known, "")
+    return Examiner(redis, problems, settings.public_url, wall_clock, time.sleep)
 
 
 def register_accounts(redis: Redis, settings: Settings, *, by_worker: bool = False) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from hashlib import sha1
 from importlib import resources
+from itertools import takewhile
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,6 +16,7 @@ from redis.exceptions import NoScriptError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from importlib.resources.abc import Traversable
 
     from redis import Redis
     from redis.asyncio import Redis as AsyncRedis
@@ -99,6 +101,22 @@ def run_together(redis: Redis, calls: Sequence[Call]) -> list[Any]:
 def _is_placed(pipeline: object) -> bool:
     """Whether each command of this pipeline must be told its node."""
     return isinstance(pipeline, ClusterPipeline)
+
+
+@cache
+def transitions(package: str) -> dict[str, Script]:
+    """Every script of a package that runs by itself, by its name. What is only included declares no keys."""
+    folder = resources.files(package).joinpath("lua")
+    files = [file for file in folder.iterdir() if file.name.endswith(".lua")] if folder.is_dir() else []
+    names = [file.name.removesuffix(".lua") for file in files if _declares_keys(file)]
+    return {name: load(package, name) for name in names}
+
+
+def _declares_keys(file: Traversable) -> bool:
+    """Whether the head, the comment that a script begins with, says what its keys are."""
+    lines = file.read_text(encoding="utf-8").splitlines()
+    head = takewhile(lambda line: line.startswith("--"), lines)
+    return any(line.startswith("-- KEYS") for line in head)
 
 
 @cache

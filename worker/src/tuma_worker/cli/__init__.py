@@ -23,6 +23,7 @@ from tuma_worker.cli import (
     watch,
 )
 from tuma_worker.cli.demo import demo
+from tuma_worker.cli.doctor import doctor
 from tuma_worker.cli.forget import forget
 from tuma_worker.cli.send import send
 from tuma_worker.cli.sweep import sweep
@@ -83,6 +84,7 @@ app.command(context_settings=provider.CONTEXT)(provider.provider)
 app.command()(sweep)
 app.command()(forget)
 app.command()(look.config)
+app.command()(doctor)
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 import structlog
 
 from tuma_producer.contract.connection import FAILURES
+from tuma_worker.core.checkup import GATEWAY_SAYS
 from tuma_worker.logs import Event
 from tuma_worker.receipts.intake import Verdict, Webhook
 
@@ -38,7 +39,7 @@ _ANSWERS: dict[Verdict, tuple[int, str]] = {
     Verdict.BUSY: (503, "too many at once; try again"),
     Verdict.NO_STORE: (503, "not now; try again"),
 }
-_METHOD_NOT_ALLOWED = (405, "POST receipts here")
+_METHOD_NOT_ALLOWED = (405, GATEWAY_SAYS)
 
 
 def _answer(status: int, detail: str) -> tuple[dict[str, Any], dict[str, Any]]:
