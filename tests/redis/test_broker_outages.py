@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import socket
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dramatiq.worker
 import pytest
@@ -18,8 +19,10 @@ from tests.redis.brokers import LONG_IDLE, PATIENCE, Calls, blocked, make_broker
 from tests.redis.driver import Driver, calls, number, numbers, queue_of
 from tests.support import servers
 
-from tuma_producer.contract.connection import connect
-from tuma_worker.queue.broker import TumaBroker
+from tuma_producer.contract.connection import ANSWER_WITHIN, connect
+from tuma_worker.dispatch.gauging import Doctor
+from tuma_worker.queue.broker import HEARTBEAT, TumaBroker
+from tuma_worker.queue.config import QueueConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -194,3 +197,47 @@ def test_a_claim_whose_reply_was_lost_with_the_connection_is_asked_for_again_and
     broker.close()
     client.close()
     between.close()
+
+
+# --------------------------------------------------------------------------------------------------------- Redis is a black hole
+
+
+# Of either kind: this is about our side.
+@pytest.fixture
+def hole() -> Iterator[Server]:
+    """A server that is stopped whenever it is to swallow everything."""
+    started = servers.start()
+    yield started
+    started.stop()
+
+
+HASTE = 20  # so many times as fast does this process's clock go, and so many times as impatient are its connections
+
+
+def test_a_worker_whose_redis_swallows_everything_stays_alive_for_longer_than_a_heartbeat_and_is_not_ready(
+    hole: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dramatiq.worker, "CONSUMER_RESTART_DELAY_SECS", 3 / HASTE)
+    queue = queue_of(idle=QueueConfig.idle / HASTE)
+    url, within = hole.url, ANSWER_WITHIN / HASTE
+    impatient = {"socket_timeout": within, "socket_connect_timeout": within}
+    once: Any = {**impatient, "retry": Retry(NoBackoff(), 0)}
+    broker = TumaBroker(
+        connect(url, **impatient),
+        [queue],
+        connect=lambda: connect(url, **{**once, "socket_timeout": queue.idle + within}),
+        clock=lambda: time.monotonic() * HASTE,
+        worker="w1",
+    )
+    with connect(url, **once) as redis, working(broker):
+        doctor = Doctor(redis, frozenset({queue.account}), broker.vitals)
+        until(lambda: doctor.ready("")[0] == 200)
+        hole.process.send_signal(signal.SIGSTOP)
+        try:
+            over = time.monotonic() + 1.3 * HEARTBEAT / HASTE
+            while time.monotonic() < over:
+                assert doctor.alive("") == (200, {"status": "ok"})
+                assert doctor.ready("")[0] == 503
+        finally:
+            hole.process.send_signal(signal.SIGCONT)
+        until(lambda: doctor.ready("")[0] == 200)

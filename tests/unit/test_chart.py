@@ -6,14 +6,15 @@ import json
 import re
 import shutil
 import subprocess
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import helm_python as helm
 import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 import yaml
+from tests.support import custom_resources, helm3
 
 from tuma_worker import providers
 from tuma_worker.core.limits import Counted
@@ -23,10 +24,21 @@ from tuma_worker.settings import Account, Settings
 from tuma_worker.settings.problems import misnamed
 from tuma_worker.settings.sources import REDIS_URL_FILE
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
 CHART = Path(__file__).parents[2] / "helm"
 OLDEST, NEWEST = "1.27", "1.34"
 Values = dict[str, Any]
 Objects = dict[tuple[str, str], dict[str, Any]]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _definitions_are_read_once() -> Iterator[None]:
+    """The validator reads megabytes for each object."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kubernetes_validate.utils, "schema_contents", lru_cache(kubernetes_validate.utils.schema_contents))
+        yield
 
 
 def account(**more: Any) -> Values:  # noqa: ANN401 - any value of the chart
@@ -62,6 +74,13 @@ CASES: dict[str, Values] = {
     "single": plain(gateway={"replicas": 1}, workers={"main": {"replicas": 1}}),
     "placed": workers(
         priorityClassName="high", nodeSelector={"a": "b"}, tolerations=[{"operator": "Exists"}], podAnnotations={"x": "y"}
+    ),
+    "everything": plain(
+        publicUrl="https://s.example",
+        routes={"drc": {"*": ["main"]}},
+        pushing={"networks": ["10.1.0.0/16", "10.2.0.0/16"], "timeout": 4.5, "atOnce": 2},
+        intervals={"poll": 60, "sweep": 30, "failover": 0.5},
+        gateway={"proxies": ["10.3.0.0/16"]},
     ),
     "routes": plain(routes={"drc": {"*": ["main"]}}, accounts={"main": account(secretKeys=["api-key", "webhook-secret"])}),
 }
@@ -120,6 +139,7 @@ REFUSED: dict[str, tuple[Values, str]] = {
     "no provider": (plain(accounts={"main": {}}), "provider"),
     "another provider": (plain(accounts={"main": {"provider": "else"}}), "provider"),
     "a name that is none": (plain(accounts={"Main": account()}), "invalid propertyName 'Main'"),
+    "a network that is none": (plain(pushing={"networks": ["intranet"]}), "networks"),
     "no threads": (workers(threads=0), "threads"),
 }
 
@@ -154,7 +174,55 @@ def test_what_renders_is_valid_to_the_oldest_and_the_newest_kubernetes(case: str
         if one["apiVersion"].split("/")[0] in {"keda.sh", "monitoring.coreos.com", "gateway.networking.k8s.io"}:
             continue
         for version in (OLDEST, NEWEST):
-            kubernetes_validate.validate(one, version, strict=True)
+            _validate(merged(one), version)
+
+
+@cache  # most cases differ in an object or two
+def _validate(rendered: str, version: str) -> None:
+    kubernetes_validate.validate(json.loads(rendered), version, strict=True)
+
+
+@pytest.mark.parametrize("case", ["keda", "monitoring"])
+def test_what_renders_for_keda_and_the_prometheus_operator_is_valid_to_them(case: str) -> None:
+    found = [one for one in objects(CASES[case]).values() if custom_resources.is_known(one)]
+    assert {one["kind"] for one in found} in ({"ScaledObject"}, {"PodMonitor", "PrometheusRule"})
+    assert [custom_resources.strangers(one) for one in found] == [[]] * len(found)
+
+
+def test_a_field_that_keda_does_not_know_is_found() -> None:
+    scaled = next(one for one in objects(CASES["keda"]).values() if one["kind"] == "ScaledObject")
+    misspelt = scaled | {"spec": scaled["spec"] | {"minReplicas": 2}}
+    assert custom_resources.strangers(misspelt) == ["spec.minReplicas"]
+    number = scaled | {"spec": scaled["spec"] | {"triggers": [{"type": "metrics-api", "metadata": {"targetValue": 8}}]}}
+    with pytest.raises(ValueError, match=r"targetValue"):
+        custom_resources.strangers(number)
+
+
+# ---------------------------------------------------------------------------------------------------- Helm 3 beside Helm 4
+
+
+def by_name(found: Iterable[dict[str, Any]]) -> Objects:
+    return {(one["kind"], one["metadata"]["name"]): one for one in found}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_helm_3_renders_what_helm_4_does(case: str) -> None:
+    rendered = by_name(helm3.render(CHART, CASES[case], name="rel", namespace="ns"))
+    assert rendered == objects(CASES[case])
+
+
+def test_helm_3_finds_nothing_to_complain_of() -> None:
+    assert helm3.version().startswith("v3.")
+    assert "0 chart(s) failed" in helm3.lint(CHART, CASES["everything"])
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_helm_3_refuses_what_helm_4_does(case: str) -> None:
+    values, message = REFUSED[case]
+    if case == "a name that is none":
+        message = "accounts: Property name"  # each has its own words where the schema refuses
+    with pytest.raises(helm3.Refused, match=message):
+        helm3.render(CHART, values, name="rel", namespace="ns")
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -209,6 +277,36 @@ def test_every_variable_is_a_setting(case: str) -> None:
     named = [variable["name"] for spec in pods(found).values() for one in spec["containers"] for variable in one.get("env", [])]
     assert {name for name in [*config, *named] if name.startswith("TUMA_")} <= known
     assert not list(misnamed(dict.fromkeys([*config, *named], "x")))
+
+
+ELSEWHERE = {
+    "redis_url": "its file is named",
+    "config_file": "the chart writes variables",
+    "gateway_host": "given with the command",
+    "gateway_port": "given with the command",
+    "log_format": "json, for every container",
+}
+
+
+def test_every_setting_can_be_set_by_the_chart() -> None:
+    found = objects(CASES["everything"])
+    config = found["ConfigMap", "rel-config"]["data"]
+    named = [variable["name"] for spec in pods(found).values() for one in spec["containers"] for variable in one.get("env", [])]
+    there = {name.removeprefix("TUMA_").lower() for name in [*config, *named]}
+    assert Settings.model_fields.keys() - there - ELSEWHERE.keys() == set()
+
+
+def test_what_is_set_for_subscribers_and_rounds_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = objects(CASES["everything"])
+    for name, text in found["ConfigMap", "rel-config"]["data"].items():
+        if name not in {"TUMA_ACCOUNTS", "TUMA_ROUTES"}:
+            monkeypatch.setenv(name, text)
+    settings = Settings()
+    assert (settings.push_networks, settings.push_timeout, settings.push_at_once) == (("10.1.0.0/16", "10.2.0.0/16"), 4.5, 2)
+    assert (settings.poll_every, settings.sweep_every, settings.failover_every) == (60, 30, 0.5)
+    assert settings.gateway_proxies == ("10.3.0.0/16",)
+    egress = found["NetworkPolicy", "rel-worker-main"]["spec"]["egress"]
+    assert {"to": [{"ipBlock": {"cidr": "10.1.0.0/16"}}, {"ipBlock": {"cidr": "10.2.0.0/16"}}]} in egress
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -293,7 +391,9 @@ def test_metrics_and_scaling_are_on_ports_that_no_route_leads_to() -> None:
         assert "rel-gateway" in json.dumps(way)
         assert "/receipts/" in json.dumps(way)
         assert "worker" not in json.dumps(way)
-        assert [port["containerPort"] for port in pods(found)["rel-gateway"]["containers"][0]["ports"]] == [8080]
+        ports = {port["name"]: port["containerPort"] for port in pods(found)["rel-gateway"]["containers"][0]["ports"]}
+        assert ports == {"http": 8080, "metrics": 9191}
+        assert [port["targetPort"] for port in found["Service", "rel-gateway"]["spec"]["ports"]] == ["http"]
 
 
 def test_the_notes_tell_rate_slots_ceiling_and_grace() -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import dramatiq
 
-from tuma_producer.contract.connection import connect, connect_for_threads
+from tuma_producer.contract.connection import connect, connect_for_threads, connect_to_wait
 from tuma_worker import bootstrap, health, logs
 from tuma_worker.settings import load_settings
 
@@ -85,7 +85,8 @@ def setup() -> None:
 
 
 def _answer_probes(settings: Settings, broker: TumaBroker) -> None:
-    doctor = bootstrap.build_doctor(connect(settings.redis_url), settings, broker)
+    # It asks once: whoever probes has stopped waiting by the time that a second try has failed.
+    doctor = bootstrap.build_doctor(connect_to_wait(settings.redis_url, 0), settings, broker)
     answers = {"livez": doctor.alive, "startupz": doctor.started, "readyz": doctor.ready, "scaling": doctor.scaling}
     health.serve(settings.ops_host, settings.ops_port, answers)
 
