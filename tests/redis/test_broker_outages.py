@@ -174,6 +174,7 @@ def test_a_claim_whose_reply_was_lost_with_the_connection_is_asked_for_again_and
     redis: Redis, redis_server: Server
 ) -> None:
     driver = Driver(redis, queue_of(calls(5, 60), lease=600, batch_max=2))
+    driver.refused()  # the server knows the script: what is lost is the reply to it, and not that it is unknown
     driver.enqueue(*numbers(4))
     between = Muffler(redis_server.port)
     url = f"redis://127.0.0.1:{between.port}/0"
