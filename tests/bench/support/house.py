@@ -99,14 +99,15 @@ class House:
     settings: dict[str, Any]
     programs: Programs
 
-    def start_workers(self, count: int) -> list[Program]:
-        """Start so many `tuma worker`, each with one process, and return once all of them take jobs."""
+    def start_workers(self, count: int, *, threads: int = THREADS, **more: str) -> list[Program]:
+        """Start so many `tuma worker`, each with one process and this environment, and return once all of them take jobs."""
         environment = {
             "TUMA_REDIS_URL": self.store.url,
             "TUMA_ACCOUNTS": json.dumps({ACCOUNT: self.settings}),
             "TUMA_LOG_FORMAT": "json",
+            **more,
         }
-        command = [sys.executable, "-m", "tuma_worker.cli", "worker", "--processes", "1", "--threads", str(THREADS)]
+        command = [sys.executable, "-m", "tuma_worker.cli", "worker", "--processes", "1", "--threads", str(threads)]
         workers = [self.programs.start(f"tuma-{number}", command, **environment) for number in range(count)]
         for worker in workers:
             worker.until("ready for action")
