@@ -20,7 +20,7 @@ from tuma_producer.contract.connection import connect, connect_async, connect_to
 from tuma_worker.bootstrap import build_tokens
 from tuma_worker.core import tokens
 from tuma_worker.queue.consumer import Bell
-from tuma_worker.store import accounts
+from tuma_worker.store import accounts, sessions
 from tuma_worker.store.following import BEGINNING, Follower
 from tuma_worker.store.line import look
 from tuma_worker.store.steering import Scope, Steering
@@ -70,7 +70,7 @@ def test_the_advised_user_may_be_a_producer(limited: Redis, url: str, kind: str)
         producer.close()
 
 
-def test_the_advised_user_may_explain_keep_tokens_and_follow_events(limited: Redis, url: str) -> None:
+def test_the_advised_user_may_explain_keep_tokens_and_sessions_and_follow_events(limited: Redis, url: str) -> None:
     intent = Driver(limited, queue_of()).enqueue()
     assert Producer(limited).explain(f"lisoloo-main.{intent}").in_line == 1
     kept = build_tokens(limited)
@@ -80,7 +80,10 @@ def test_the_advised_user_may_explain_keep_tokens_and_follow_events(limited: Red
     async def follow() -> tuple[tokens.Token | None, int]:
         redis = connect_async(url)
         follower = Follower(redis, {"lisoloo-main": BEGINNING})
-        found = await find(redis, tokens.digest(token)), len(await follower.read(0.01))
+        await sessions.begin(redis, "a-session", tokens.digest(token))
+        shown = await sessions.token_of(redis, "a-session")
+        await sessions.end(redis, "a-session")
+        found = await find(redis, shown or ""), len(await follower.read(0.01))
         await redis.aclose()
         return found
 

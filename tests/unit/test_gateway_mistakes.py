@@ -28,7 +28,7 @@ class Stumbling:
 
 def asked(*, raises: bool) -> httpx.Response:
     unused = cast("Any", None)
-    desk = Desk(cast("Any", Stumbling()), unused, unused, unused, unused, lambda: "a-name")
+    desk = Desk(cast("Any", Stumbling()), unused, unused, unused, unused, lambda: "a-name", unused)
     transport = httpx.ASGITransport(build_app(unused, unused, desk), raise_app_exceptions=raises)
 
     async def ask() -> httpx.Response:

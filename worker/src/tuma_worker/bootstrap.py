@@ -347,7 +347,7 @@ def _poller(redis: Redis, settings: Settings, name: str, http: Http, inquire: In
 
 def build_tokens(redis: Redis) -> Tokens:
     """What keeps the API tokens."""
-    return Tokens(redis, lambda: secrets.token_urlsafe(32))
+    return Tokens(redis, fresh_secret)
 
 
 def wall_clock() -> float:
@@ -358,6 +358,11 @@ def wall_clock() -> float:
 def fresh_name() -> str:
     """A name that nobody else has."""
     return secrets.token_hex(8)
+
+
+def fresh_secret() -> str:
+    """A long text that nobody can guess, and a URL may hold."""
+    return secrets.token_urlsafe(32)
 
 
 def _name() -> str:

@@ -14,6 +14,11 @@ ROUTES = "tuma:routes"  # hash: a route's name to its accounts by prefix, as JSO
 TOKENS = "tuma:tokens"  # hash: digest of each API token to whose it is and what it may do, as JSON; the gateway's alone
 
 
+def session(digest: str) -> str:
+    """String: the digest of the token with which somebody logged in at the dashboard, by that of the session's secret. Expires."""
+    return f"tuma:session:{digest}"
+
+
 @dataclass(frozen=True)
 class QueueKeys:
     """The keys of one queue of an account. A queue's name is `<account>.<operation>`."""

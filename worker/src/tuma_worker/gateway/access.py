@@ -33,12 +33,17 @@ class Access:
         method, _, given = authorization.partition(" ")
         if method.lower() != "bearer" or not given.strip():
             raise Problem(Kind.NO_TOKEN, "give a token: Authorization: Bearer tuma_…")
-        found = await self._find(digest(given.strip()))
-        if found is None or not found.holds_at(round(self._clock() * 1000)):
+        found = await self.holding(digest(given.strip()))
+        if found is None:
             raise Problem(Kind.NO_TOKEN, "the token is not known, or its time is over", headers=_INVALID)
         if scope not in found.scopes:
             raise Problem(Kind.NO_SCOPE, f"the token {found.name} has not the scope {scope}", scope=scope)
         return found
+
+    async def holding(self, key: str) -> Token | None:
+        """The token of this digest; None where there is none, or its time is over. Raises `StoreUnavailable`."""
+        found = await self._find(key)
+        return found if found is not None and found.holds_at(round(self._clock() * 1000)) else None
 
     async def _find(self, key: str) -> Token | None:
         now = self._clock()

@@ -1,4 +1,4 @@
-"""The gateway's application: the receipts' entrance before everything, then the API and the probes."""
+"""The gateway's application: the receipts' entrance before everything, then the probes, the API and the dashboard."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from tuma_producer.contract.connection import ANSWER_WITHIN, FAILURES
-from tuma_worker.gateway import api
+from tuma_worker.gateway import api, dashboard
 from tuma_worker.gateway.receiver import Receiver
 from tuma_worker.gateway.requests import Identified
 
@@ -40,6 +40,7 @@ def build_app(intake: Intake, redis: Redis, desk: Desk) -> ASGIApp:
 
     probes = [Route("/healthz", alive), Route("/readyz", ready)]
     others = Starlette(
-        routes=[*probes, *api.routes(desk)], exception_handlers={HTTPException: api.no_operation, Exception: api.mistake}
+        routes=[*probes, *api.routes(desk), *dashboard.routes(desk)],
+        exception_handlers={HTTPException: api.no_operation, Exception: api.mistake},
     )
     return Receiver(intake, Identified(others, desk.name))

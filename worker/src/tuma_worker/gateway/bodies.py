@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from urllib.parse import parse_qsl
 
 from pydantic import BaseModel, ValidationError
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 Model = TypeVar("Model", bound=BaseModel)
 
+FORM_MOST = 16 * 1024  # bytes; ours are short
 JSON_MOST = 1024 * 1024  # bytes; ten thousand recipients with their texts have under half of that
 LINES_MOST = 64 * 1024 * 1024  # bytes of a batch
 
@@ -43,6 +45,18 @@ def parsed(text: bytes) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise Problem(Kind.UNREADABLE, "the body must be a JSON object")
     return found
+
+
+async def read_form(request: Request) -> dict[str, str]:
+    """The body as a browser sends a form. Raises `Problem`."""
+    expect_type(request, "application/x-www-form-urlencoded")
+    body = bytearray()
+    async for piece in _pieces(request, FORM_MOST):
+        body += piece
+    try:
+        return dict(parse_qsl(body.decode(), keep_blank_values=True, errors="strict"))
+    except ValueError:
+        raise Problem(Kind.UNREADABLE, "the body is no form that can be read") from None
 
 
 async def read_as(request: Request, model: type[Model]) -> Model:

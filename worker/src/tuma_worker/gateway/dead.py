@@ -75,13 +75,18 @@ def _letter(one: Letter) -> dict[str, Any]:
 async def redrive_intent(ask: Ask) -> Response:
     """Send an intent's dead letters again, as one new intent."""
     chosen = await bodies.read_as(ask.request, _Chosen)
-    intent_id = ask.named("intent_id")
+    letters, found = await of_intent(ask, ask.named("intent_id"))
+    return _told(await redrive(ask, letters, await _choice(ask, letters, chosen), found))
+
+
+async def of_intent(ask: Ask, intent_id: str) -> tuple[DeadLetters, Iterator[list[Letter]]]:
+    """The dead letters of one intent. Raises `UnknownIntent`."""
     parts = split_id(intent_id)
     if parts is None or await source_of(ask.desk.redis, intent_id) is None:
         raise UnknownIntent(intent_id)
     letters = DeadLetters(ask.desk.store, parts[0])
     found = await run_in_threadpool(letters.of_intent, parts[1])
-    return await _redrive(ask, letters, chosen, iter([found] if found else []))
+    return letters, iter([found] if found else [])
 
 
 async def redrive_account(ask: Ask) -> Response:
@@ -92,17 +97,26 @@ async def redrive_account(ask: Ask) -> Response:
     letters = DeadLetters(ask.desk.store, await ask.account())
     kinds = frozenset(chosen.classes) or frozenset(DeadClass) - {DeadClass.UNKNOWN}
     before = None if chosen.older_than is None else round((ask.desk.clock() - chosen.older_than) * 1000)
-    return await _redrive(ask, letters, chosen, letters.intents(Wanted(kinds, chosen.source, before)))
+    wanted = Wanted(kinds, chosen.source, before)
+    return _told(await redrive(ask, letters, await _choice(ask, letters, chosen), letters.intents(wanted)))
 
 
-async def _redrive(ask: Ask, letters: DeadLetters, chosen: _Chosen, groups: Iterator[list[Letter]]) -> Response:
+async def _choice(ask: Ask, letters: DeadLetters, chosen: _Chosen) -> Choice:
     if chosen.account is not None:
         await ask.known(chosen.account)
-    choice = Choice(chosen.account or letters.account, chosen.sender_id, chosen.expires_in)
+    return Choice(chosen.account or letters.account, chosen.sender_id, chosen.expires_in)
+
+
+def _told(done: Redriven) -> Response:
+    return encoded({"redriven": done.recipients, "intents": done.intents, "skipped": done.skipped})
+
+
+async def redrive(ask: Ask, letters: DeadLetters, choice: Choice, groups: Iterator[list[Letter]]) -> Redriven:
+    """Send these letters again, in the name of the token; those of one intent stand together."""
     redriver = Redriver(Producer(ask.desk.store), letters, ask.desk.name, ask.token.name)
     done = Redriven()
     await run_in_threadpool(_all, redriver, groups, choice, done)
-    return encoded({"redriven": done.recipients, "intents": done.intents, "skipped": done.skipped})
+    return done
 
 
 def _all(redriver: Redriver, groups: Iterator[list[Letter]], choice: Choice, done: Redriven) -> None:

@@ -33,7 +33,8 @@ class Readers:
 class Desk:
     """The parts that all requests share.
 
-    `store` is for what is asked seldom, in a thread. `clock` gives Unix seconds, `name` a name that nobody else has.
+    `store` is for what is asked seldom, in a thread. `clock` gives Unix seconds, `name` a name that nobody else has, `secret` a
+    long one that nobody can guess.
     """
 
     access: Access
@@ -42,6 +43,7 @@ class Desk:
     store: Redis
     clock: Callable[[], float]
     name: Callable[[], str]
+    secret: Callable[[], str]
     readers: Readers = field(default_factory=Readers)
     _producers: dict[str, AsyncProducer] = field(default_factory=dict)  # by source: as many as tokens have
 

@@ -57,14 +57,14 @@ def _key(ask: Ask) -> str | None:
 async def get(ask: Ask) -> Response:
     """Where an intent stands."""
     found = await ask.producer.get(ask.named("intent_id"))
-    _expect_visible(ask, found.source)
+    _expect_visible(ask, found.id, found.source)
     return encoded(found)
 
 
 async def explain(ask: Ask) -> Response:
     """Why it stands where it stands: a page for people, or the same for programs that ask for JSON."""
     told = await ask.producer.explain(ask.named("intent_id"))
-    _expect_visible(ask, told.intent.source)
+    _expect_visible(ask, told.intent.id, told.intent.source)
     vary = {"Vary": "Accept"}
     if JSON in ask.request.headers.get("accept", ""):
         return encoded(facts(told), headers=vary)
@@ -87,16 +87,20 @@ async def resume(ask: Ask) -> Response:
 
 
 async def _steer(ask: Ask, verb: Verb) -> Response:
-    intent_id = ask.named("intent_id")
-    _expect_visible(ask, await source_of(ask.desk.redis, intent_id))
-    result: ControlResult = await getattr(ask.producer, verb)(intent_id, by=ask.token.name)
+    result = await steered(ask, ask.named("intent_id"), verb)
     return encoded(result, status=202 if result.outcome == "requested" else 200)
 
 
-def _expect_visible(ask: Ask, source: str | None) -> None:
-    """Raise `UnknownIntent` where there is no intent, or it is none of the token's business."""
+async def steered(ask: Ask, intent_id: str, verb: Verb) -> ControlResult:
+    """What a verb comes to, in the name of the token. Raises `UnknownIntent`, also where it is none of the token's business."""
+    _expect_visible(ask, intent_id, await source_of(ask.desk.redis, intent_id))
+    result: ControlResult = await getattr(ask.producer, verb)(intent_id, by=ask.token.name)
+    return result
+
+
+def _expect_visible(ask: Ask, intent_id: str, source: str | None) -> None:
     if source is None or not ask.token.may_see(source):
-        raise UnknownIntent(ask.named("intent_id"))
+        raise UnknownIntent(intent_id)
 
 
 # ------------------------------------------------------------------------------------------------------------ as lines

@@ -21,7 +21,7 @@ from tuma_worker.store import accounts, line
 from tuma_worker.store.steering import Scope, Steering
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
     from starlette.responses import Response
 
@@ -51,7 +51,7 @@ async def get_account(ask: Ask) -> Response:
 async def resume_account(ask: Ask) -> Response:
     """Put a halted account to work again."""
     name = await ask.account()
-    resumed = await run_in_threadpool(_steering(ask, name, SEND).lift_halt)
+    resumed = await run_in_threadpool(steering(ask, name, SEND).lift_halt)
     return encoded({"account": name, "resumed": resumed})
 
 
@@ -71,14 +71,14 @@ async def set_limit(ask: Ask) -> Response:
         bodies.refuse("limit", str(error))
     if limit.counted != window.unit:
         bodies.refuse("limit", f"must count {window.unit}; what a limit counts cannot be changed")
-    await run_in_threadpool(_steering(ask, account, SEND).set_limit, limit)
+    await run_in_threadpool(steering(ask, account, SEND).set_limit, limit)
     return encoded(await _window(ask))
 
 
 async def unset_limit(ask: Ask) -> Response:
     """Go back to the limit as it is configured."""
     account, window = await ask.account(), await _window(ask)
-    await run_in_threadpool(_steering(ask, account, SEND).unset_limit, window.name)
+    await run_in_threadpool(steering(ask, account, SEND).unset_limit, window.name)
     return encoded(await _window(ask))
 
 
@@ -107,29 +107,29 @@ async def list_queues(ask: Ask) -> Response:
 
 async def get_queue(ask: Ask) -> Response:
     """One queue."""
-    account, operation = await _queue(ask)
+    account, operation = await queue_named(ask, ask.named("queue"))
     return encoded(_line(await run_in_threadpool(line.look, ask.desk.store, account, operation)))
 
 
 async def pause_queue(ask: Ask) -> Response:
     """Let no further call start: of all of it, or of one priority or source."""
-    scope = _scope(ask)
-    account, operation = await _queue(ask)
-    await run_in_threadpool(_steering(ask, account, operation).pause, scope)
+    scope = scope_of(bodies.parameters(ask.request, "priority", "source"))
+    account, operation = await queue_named(ask, ask.named("queue"))
+    await run_in_threadpool(steering(ask, account, operation).pause, scope)
     return encoded({"queue": f"{account}.{operation}", "scope": str(scope), "paused": True, "changed": True})
 
 
 async def resume_queue(ask: Ask) -> Response:
     """Let calls start again."""
-    scope = _scope(ask)
-    account, operation = await _queue(ask)
-    changed = await run_in_threadpool(_steering(ask, account, operation).resume, scope)
+    scope = scope_of(bodies.parameters(ask.request, "priority", "source"))
+    account, operation = await queue_named(ask, ask.named("queue"))
+    changed = await run_in_threadpool(steering(ask, account, operation).resume, scope)
     return encoded({"queue": f"{account}.{operation}", "scope": str(scope), "paused": False, "changed": changed})
 
 
-async def _queue(ask: Ask) -> tuple[str, str]:
-    """The account and the operation of the queue that the path names. Raises `Problem`."""
-    account, _, operation = ask.named("queue").partition(".")
+async def queue_named(ask: Ask, name: str) -> tuple[str, str]:
+    """The account and the operation of the queue of this name. Raises `Problem`."""
+    account, _, operation = name.partition(".")
     known = await run_in_threadpool(line.operations, ask.desk.store, await ask.known(account))
     if operation not in known:
         names = ", ".join(f"{account}.{one}" for one in known)
@@ -137,8 +137,8 @@ async def _queue(ask: Ask) -> tuple[str, str]:
     return account, operation
 
 
-def _scope(ask: Ask) -> Scope:
-    given = bodies.parameters(ask.request, "priority", "source")
+def scope_of(given: Mapping[str, str]) -> Scope:
+    """What a pause is to cover: all, or what `priority` or `source` names. Raises `Problem`."""
     if len(given) > 1:
         bodies.refuse("source", "cannot go with priority; give one of them")
     if given.get("priority", LANES[0]) not in LANES:
@@ -218,7 +218,8 @@ async def unsuppress(ask: Ask) -> Response:
 # --------------------------------------------------------------------------------------------------------------------------
 
 
-def _steering(ask: Ask, account: str, operation: str) -> Steering:
+def steering(ask: Ask, account: str, operation: str) -> Steering:
+    """The steering of a queue, in the name of the token."""
     return Steering(ask.desk.store, account, operation, ask.token.name)
 
 

@@ -33,6 +33,7 @@ class Kind(Enum):
     UNREADABLE = ("unreadable", 400, "The body cannot be read")
     NO_TOKEN = ("no-token", 401, "A token is needed that holds")
     NO_SCOPE = ("no-scope", 403, "The token may not do this")
+    FOREIGN = ("foreign", 403, "This was asked for from another page")
     WRONG_SOURCE = ("wrong-source", 403, "The token speaks for another source")
     NOT_FOUND = ("not-found", 404, "There is nothing at this address")
     UNKNOWN_INTENT = ("unknown-intent", 404, "There is no such intent")

@@ -69,8 +69,9 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
     asked = connect_async(settings.redis_url)
     store = connect(settings.redis_url)
     desk = Desk(
-        Access(asked, bootstrap.wall_clock), Rates(bootstrap.steady_clock), asked, store, bootstrap.wall_clock, bootstrap.fresh_name
-    )
+        Access(asked, bootstrap.wall_clock), Rates(bootstrap.steady_clock), asked, store,
+        bootstrap.wall_clock, bootstrap.fresh_name, bootstrap.fresh_secret,
+    )  # fmt: skip
     app = build_app(bootstrap.build_intake(redis, settings), redis, desk)
     config = uvicorn.Config(
         app, lifespan="off", ws="none", access_log=False, log_config=None, server_header=False, timeout_graceful_shutdown=_DRAIN,

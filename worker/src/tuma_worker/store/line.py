@@ -48,13 +48,17 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """One limit: `used` of `count` per `seconds` count now; `set_by` says who changed it while running, None where nobody did."""
+    """One limit: `used` of `count` per `seconds` count now, `in_flight` of that for calls that have not ended.
+
+    `set_by` says who changed it while running, None where nobody did.
+    """
 
     name: str
     unit: str
     count: float
     seconds: float
     used: float
+    in_flight: float
     set_by: str | None
 
 
@@ -195,13 +199,16 @@ def _window(
         count, window = float(changed_count), int(changed_window)
     slots = cast("list[bytes]", redis.lrange(queue.window(name), 0, -1))
     counted = sum(float(used.get(f"{name}|{lane}", 0)) for lane in range(len(LANES)))
-    return Window(name, limit["unit"], count, window / 1000, counted - _over(slots, now - window), set_by)
+    ended = [_slot(slot) for slot in slots]
+    over = sum(weight for at, weight in ended if at <= now - window)  # has stopped counting; the next claim will take it off
+    in_flight = max(0.0, counted - sum(weight for _, weight in ended))
+    return Window(name, limit["unit"], count, window / 1000, counted - over, in_flight, set_by)
 
 
-def _over(slots: list[bytes], before: int) -> float:
-    """The weight of ended calls that have stopped counting, which the next claim will take off."""
-    parts = [slot.decode().split(":") for slot in slots]
-    return sum(sum(map(float, weights)) for ended, *weights in parts if int(ended) <= before)
+def _slot(packed: bytes) -> tuple[int, float]:
+    """When calls ended, and their weight."""
+    ended, *weights = packed.decode().split(":")
+    return int(ended), sum(map(float, weights))
 
 
 def _holds(state: Mapping[str, str], waiting: tuple[Waiting, ...], now: int) -> tuple[str, ...]:

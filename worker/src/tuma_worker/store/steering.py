@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from tuma_producer.contract.keys import AccountKeys
+from tuma_producer.contract.reading import texts
 from tuma_producer.contract.scripts import load
 from tuma_producer.contract.wire import EVENTS_KEPT, LANES
 from tuma_worker.store.accounts import packed
@@ -39,6 +40,30 @@ class Scope:
 
     def __str__(self) -> str:
         return self.lane or self.source or "everything"
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """A pause that stands, `by` whom and since when (Unix ms)."""
+
+    scope: Scope
+    since: int
+    by: str
+
+
+def pauses(redis: Redis, account: str, operation: str) -> list[Paused]:
+    """What is paused of a queue: all of it first, then lanes, then sources."""
+    raw = cast("dict[bytes, bytes]", redis.hgetall(AccountKeys(account).queue(operation).state))
+    found = [_paused(field, value) for field, value in texts(raw).items() if field.startswith("paused")]
+    return sorted(found, key=lambda one: one.scope.field)
+
+
+def _paused(field: str, value: str) -> Paused:
+    """A pause as the queue's state has it: its field is that of its scope."""
+    _, kind, which = (*field.split(":", 2), "", "")[:3]
+    _, since, by = (*value.split(" ", 2), "0", "")[:3]
+    scope = Scope(lane=LANES[int(which)] if kind == "lane" else None, source=which if kind == "source" else None)
+    return Paused(scope, int(since), by)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,67 @@
+"""What a page is looked at with: by which rights, and for what it is asked. Viewers for whom both are the same share one look."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tuma_worker.core.tokens import Scope
+from tuma_worker.store.pulse import Pulse
+
+if TYPE_CHECKING:
+    from tuma_producer import AsyncProducer
+    from tuma_worker.core.tokens import Token
+    from tuma_worker.gateway.desk import Desk
+
+_NOBODY = "dashboard"  # the source in whose name nothing is sent, only looked
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """What a viewer may see and do. `source` is whose intents may be seen; None where everybody's."""
+
+    source: str | None
+    scopes: frozenset[Scope]
+
+    @classmethod
+    def of(cls, token: Token) -> Rights:
+        """What a token gives."""
+        return cls(None if Scope.OPERATE in token.scopes else token.source, frozenset(token.scopes))
+
+    def may_see(self, source: str) -> bool:
+        """Whether what belongs to this source is any of the viewer's business."""
+        return self.source in {None, source}
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What one look leaves for the next, of whichever viewer: as much as there are accounts."""
+
+    pulses: dict[str, Pulse] = field(default_factory=dict)
+
+    def pulse(self, account: str) -> Pulse:
+        """The account's pulse."""
+        return self.pulses.setdefault(account, Pulse(account))
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One look at a page. `asked` are the query's parameters."""
+
+    desk: Desk
+    memory: Memory
+    rights: Rights
+    asked: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def producer(self) -> AsyncProducer:
+        """A producer to look with."""
+        return self.desk.producer(_NOBODY)
+
+    def parameter(self, name: str) -> str:
+        """What is asked for by this name; empty where nothing is."""
+        return dict(self.asked).get(name, "")
+
+    async def accounts(self) -> tuple[str, ...]:
+        """The accounts that there are."""
+        return await self.producer.accounts()
