@@ -12,6 +12,7 @@ from tests.support.api import ALL_SCOPES, new_token
 from tests.support.dashboard import Visitor
 from tests.support.houses import open_house
 
+from tuma_producer import At, Every
 from tuma_producer.contract.keys import session
 from tuma_worker.core.answers import Fault
 from tuma_worker.core.next_step import Halt
@@ -157,11 +158,11 @@ def test_another_sites_form_does_nothing(asha: Visitor, action: Action, house: H
 
 
 def test_what_a_token_may_not_do_is_neither_shown_nor_done(reader: Visitor) -> None:
-    assert reader.http.get("/").headers["location"] == "/intents"
-    page = reader.see("/intents")
+    assert reader.http.get("/").headers["location"] == "/schedules"
+    page = reader.see("/schedules")
     for one in PAGES:
         allowed = one.scope is Scope.READ
-        assert (f'href="{one.path}"' in page.partition("</nav>")[0].partition("<nav")[2]) == allowed
+        assert (f'href="{one.path}"' in page.partition("</nav>")[0].partition("<nav")[2]) == (allowed and one.named)
         if one.path != "/":
             assert reader.http.get(one.path).status_code == (200 if allowed else 403)
         if not allowed:
@@ -266,3 +267,35 @@ def test_dead_letters_are_shown_by_intent_and_sent_again(asha: Visitor, house: H
     assert redriven[-1].data["redriven_as"].startswith("main.")
     assert f"dead.{other}" not in asha.see("/dead")
     assert DeadLetters(house.redis, "dead").size() == 0
+
+
+def test_a_campaign_shows_how_far_it_has_come_and_is_steered(asha: Visitor, house: House) -> None:
+    name = "spring <b>&"
+    for place in range(3):
+        house.send("main", f"+24399000010{place}", f"+24399000011{place}", campaign_name=name)
+    assert re.search(
+        r"<h2>spring &lt;b&gt;&amp;</h2>.*<b>0</b> of 6 recipients ended.*3 intents\.", asha.see("/campaigns"), re.DOTALL
+    )
+    fields = {"account": "main", "campaign": name}
+    assert asha.done("/campaigns/pause", on="/campaigns", **fields) == "spring &lt;b&gt;&amp;: pause: done (6 paused)."
+    assert "Paused</b> by asha" in asha.see("/campaigns")
+    assert asha.done("/campaigns/resume", on="/campaigns", **fields).endswith("resume: done (6 in the line again).")
+    assert asha.done("/campaigns/cancel", on="/campaigns", **fields).endswith("cancel: done (6 cancelled).")
+    assert re.search(r"<b>6</b> of 6 recipients ended.*6 withdrawn", asha.see("/campaigns"), re.DOTALL)
+    assert asha.do("/campaigns/pause", account="main", campaign="winter").status_code == 404
+
+
+def test_schedules_are_listed_and_steered_by_whom_they_concern(asha: Visitor, reader: Visitor, house: House) -> None:
+    daily = Every(frequency="daily", times=["08:00"], start="2030-01-01", tz="Africa/Kinshasa")
+    theirs = house.send("main", "+243990000001", schedule=daily)
+    own = house.send("main", "+243990000001", schedule=At(times=["2030-12-24T18:00Z"]), source="billing")
+    page = asha.see("/schedules")
+    assert re.search(rf"{theirs}.*every day at 08:00 \(Africa/Kinshasa\).*2030-01-01 07:00:00 UTC", page, re.DOTALL)
+    assert page.index(theirs) < page.index(own)  # by what fires first
+    assert "+243990000001" not in page
+    assert asha.done("/intents/pause", on="/schedules", id=theirs) == "pause: done."
+    assert asha.done("/intents/resume", on="/schedules", id=theirs) == "resume: done."
+    assert asha.done("/intents/cancel", on="/schedules", id=theirs) == "cancel: done."
+    assert "1 schedule that is over" in asha.see("/schedules")
+    page = reader.see("/schedules")
+    assert (own in page, theirs in page, "/intents/pause" in page) == (True, False, False)

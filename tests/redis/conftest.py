@@ -43,6 +43,7 @@ PERMANENT = {
     r"tuma:\{[^}]+\}:troubles:[\w.-]+": "one field per event that a subscriber was told in vain; gone with the subscription",
     r"tuma:\{[^}]+\}:intent:[\w~-]+": "an intent that has not ended; at its end it gets an expiry, which is checked below",
     r"tuma:\{[^}]+\}:(campaigns|campaign:\w+)": "forgotten by the sweeper with the last intent of the campaign",
+    r"tuma:\{[^}]+\}:schedules": "one entry per schedule, forgotten by the sweeper with its record",
     r"tuma:\{[^}]+\}:[\w-]+:(entries|groups|due|messages|sources:\d)": "waiting jobs; empty, hence gone, without them",
     r"tuma:\{[^}]+\}:[\w-]+:(inflight|leases)": "claimed batches; every lease ends, and its batch with it",
     r"tuma:\{[^}]+\}:[\w-]+:deadlines": "one entry per intent with a deadline; gone when it has passed",

@@ -12,9 +12,11 @@ from tests.redis.driver import Driver, number, numbers, queue_of
 from tuma_producer import At, CampaignResult, Producer, Send, UnknownAccount, UnknownCampaign
 from tuma_producer.contract.campaigns import control_campaign
 from tuma_producer.contract.scheduling import instant
+from tuma_producer.contract.wire import campaign_keys
 from tuma_worker.core.answers import Rejected
 from tuma_worker.queue.scripts import Claim, Wait
-from tuma_worker.store.campaigns import Campaigns
+from tuma_worker.store import campaigns
+from tuma_worker.store.campaigns import Campaigns, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
     from tuma_producer.contract.scripts import Call
     from tuma_producer.intents import Verb
+    from tuma_worker.store.campaigns import Progress
 
 NAME = "spring | Ünïcode"
 
@@ -290,3 +293,51 @@ def test_a_paused_campaign_is_not_forgotten(driver: Driver) -> None:
     assert Campaigns(driver.redis, driver.queue.account).forget() == 0
     (late,) = of_campaign(driver, 1)
     assert state(driver, late) == "paused"
+
+
+# --------------------------------------------------------------------------------------------------------------- how far
+
+
+def test_the_latest_are_listed_with_how_they_stand(driver: Driver) -> None:
+    for name in ("autumn", NAME, "winter"):
+        of_campaign(driver, 1, name)
+    age(driver)
+    ask(driver, "pause", "winter")
+    found, of = Campaigns(driver.redis, driver.queue.account).latest(2)
+    assert ([one.name for one in found], of) == (["winter", "autumn"], 3)
+    assert [(one.paused, one.cancelling) for one in found] == [("default", None), (None, None)]
+
+
+def test_a_tally_counts_each_recipient_once_in_the_state_that_it_is_in(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(campaigns, "_PAGE", 2)
+    monkeypatch.setattr(campaigns, "_RECORDS_MOST", 4)
+    of_campaign(driver, 5)
+    driver.enqueue(*numbers(3), campaign_name=NAME)
+    driver.enqueue(campaign_name=NAME, schedule=At(times=[instant(driver.server_ms()) + timedelta(days=1)]))
+    tally = Tally(driver.queue.account, NAME)
+    first = tally.read(driver.redis)
+    assert (first.intents, first.counted) == (7, 4)  # the rest at the next look
+    full = until_counted(driver, tally)
+    assert (full.counted, full.schedules, dict(full.states)) == (7, 1, {"queued": 8})
+    drain(driver)
+    rejected = [tally.read(driver.redis).states["queued"] for _ in range(3)][-1]
+    assert rejected == 0
+    assert tally.read(driver.redis).states.total() == 8
+
+
+def until_counted(driver: Driver, tally: Tally) -> Progress:
+    for _ in range(10):
+        if (found := tally.read(driver.redis)).counted == found.intents:
+            return found
+    raise AssertionError(tally)
+
+
+def test_a_tally_meets_who_arrives_behind_what_it_has_read(driver: Driver) -> None:
+    of_campaign(driver, 3)
+    tally = Tally(driver.queue.account, NAME)
+    assert tally.read(driver.redis).counted == 3
+    (late,) = of_campaign(driver, 1, "elsewhere")
+    earlier = "0" + late[1:]  # as a producer whose clock is behind would call it
+    driver.redis.rename(driver.account.intent(late), driver.account.intent(earlier))
+    driver.redis.zadd(campaign_keys(driver.queue.account, NAME)[1], {earlier: 0})
+    assert until_counted(driver, tally).states == {"queued": 4}

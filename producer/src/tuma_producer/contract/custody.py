@@ -181,7 +181,8 @@ def request(send: Send, source: str) -> HandOver:
         entry.short_id, entry.source, entry.lane, entry.group, entry.body, entry.digest, IDEMPOTENCY_MS, EVENTS_KEPT, RETENTION_MS,
         entry.campaign, "", "", "", "", "", *entry.numbers,
     ]  # fmt: skip
-    return HandOver(wire.keys_of(send.account, entry), args, send, entry)
+    keys = [*wire.shared_keys(send.account), account_keys(send.account).schedules, *entry.keys]
+    return HandOver(keys, args, send, entry)
 
 
 @dataclass(frozen=True, slots=True)

@@ -172,6 +172,11 @@ class AccountKeys:
         """Sorted set, all scores 0: the short ids of the intents of a campaign, by a digest of its name."""
         return f"{self._prefix}campaign:{digest}"
 
+    @cached_property
+    def schedules(self) -> str:
+        """Sorted set: the short id of each schedule, of either custody, by when it was accepted in ms."""
+        return self._prefix + "schedules"
+
     def batch(self, batch_id: str) -> str:
         """Hash: one attempt with its evidence, and the intent of each of its recipients."""
         return f"{self._prefix}batch:{batch_id}"

@@ -68,7 +68,7 @@ def _planned(send: Send, entry: Entry, schedule: Schedule) -> Planned:
     account = account_keys(send.account)
     queue = account.queue("send")
     record, *campaign_and_key = entry.keys
-    keys = [account.profile, record, queue.due, queue.bell, account.events, *campaign_and_key]
+    keys = [account.profile, record, queue.due, queue.bell, account.events, account.schedules, *campaign_and_key]
     life = entry.deadline.removeprefix("+")  # a schedule has none at an instant
     args: list[Argument] = [
         entry.short_id, entry.source, entry.lane, entry.group, life, entry.body, entry.digest, IDEMPOTENCY_MS, EVENTS_KEPT,

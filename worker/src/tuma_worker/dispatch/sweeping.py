@@ -16,6 +16,7 @@ from tuma_worker import metrics
 from tuma_worker.logs import Event
 from tuma_worker.rounds import one_by_one
 from tuma_worker.store.campaigns import Campaigns
+from tuma_worker.store.planned import Planned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +35,8 @@ class Swept:
 
     `suspected` recipients were seen without an owner for the first time; `restored` were so at the look before as well, and have a
     job again; `intents` names a few of theirs. `ended` have ended as unknown, since nothing more will be heard of them. `campaigns`
-    have been forgotten with the last of their intents. `looked` is false where another process looks after the account.
+    have been forgotten with the last of their intents, as schedules are with their records. `looked` is false where another process
+    looks after the account.
     """
 
     account: str
@@ -84,6 +86,7 @@ class Sweeper:
         ended = unowned.close(look.silent) + unowned.end_forgotten(lost)
         restored = unowned.restore(lost)  # who has ended is left
         forgotten = Campaigns(unowned.redis, account).forget()
+        Planned(unowned.redis, account).forget()
         self._suspects[account] = {target: packed for target, packed in seen.items() if target not in lost}
         intents = sorted({target.intent for target in lost})[:_SHOWN] if restored else ()
         suspected = len(self._suspects[account])

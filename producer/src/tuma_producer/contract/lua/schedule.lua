@@ -1,6 +1,6 @@
--- Accept a schedule: its record, its place among what waits, and its event appear together or not at all.
+-- Accept a schedule: its record, its places in the index and among what waits, and its event appear together or not at all.
 --
--- KEYS  1 profile  2 intent  3 due  4 bell  5 events, then campaigns and the index of its campaign, only where
+-- KEYS  1 profile  2 intent  3 due  4 bell  5 events  6 schedules, then campaigns and the index of its campaign, only where
 --       the schedule has one, then idempotency, only where it has such a key
 -- ARGV  1 short id  2 source  3 lane  4 group of its occurrences  5 ms that each occurrence has from its firing, or empty  6 body
 --       7 digest of what the idempotency key stands for  8 its life in ms  9 length of the event stream  10 numbers, with spaces between
@@ -19,7 +19,7 @@
 -- include: campaign
 
 local id, now, campaign, after, following = ARGV[1], clock(), ARGV[11], tonumber(ARGV[12]), tonumber(ARGV[13])
-local new = {profile = KEYS[1], record = KEYS[2], key = KEYS[campaign == '' and 6 or 8], id = id, digest = ARGV[7]}
+local new = {profile = KEYS[1], record = KEYS[2], key = KEYS[campaign == '' and 7 or 9], id = id, digest = ARGV[7]}
 local known = admit_known(new)
 if known then
   return known
@@ -35,8 +35,9 @@ local numbers = ARGV[10]
 local _, spaces = string.gsub(numbers, ' ', '')
 redis.call('HSET', KEYS[2], 'source', ARGV[2], 'lane', ARGV[3], 'group', ARGV[4], 'at', now, 'expires', '', 'life', ARGV[5], 'open', 1,
   'seq', 1, 'next', ARGV[13], 'fired', 0, 'to', numbers, unpack(body_fields(ARGV[6])))
+redis.call('ZADD', KEYS[6], now, id)
 redis.call('XADD', KEYS[5], 'MAXLEN', '~', ARGV[9], '*', 'e', 'scheduled', 'i', id, 's', ARGV[2], 'q', 1, 'n', spaces + 1, 't', ARGV[13])
-local paused = campaign ~= '' and campaign_join({campaigns = KEYS[6], index = KEYS[7], name = campaign}, id, now)
+local paused = campaign ~= '' and campaign_join({campaigns = KEYS[7], index = KEYS[8], name = campaign}, id, now)
 if paused then
   redis.call('HSET', KEYS[2], 'held', 'paused', 'seq', 2)
   redis.call('XADD', KEYS[5], 'MAXLEN', '~', ARGV[9], '*', 'e', 'paused', 'i', id, 's', ARGV[2], 'q', 2, 'by', paused)

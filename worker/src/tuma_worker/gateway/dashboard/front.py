@@ -13,7 +13,7 @@ from tuma_producer.contract.connection import FAILURES
 from tuma_producer.errors import TumaError
 from tuma_worker.core.tokens import Scope
 from tuma_worker.gateway import bodies
-from tuma_worker.gateway.dashboard import actions, dead, intent, overview, pages, sessions
+from tuma_worker.gateway.dashboard import actions, campaigns, dead, intent, overview, pages, schedules, sessions
 from tuma_worker.gateway.dashboard.live import Live
 from tuma_worker.gateway.dashboard.view import Memory, Rights, View
 from tuma_worker.gateway.desk import Ask
@@ -40,19 +40,22 @@ _EVENTS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page, the scope that a token needs to see it, and what is looked at for it."""
+    """One page, the scope that a token needs to see it, and what is looked at for it. `named` at the head of all pages, or not."""
 
     path: str
     title: str
     scope: Scope
     template: str
     look: Look
+    named: bool = True
 
 
 PAGES = (
     Page("/", "Overview", Scope.OPERATE, "overview.html", overview.look),
+    Page("/campaigns", "Campaigns", Scope.OPERATE, "campaigns.html", campaigns.look),
+    Page("/schedules", "Schedules", Scope.READ, "schedules.html", schedules.look),
     Page("/dead", "Dead letters", Scope.OPERATE, "dead.html", dead.look),
-    Page("/intents", "Find", Scope.READ, "intent.html", intent.look),
+    Page("/intents", "Find", Scope.READ, "intent.html", intent.look, named=False),  # the search leads there
 )
 
 
@@ -72,6 +75,9 @@ ACTIONS = (
     Action("/intents/pause", Scope.CONTROL, actions.pause_intent),
     Action("/intents/resume", Scope.CONTROL, actions.resume_intent),
     Action("/intents/cancel", Scope.CONTROL, actions.cancel_intent),
+    Action("/campaigns/pause", Scope.OPERATE, actions.pause_campaign),
+    Action("/campaigns/resume", Scope.OPERATE, actions.resume_campaign),
+    Action("/campaigns/cancel", Scope.OPERATE, actions.cancel_campaign),
     Action("/dead/redrive", Scope.OPERATE, actions.redrive),
 )
 

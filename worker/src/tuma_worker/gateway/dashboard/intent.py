@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 # What can be asked of an intent in this state; of what has ended, nothing.
 VERBS = {"scheduled": ("pause", "cancel"), "active": ("pause", "cancel"), "paused": ("resume", "cancel")}
-_BY_GRAVITY = {"active": "good", "scheduled": "busy", "paused": "warn"}
+# How grave its state is.
+GRAVITY = {"active": "good", "scheduled": "busy", "paused": "warn"}
 
 
 async def look(view: View) -> dict[str, Any]:
@@ -36,7 +37,7 @@ async def look(view: View) -> dict[str, Any]:
     return {
         "wanted": wanted,
         "intent": told.intent,
-        "gravity": _BY_GRAVITY.get(told.intent.state, "calm"),
+        "gravity": GRAVITY.get(told.intent.state, "calm"),
         "sections": [block.splitlines() for block in page(told).split("\n\n")],
         "verbs": VERBS.get(told.intent.state, ()) if Scope.CONTROL in view.rights.scopes else (),
         "dead": await run_in_threadpool(_dead, view, told.intent) if Scope.OPERATE in view.rights.scopes else 0,

@@ -6,9 +6,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tuma_worker.core.tokens import Scope
+from tuma_worker.store.campaigns import Tally
 from tuma_worker.store.pulse import Pulse
 
 if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
     from tuma_producer import AsyncProducer
     from tuma_worker.core.tokens import Token
     from tuma_worker.gateway.desk import Desk
@@ -35,13 +38,23 @@ class Rights:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What one look leaves for the next, of whichever viewer: as much as there are accounts."""
+    """What one look leaves for the next, of whichever viewer: as much as there are accounts, and campaigns shown."""
 
-    pulses: dict[str, Pulse] = field(default_factory=dict)
+    _pulses: dict[str, Pulse] = field(default_factory=dict)
+    _tallies: dict[tuple[str, str], Tally] = field(default_factory=dict)
 
     def pulse(self, account: str) -> Pulse:
         """The account's pulse."""
-        return self.pulses.setdefault(account, Pulse(account))
+        return self._pulses.setdefault(account, Pulse(account))
+
+    def tally(self, account: str, campaign: str) -> Tally:
+        """The campaign's tally."""
+        return self._tallies.setdefault((account, campaign), Tally(account, campaign))
+
+    def keep_tallies(self, shown: AbstractSet[tuple[str, str]]) -> None:
+        """Forget all others."""
+        for gone in self._tallies.keys() - shown:
+            self._tallies.pop(gone, None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ def span(seconds: float) -> str:
     """A span in the unit, or the two, that say most."""
     left = max(0.0, seconds)
     if left < _SHORT:
-        return f"{left:.1f} s"
+        return f"{left:.1f} s" if left else "0 s"
     whole = round(left)
     if whole < _MINUTE:
         return f"{whole} s"

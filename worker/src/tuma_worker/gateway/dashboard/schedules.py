@@ -1,0 +1,79 @@
+"""Schedules as a page: which there are, when each fires next, and what can be done about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from starlette.concurrency import run_in_threadpool
+
+from tuma_producer import Every
+from tuma_worker.core.tokens import Scope
+from tuma_worker.gateway.dashboard.intent import GRAVITY, VERBS
+from tuma_worker.gateway.dashboard.words import many
+from tuma_worker.store.planned import Planned
+
+if TYPE_CHECKING:
+    from tuma_producer import Intent
+    from tuma_producer.schedules import Schedule
+    from tuma_worker.gateway.dashboard.view import View
+
+_MOST = 200  # of each account
+
+_EACH = {"daily": "day", "weekly": "week", "monthly": "month", "yearly": "year", "seconds": "second"}
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A schedule as the page shows it. `told` is when it fires, in words; `following` when it does next, None where it will not."""
+
+    intent: Intent
+    told: str
+    following: datetime | None
+    gravity: str
+    verbs: tuple[str, ...]
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is to come of it any more."""
+        return self.intent.state not in VERBS
+
+
+async def look(view: View) -> dict[str, Any]:
+    """Those that the viewer may see: what is to come first, by when."""
+    names = await view.accounts()
+    planned = [Planned(view.desk.store, name) for name in names]
+    found, sizes = await run_in_threadpool(lambda: ([one.latest(_MOST) for one in planned], [one.size() for one in planned]))
+    rows = [_row(intent, view) for intents in found for intent in intents if view.rights.may_see(intent.source)]
+    return {
+        "coming": sorted((row for row in rows if not row.over), key=lambda row: (row.following or _NEVER, row.intent.id)),
+        "over": [row for row in rows if row.over],
+        "more": sum(max(0, size - _MOST) for size in sizes),
+        "most": _MOST,
+    }
+
+
+def _row(intent: Intent, view: View) -> Row:
+    verbs = VERBS.get(intent.state, ()) if Scope.CONTROL in view.rights.scopes else ()
+    told = in_words(intent.schedule) if intent.schedule is not None else ""
+    following = intent.custody.first if intent.custody is not None else intent.next_firing
+    return Row(intent, told, following, GRAVITY.get(intent.state, "calm"), verbs)
+
+
+def in_words(schedule: Schedule) -> str:
+    """When a schedule fires."""
+    zone = f" ({schedule.tz})" if schedule.tz else ""
+    if not isinstance(schedule, Every):
+        first = f"{schedule.times[0]:%Y-%m-%d %H:%M}"
+        return (first if len(schedule.times) == 1 else f"{many(len(schedule.times), 'time')}, the first {first}") + zone
+    each = _EACH[schedule.frequency]
+    interval = schedule.interval or 1
+    parts = [
+        f"every {each}" if interval == 1 else f"every {many(interval, each)}",
+        "on " + ", ".join(schedule.weekdays) if schedule.weekdays else "",
+        "at " + ", ".join(f"{one:%H:%M}" for one in schedule.times) if schedule.times else "",
+        f"until {schedule.end:%Y-%m-%d}" if schedule.end else "",
+    ]
+    return " ".join(part for part in parts if part) + zone
