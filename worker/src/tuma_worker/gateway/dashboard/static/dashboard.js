@@ -10,36 +10,42 @@ const prove = () => {
   for (const field of main.querySelectorAll("input[name=proof]")) field.value = proof;
 };
 
-// Make `old` what `next` is, and leave alone what is so already: focus, what is open, and what somebody is writing stay.
+const keyOf = (node) => node.dataset?.key;
+const alike = (one, other) => one.nodeName === other.nodeName && !keyOf(one) && !keyOf(other);
+const OWN = ["value", "open"]; // attributes that are the viewer's: what they have written, and opened
+
+// Make `old` what `next` is, and leave alone what is so already: focus, what is open, and what somebody is writing stay. An element that
+// has a key is known by it, and is not moved unless the order has changed: it would lose the focus.
 const become = (old, next) => {
   for (const { name, value } of next.attributes) {
-    if (name !== "value" && name !== "open" && old.getAttribute(name) !== value) old.setAttribute(name, value);
+    if (!OWN.includes(name) && old.getAttribute(name) !== value) old.setAttribute(name, value);
   }
   for (const { name } of [...old.attributes]) {
-    if (name !== "value" && name !== "open" && !next.hasAttribute(name)) old.removeAttribute(name);
+    if (!OWN.includes(name) && !next.hasAttribute(name)) old.removeAttribute(name);
   }
-  if (old.tagName === "INPUT" || old.tagName === "SELECT") return;
-  const named = new Map([...old.children].filter((one) => one.dataset.key).map((one) => [one.dataset.key, one]));
+  if (old.matches("input, select")) return;
+
+  const kept = new Set([...next.children].map(keyOf));
+  for (const one of [...old.children]) if (keyOf(one) && !kept.has(keyOf(one))) one.remove();
+  const named = new Map([...old.children].filter(keyOf).map((one) => [keyOf(one), one]));
   let place = old.firstChild;
-  for (const wanted of [...next.childNodes]) {
-    const known = wanted.dataset?.key ? named.get(wanted.dataset.key) : place && alike(place, wanted) ? place : null;
-    if (!known) {
-      old.insertBefore(wanted, place);
-      continue;
-    }
-    if (known === place) place = place.nextSibling;
-    else old.insertBefore(known, place);
-    if (known.nodeType === Node.ELEMENT_NODE) become(known, wanted);
-    else if (known.data !== wanted.data) known.data = wanted.data;
-  }
-  while (place) {
+  const drop = () => {
     const gone = place;
     place = place.nextSibling;
     gone.remove();
+  };
+  for (const wanted of [...next.childNodes]) {
+    const own = keyOf(wanted) && named.get(keyOf(wanted));
+    if (own) while (place && place !== own && !keyOf(place)) drop();
+    const known = own || (place && alike(place, wanted) ? place : null);
+    if (!known) old.insertBefore(wanted, place);
+    else if (known === place) place = place.nextSibling;
+    else old.insertBefore(known, place);
+    if (known && known.nodeType === Node.ELEMENT_NODE) become(known, wanted);
+    else if (known && known.data !== wanted.data) known.data = wanted.data;
   }
+  while (place) drop();
 };
-
-const alike = (one, other) => one.nodeName === other.nodeName && !one.dataset?.key === !other.dataset?.key && !one.dataset?.key;
 
 const say = (state, words) => {
   light.hidden = false;
