@@ -17,7 +17,7 @@ PINS   ?=
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --no-emit-package tuma-producer --no-emit-package tuma-worker --annotation-style line --custom-compile-command 'make pins' $(PINS)
 
-.PHONY: help setup demo test check bench chaos pins image-test
+.PHONY: help setup demo test check bench chaos screenshots pins image-test
 
 help: ## what can be made
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -61,6 +61,9 @@ chaos: $(READY) ## twenty minutes of bad weather (ARGS='--minutes 2 --seed 7' fo
 
 image-test: $(READY) ## build the image and run it as Kubernetes would (needs Debian's buildah, podman and runc)
 	@tests/image.sh
+
+screenshots: $(READY) ## the dashboard's pictures in docs/images, anew (needs Chromium)
+	$(BIN)/python -m tests.screenshots docs/images
 
 pins: $(READY) ## compile requirements/*.txt again (PINS='--upgrade' for newer ones)
 	$(COMPILE) requirements/worker.in --output-file requirements/worker.txt

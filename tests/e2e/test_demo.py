@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import secrets
 import signal
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
+import httpx
 import pytest
 from tests.support.programs import PATIENCE, Tuma
 
@@ -64,20 +66,37 @@ def _environment(place: Path) -> str:
         return ""
 
 
-@pytest.mark.parametrize("options", [(), ("--kill-worker",)], ids=["undisturbed", "with a worker killed"])
-def test_the_demo_adds_up_and_leaves_nothing_behind(options: tuple[str, ...], tmp_path: Path) -> None:
-    with Marked(tmp_path, "--json", *options) as demo:
-        assert demo.running.ended(within=4 * PATIENCE) == 0, demo.running.said  # half a minute where nothing else runs
+LONG = 4 * PATIENCE  # half a minute where nothing else runs
+
+
+def test_the_demo_adds_up_stays_if_asked_to_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    with Marked(tmp_path, "--json", "--stay") as demo:
+        demo.running.until("goes on until Ctrl-C", within=LONG)
+        assert demo.running.end(signal.SIGINT) == 0
         assert demo.leftovers() == []
-    summary = json.loads(demo.running.said[-1])
+    summary = added_up(demo)
+    assert (summary["worker_killed"], summary["unknown"]) == (False, 0)
+    assert summary["recipients"] == summary["ledger_recipients"]
+
+
+def test_the_demo_adds_up_with_a_worker_killed(tmp_path: Path) -> None:
+    with Marked(tmp_path, "--json", "--kill-worker") as demo:
+        url, token = re.findall(r"http://\S+|tuma_\S+", demo.running.until("Dashboard:", within=LONG))
+        assert httpx.post(f"{url}login", data={"token": token}).headers["location"] == "/"
+        assert demo.running.ended(within=LONG) == 0, demo.running.said
+        assert demo.leftovers() == []
+    summary = added_up(demo)
+    assert summary["worker_killed"] is True
+    assert summary["recipients"] <= summary["ledger_recipients"] <= summary["recipients"] + summary["unknown"]
+
+
+def added_up(demo: Marked) -> dict[str, Any]:
+    """The summary, which must have no fault."""
+    summary: dict[str, Any] = next(json.loads(line) for line in demo.running.said if line.startswith("{"))
     assert summary["problems"] == []
     assert {name: summary[name] for name in ZEROS} == dict.fromkeys(ZEROS, 0)
-    assert summary["worker_killed"] is bool(options)
-    assert summary["recipients"] <= summary["ledger_recipients"] <= summary["recipients"] + summary["unknown"]
     assert summary["recipients"] > 5000
-    if not options:
-        assert summary["recipients"] == summary["ledger_recipients"]
-        assert summary["unknown"] == 0
+    return summary
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])

@@ -107,10 +107,10 @@ class Running:
             self.said.append(line)
             self._changed.notify_all()
 
-    def until(self, *words: str) -> str:
+    def until(self, *words: str, within: float = PATIENCE) -> str:
         """The first line with all of these words, once it is there."""
         with self._changed:
-            assert self._changed.wait_for(lambda: self._line(*words) or self._ended, PATIENCE), self.said
+            assert self._changed.wait_for(lambda: self._line(*words) or self._ended, within), self.said
             found = self._line(*words)
         assert found is not None, self.said
         return found

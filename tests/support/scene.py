@@ -15,7 +15,7 @@ from tuma_worker.core.next_step import Halt
 from tuma_worker.store.steering import Scope, Steering
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.support import servers
     from tests.support.houses import House, Settings
@@ -23,20 +23,21 @@ if TYPE_CHECKING:
 LISOLOO, LINESERVE, SPARE = "lisoloo-main", "lineserve-kenya", "lisoloo-spare"
 APPROVED, REFUSED = "KITOKO", "GHOST"
 CAMPAIGN = "spring-offer"
-RECIPIENTS = 240  # of the campaign, each with a text of their own: a call for each, and five calls a second
+RECIPIENTS = 600  # of the campaign, each with a text of their own: a call for each, and five calls a second
 
 _ACCOUNTS: dict[str, Settings] = {
-    LISOLOO: {"provider": "lisoloo", "limits": ["5 calls/1s", "1500 calls/1h"]},
+    LISOLOO: {"provider": "lisoloo", "limits": ["5 calls/1s", "15000 calls/1h"]},
     LINESERVE: {"provider": "lineserve", "limits": ["100 calls/60s", "10000 messages/3600s"]},
     SPARE: {"provider": "lisoloo"},
 }
-_SANDBOX: Settings = {"outcomes": {"delivered": 0.96, "undelivered": 0.04}, "latency_ms": 120, "lineserve": {"senders": [APPROVED]}}
+_SANDBOX: Settings = {"outcomes": {"delivered": 0.96, "undelivered": 0.04}, "latency_ms": 500, "lineserve": {"senders": [APPROVED]}}
 
 
 @contextmanager
-def open_scene(server: servers.Server) -> Iterator[House]:
-    """The demo, which has just begun: the campaign is in the line, and three messages have died."""
+def open_scene(server: servers.Server, *, before: Callable[[House], None] = lambda _: None) -> Iterator[House]:
+    """The demo, which has just begun, after `before`: the campaign is in the line, and three messages have died."""
     with open_house(server, _ACCOUNTS, config=_SANDBOX) as house:
+        before(house)
         house.worker(threads=4)
         house.all_done([house.send(LINESERVE, f"+25471100000{place}", sender_id=REFUSED) for place in range(3)])
         Steering(house.redis, SPARE, "send", "worker").halt(Halt(Fault.MONEY, "1501", operator=True, after=0.0))
@@ -69,7 +70,7 @@ def _campaigns(marketing: Producer) -> None:
         for place in range(RECIPIENTS)
     )  # fmt: skip
     list(marketing.enqueue_many(sends))
-    crowd = [_number("25474", place) for place in range(1200)]
+    crowd = [_number("25474", place) for place in range(600)]
     marketing.enqueue(
         Send(account=LINESERVE, to=crowd, message="We open on Saturday.", priority="bulk", campaign_name="opening-day")
     )
@@ -90,7 +91,7 @@ def with_a_past(house: House) -> None:
     """Let the charts have something to show: events of the last quarter of an hour that never were. Before anything happens."""
     now = round(datetime.now(UTC).timestamp() * 1000)
     shape = itertools.cycle([3, 5, 8, 9, 7, 8, 11, 14, 12, 9, 6, 4])
-    for account, scale in ((LISOLOO, 4), (LINESERVE, 7)):
+    for account, scale in ((LISOLOO, 12), (LINESERVE, 18)):
         pipeline = house.redis.pipeline(transaction=False)
         for part, height in zip(range(58), shape, strict=False):
             at = now - 890_000 + part * 15_000

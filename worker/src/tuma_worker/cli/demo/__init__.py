@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,11 +15,13 @@ from rich.live import Live
 
 from tuma_producer import Producer
 from tuma_producer.contract.connection import connect
+from tuma_worker.bootstrap import build_tokens
 from tuma_worker.cli.demo.scene import scene, shown
 from tuma_worker.cli.demo.stage import LIMITS, Stage, stage
 from tuma_worker.cli.demo.story import Story
 from tuma_worker.cli.demo.summary import Summary, add_up
 from tuma_worker.cli.output import NOT_AS_WISHED, say, screen
+from tuma_worker.core.tokens import Scope
 from tuma_worker.store.accounts import Standing, standing
 
 if TYPE_CHECKING:
@@ -34,21 +37,38 @@ KILL_AFTER = 1.0  # seconds from then until a worker is killed, where that is as
 def demo(
     *,
     kill_worker: Annotated[bool, typer.Option("--kill-worker", help="SIGKILL one of the two workers in the middle.")] = False,
+    stay: Annotated[bool, typer.Option("--stay", help="Keep everything running at the end, until Ctrl-C.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Write the summary as one JSON object on the last line.")] = False,
 ) -> None:
     """Show the whole road on this machine, in under a minute.
 
     Starts an embedded server, the providers' sandbox, a gateway and two workers; sends a campaign, a crowd of equal texts, some
     personal ones and one-time passwords all the while; and holds what became of them against the sandbox's own books. Needs nothing
-    and touches nothing else. The exit status is 1 if anything does not add up.
+    and touches nothing else. The dashboard may be looked at meanwhile. The exit status is 1 if anything does not add up.
 
     Example: tuma demo --kill-worker
+
+    Example: tuma demo --stay
     """
     console = screen(stderr=as_json)
     console.print("Starting a server, the sandbox, a gateway and two workers ...")
     signal.signal(signal.SIGTERM, _break_off)
     with stage() as found, connect(found.redis_url) as redis:
+        console.print(f"Dashboard: {found.gateway_url}/ with the token {_token(redis)}")
         summary = _Play(found, redis).perform(console, kill_worker=kill_worker)
+        _tell(console, summary, as_json=as_json)
+        if stay:
+            _wait(console)
+    if summary.problems:
+        raise typer.Exit(NOT_AS_WISHED)
+
+
+def _token(redis: Redis) -> str | None:
+    """A token with which all may be seen and done."""
+    return build_tokens(redis).add("demo", "demo", [Scope.READ, Scope.CONTROL, Scope.OPERATE])
+
+
+def _tell(console: Console, summary: Summary, *, as_json: bool) -> None:
     console.print(shown(summary))
     for problem in summary.problems:
         console.print(f"[red]does not add up:[/red] {problem}")
@@ -56,8 +76,12 @@ def demo(
         console.print("[green]Everything adds up.[/green]")
     if as_json:
         say(json.dumps(summary.as_json()))
-    if summary.problems:
-        raise typer.Exit(NOT_AS_WISHED)
+
+
+def _wait(console: Console) -> None:
+    with suppress(KeyboardInterrupt):
+        console.print("Everything goes on until Ctrl-C.")
+        threading.Event().wait()
 
 
 def _break_off(_signum: int, _frame: FrameType | None) -> None:

@@ -56,6 +56,7 @@ class Stage:
 
     redis_url: str
     sandbox_url: str
+    gateway_url: str
 
     def ledger(self) -> dict[str, Any]:
         """What the sandbox has seen, call by call: it knows nothing of us, so its books are the ones to trust."""
@@ -82,7 +83,7 @@ def stage() -> Iterator[Stage]:
         _await("gateway", lambda: _answers(f"{gateway}/readyz"))
         for name in ("worker-1", "worker-2"):
             _await(name, partial(_says, home / f"{name}.log", "ready for action"))
-        yield Stage(redis_url, sandbox_url)
+        yield Stage(redis_url, sandbox_url, gateway)
 
 
 def _environment(redis_url: str, sandbox_url: str, gateway: str) -> dict[str, str]:
