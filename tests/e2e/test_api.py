@@ -10,6 +10,7 @@ import httpx
 import pytest
 from tests.support import servers
 from tests.support.api import ALL_SCOPES, client_of, new_token, post_lines, problem
+from tests.support.dashboard import Visitor
 from tests.support.houses import open_house
 
 from tuma_worker.gateway.api import OPERATIONS, Operation
@@ -289,7 +290,15 @@ def test_without_a_redis_every_answer_is_to_come_again() -> None:
         token = new_token(house, "billing", *ALL_SCOPES)
         with client_of(house, token) as http:
             intent_id = http.post("/v1/intents", json=SEND).json()["id"]
-            server.stop()
+            visitor = Visitor(house)
+            visitor.log_in(token)
+            with visitor.watch() as pages:
+                assert "main" in next(pages)
+                server.stop()
+                assert any("Redis cannot be used now" in page for page in pages)  # the page says so, and goes on
+            answer = visitor.http.get("/")
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+            visitor.http.close()
             for path in (f"/v1/intents/{intent_id}", "/v1/queues/main.send"):
                 answer = http.get(path)
                 problem(answer, 503, "store-unavailable")

@@ -17,10 +17,11 @@ from tests.support import servers
 from tests.support.api import client_of, new_token, post_lines, reading
 from tests.support.cluster import cluster as started_cluster
 from tests.support.cluster import until
+from tests.support.dashboard import Visitor
 from tests.support.houses import open_house
 from tests.support.producers import AnyProducer, Awaited, configure
 
-from tuma_producer import AsyncProducer, Producer, Send, StoreUnavailable, TumaError, UnknownAccount, UnknownIntent
+from tuma_producer import AsyncProducer, At, Producer, Send, StoreUnavailable, TumaError, UnknownAccount, UnknownIntent
 from tuma_producer.contract.connection import connect, connect_to_wait, server_for
 from tuma_producer.contract.keys import AccountKeys
 from tuma_producer.contract.reading import TURN, turns
@@ -273,6 +274,20 @@ def test_the_api_serves_accounts_on_all_nodes(cluster: Cluster, house: House) ->
         assert "1 recipient delivered" in http.get(f"/v1/intents/{found[0]['id']}/explain").text
     with client_of(house, new_token(house, f"ops-{secrets.token_hex(4)}", "operate", source="api")) as http:
         assert set(names) <= {one["account"] for one in http.get("/v1/accounts").json()["accounts"]}
+
+
+def test_the_dashboard_shows_accounts_on_all_nodes(cluster: Cluster, house: House) -> None:
+    names = [cluster.account_on(node, "road") for node in NODES]
+    for name in names:
+        house.done(house.send(name, "+243990000801", campaign_name=f"spring at {name}"))
+    scheduled = house.send(names[0], "+243990000802", schedule=At(times=["2030-12-24T18:00Z"]))
+    visitor = Visitor(house)
+    with visitor.http:
+        visitor.log_in(new_token(house, f"asha-{secrets.token_hex(4)}", "operate", "read", source="ops"))
+        assert all(f"<h2>{name}</h2>" in visitor.see("/") for name in names)
+        assert all(f"spring at {name}" in visitor.see("/campaigns") for name in names)
+        assert scheduled in visitor.see("/schedules")
+        assert "Dead letters" in visitor.see("/dead")
 
 
 def test_a_halted_account_on_a_cluster_is_resumed(store: Redis, cluster: Cluster) -> None:

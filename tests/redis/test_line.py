@@ -70,3 +70,13 @@ def test_a_paused_queue_asks_for_no_workers(redis: Redis) -> None:
     Steering(redis, driver.queue.account, driver.queue.operation, "ops").pause(Scope())
     found = look(redis, driver.queue.account)
     assert (found.useful_slots, found.provider_bound) == (0, False)
+
+
+def test_a_window_tells_what_of_it_is_in_flight(redis: Redis) -> None:
+    driver = Driver(redis, queue_of(calls(10, 60), messages(100, 60), batch_max=3))
+    driver.enqueue(*numbers(5), message=text(2))
+    first, _second = driver.taken("a"), driver.taken("b")
+    assert [(one.used, one.in_flight) for one in look(redis, driver.queue.account).windows] == [(2, 2), (10, 10)]
+    assert driver.begin(first) is not None
+    assert driver.settle(first)
+    assert [(one.used, one.in_flight) for one in look(redis, driver.queue.account).windows] == [(2, 1), (10, 4)]

@@ -11,7 +11,7 @@ from tests.support.proxy import LossyProxy
 from tuma_producer.contract.connection import connect
 from tuma_worker.core.answers import Fault
 from tuma_worker.core.next_step import Halt
-from tuma_worker.store.steering import Scope, Steering
+from tuma_worker.store.steering import Scope, Steering, pauses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -81,3 +81,13 @@ def test_a_pause_that_is_renewed_says_who_did_it_last_and_one_resumption_ends_it
         steering_of(driver.redis, name).pause(Scope())
     assert steering_of(driver.redis).resume(Scope())
     assert [(event, by) for event, _, by in told(driver)] == [("paused", "amani"), ("paused", "baraka"), ("resumed", "amani")]
+
+
+def test_what_is_paused_is_told_with_who_did_it_and_since_when(driver: Driver) -> None:
+    account, began = driver.queue.account, driver.server_ms()
+    for scope, by in ((Scope(source="a:b c"), "asha"), (Scope(), "juma ali"), (Scope(lane="bulk"), "asha")):
+        Steering(driver.redis, account, "send", by).pause(scope)
+    found = pauses(driver.redis, account, "send")
+    assert [(str(one.scope), one.by) for one in found] == [("everything", "juma ali"), ("bulk", "asha"), ("a:b c", "asha")]
+    assert all(began <= one.since <= driver.server_ms() for one in found)
+    assert pauses(driver.redis, account, "control") == []

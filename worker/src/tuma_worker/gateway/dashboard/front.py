@@ -143,7 +143,8 @@ class Front:
             _expect(session, page.scope)
             told = await page.look(self._view(session, request)) | _about(session, page, request)
             response = pages.page("page.html", told)
-            response.delete_cookie(_NOTICE)
+            if told["notice"]:
+                response.delete_cookie(_NOTICE)
             return response
 
         return self.answering(serve)
@@ -170,10 +171,17 @@ class Front:
         async for piece in told:
             if self._desk.readers.ending.is_set():
                 return
-            if await sessions.of(self._desk, request) is None:
+            if await self._has_ended(request):
                 yield b"event: end\ndata:\n\n"
                 return
             yield piece
+
+    async def _has_ended(self, request: Request) -> bool:
+        """Whether the session has. Without a Redis nobody can tell, and there is nothing to be seen."""
+        try:
+            return await sessions.of(self._desk, request) is None
+        except (TumaError, *FAILURES):
+            return False
 
     def _view(self, session: Session, request: Request) -> View:
         asked = tuple(sorted(request.query_params.items()))
