@@ -81,6 +81,7 @@ CASES: dict[str, Values] = {
         pushing={"networks": ["10.1.0.0/16", "10.2.0.0/16"], "timeout": 4.5, "atOnce": 2},
         intervals={"poll": 60, "sweep": 30, "failover": 0.5},
         gateway={"proxies": ["10.3.0.0/16"]},
+        tracing={"endpoint": "http://otel-collector.monitoring:4318"},
     ),
     "routes": plain(routes={"drc": {"*": ["main"]}}, accounts={"main": account(secretKeys=["api-key", "webhook-secret"])}),
 }
@@ -305,7 +306,9 @@ def test_what_is_set_for_subscribers_and_rounds_arrives(monkeypatch: pytest.Monk
     assert (settings.push_networks, settings.push_timeout, settings.push_at_once) == (("10.1.0.0/16", "10.2.0.0/16"), 4.5, 2)
     assert (settings.poll_every, settings.sweep_every, settings.failover_every) == (60, 30, 0.5)
     assert settings.gateway_proxies == ("10.3.0.0/16",)
+    assert settings.otlp_endpoint == "http://otel-collector.monitoring:4318"
     egress = found["NetworkPolicy", "rel-worker-main"]["spec"]["egress"]
+    assert {"ports": [{"protocol": "TCP", "port": 4318}]} in egress
     assert {"to": [{"ipBlock": {"cidr": "10.1.0.0/16"}}, {"ipBlock": {"cidr": "10.2.0.0/16"}}]} in egress
 
 

@@ -40,6 +40,7 @@ from tuma_producer.contract.reading import (
     is_part,
     turns,
 )
+from tuma_producer.contract.tracing import enqueueing
 from tuma_producer.errors import TumaError, UnknownAccount
 from tuma_producer.intents import Send, checked_source
 
@@ -89,12 +90,13 @@ class AsyncProducer:
 
     async def enqueue(self, send: Send) -> Receipt:
         """Accept one send; see `Producer.enqueue`."""
-        (request,) = await self._requests([send])
-        if isinstance(request, TumaError):
-            raise request
-        with translated(self._where):
-            reply = await request.script.run_async(self._redis, request.keys, request.args)
-        return await self._receipt(request, reply)
+        with enqueueing(send):
+            (request,) = await self._requests([send])
+            if isinstance(request, TumaError):
+                raise request
+            with translated(self._where):
+                reply = await request.script.run_async(self._redis, request.keys, request.args)
+            return await self._receipt(request, reply)
 
     async def _requests(self, sends: list[Send]) -> Chunk:
         """What to write for these: those by template with their texts, those that ask when they are expected to go looked into."""

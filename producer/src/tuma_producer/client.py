@@ -34,6 +34,7 @@ from tuma_producer.contract.reading import (
     turns,
 )
 from tuma_producer.contract.scripts import run_together
+from tuma_producer.contract.tracing import enqueueing
 from tuma_producer.contract.waves import Waves
 from tuma_producer.errors import TumaError, UnknownAccount
 from tuma_producer.intents import Send, checked_source
@@ -93,12 +94,13 @@ class Producer:
         `UnknownTemplate`, and `InvalidSend` for variables that the template lacks or does not have. Where `StoreUnavailable` is
         raised the send may or may not have been accepted; repeat it with an idempotency key.
         """
-        (request,) = self._requests([send])
-        if isinstance(request, TumaError):
-            raise request
-        with translated(self._where):
-            reply = request.script.run(self._redis, request.keys, request.args)
-        return self._receipt(request, reply)
+        with enqueueing(send):
+            (request,) = self._requests([send])
+            if isinstance(request, TumaError):
+                raise request
+            with translated(self._where):
+                reply = request.script.run(self._redis, request.keys, request.args)
+            return self._receipt(request, reply)
 
     def _requests(self, sends: list[Send]) -> Chunk:
         """What to write for these: those by template with their texts, those that ask when they are expected to go looked into."""

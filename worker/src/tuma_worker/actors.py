@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import dramatiq
 
 from tuma_producer.contract.connection import connect, connect_for_threads, connect_to_wait
-from tuma_worker import bootstrap, health, logs
+from tuma_worker import bootstrap, health, logs, tracing
 from tuma_worker.settings import load_settings
 
 if TYPE_CHECKING:
@@ -63,7 +63,9 @@ def setup() -> None:
     """Make this process a worker: called by `dramatiq tuma_worker.actors:setup`."""
     settings = load_settings()
     logs.configure(settings.log_level, settings.log_format)
+    tracing.configure(settings.otlp_endpoint, "tuma-worker")
     service = bootstrap.build_service(settings)
+    service.broker.add_middleware(_Flush())
     declare(service)
     if settings.metrics_port != 0:
         _expose(service.broker)
@@ -82,6 +84,13 @@ def setup() -> None:
     _in_background(lambda: bootstrap.build_upkeep(connect(settings.redis_url), settings).keep_up(threading.Event()))
     dramatiq.set_broker(service.broker)
     _leave_at(signal.SIGTERM, service.broker, leaving)
+
+
+class _Flush(dramatiq.Middleware):
+    """Sends the last spans when the last call has ended: Dramatiq's processes do not end by way of `atexit`."""
+
+    def after_worker_shutdown(self, _broker: dramatiq.Broker, _worker: dramatiq.Worker) -> None:
+        tracing.flush()
 
 
 def _answer_probes(settings: Settings, broker: TumaBroker) -> None:

@@ -15,6 +15,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tuma_producer.contract import tracing
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.scripts import Argument, Script, load
 from tuma_producer.errors import IdempotencyConflict, UnknownAccount
@@ -160,7 +161,7 @@ def keys_of(account: str, entry: Entry) -> list[str]:
 
 
 def entry_of(send: Send, source: str, short_id: str | None = None) -> Entry:
-    """What is written of a send. Pure but for the id, where none is given."""
+    """What is written of a send. Pure but for the id, where none is given, and the trace that this code runs in."""
     source = send.source or source
     account = account_keys(send.account)
     short_id = short_id or new_id() + (CALLS_BACK if send.callback_url else "")
@@ -178,7 +179,7 @@ def entry_of(send: Send, source: str, short_id: str | None = None) -> Entry:
         body_digest = digest(body, deadline, send.priority, str(send.coalesce), " ".join(sorted(numbers)))
     hold = round(1000 * (send.cancel_within or 0))
     lane = LANES.index(send.priority)
-    return Entry(tuple(keys), short_id, source, lane, group, hold, deadline, body, body_digest, campaign or "", numbers)
+    return Entry(tuple(keys), short_id, source, lane, group, hold, deadline, _traced(body), body_digest, campaign or "", numbers)
 
 
 @lru_cache(maxsize=1024)
@@ -286,6 +287,12 @@ def _body(send: Send, parent: str | None) -> str:
 @lru_cache(maxsize=256)  # as above
 def _encoded(message: str, said: tuple[tuple[str, Any], ...]) -> str:
     return _JSON.encode({"v": VERSION, "message": message, **dict(said)})
+
+
+def _traced(body: str) -> str:
+    """A body with the trace that it is part of. What an idempotency key stands for has none: a repeat is part of another one."""
+    parent = tracing.current()
+    return f'{body[:-1]},"{tracing.FIELD}":"{parent}"}}' if parent else body
 
 
 def instant(milliseconds: str) -> datetime | None:

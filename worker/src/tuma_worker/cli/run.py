@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from tuma_producer.errors import TumaError
-from tuma_worker import bootstrap, logs, metrics
+from tuma_worker import bootstrap, logs, metrics, tracing
 from tuma_worker.cli.reach import reach
 from tuma_worker.gateway.server import serve as serve_gateway
 from tuma_worker.settings import Settings, load_settings
@@ -60,6 +60,7 @@ def _check(settings: Settings, queues: list[str], processes: int) -> None:
         raise TumaError(message)
     if settings.ops_port != 0:
         _check_free("TUMA_OPS_PORT", settings.ops_host, settings.ops_port)
+    tracing.check(settings.otlp_endpoint)
     bootstrap.check_accounts(settings)
     known = sorted(queue.name for name, account in settings.accounts.items() for queue in bootstrap.all_queues(name, account))
     for queue in queues:

@@ -15,7 +15,7 @@ from tuma_producer.contract.connection import FAILURES, unavailable
 from tuma_producer.contract.wire import LANES, is_loud, segments_of
 from tuma_producer.countries import code_of
 from tuma_producer.senders import is_approved
-from tuma_worker import metrics
+from tuma_worker import metrics, tracing
 from tuma_worker.core.answers import Rejected, Reply, TryLater
 from tuma_worker.core.breaker import Breaker, pulse
 from tuma_worker.core.dead import NOT_APPROVED, OVER_LIMIT, WORKER_DIED
@@ -25,6 +25,7 @@ from tuma_worker.core.states import RecipientState
 from tuma_worker.logs import Event
 from tuma_worker.providers.base import Call
 from tuma_worker.store.attempts import Begun, Settled, Target
+from tuma_worker.tracing import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -155,6 +156,8 @@ class Sender:
         held.settled = True
         self._tell(held, begun, reply, step, late=late)
         _count(held, begun, reply, step, took=None if told is None else took)
+        if tracing.on() and told is not None:
+            self._trace(held, outlet, begun, reply, took=took)
         if settled is not None:
             _tell_of_account(held, step, settled)
 
@@ -174,6 +177,25 @@ class Sender:
             code=step.code,
             late=late,
         )
+
+    def _trace(self, held: Held, outlet: Outlet, begun: Begun, reply: Reply, *, took: float) -> None:
+        """Tell the traces of those in the call for how long it waited in the line, and of the call."""
+        ready: dict[str, float] = {}
+        for job in held.claim.jobs:
+            intent = _target(job.subject).intent
+            ready[intent] = min(job.ready / 1000, ready.get(intent, begun.now))
+        about: dict[str, str | int] = {
+            "account": held.queue.account,
+            "batch": held.claim.batch_id,
+            "recipients": len(begun.targets),
+        }
+        parents = outlet.attempts.traces(target.intent for target in begun.targets)
+        for intent, parent in parents.items():
+            tracing.span("tuma.claim", parent, Kind.CONSUMER, ready[intent], begun.now, **about)
+            tracing.span(
+                "tuma.call", parent, Kind.CLIENT, begun.now, begun.now + took,
+                answer=type(reply.answer).__name__, status=reply.status, **about,
+            )  # fmt: skip
 
     def _insist(self, write: Callable[[], _T]) -> _T:
         """Write what only this process knows, however long Redis is away.

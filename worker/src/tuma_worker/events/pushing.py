@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING
 import structlog
 
 from tuma_producer.contract.connection import is_cluster, unavailable
-from tuma_worker import metrics
+from tuma_worker import metrics, tracing
 from tuma_worker.events.lane import Lane, Outcomes
 from tuma_worker.events.signing import headers
 from tuma_worker.logs import Event as Log
 from tuma_worker.logs import complain
 from tuma_worker.store.feed import Feed, lead, wait_for_news
 from tuma_worker.store.subscriptions import Subscriptions, UnknownSubscriptionError, disabled, of_accounts
+from tuma_worker.store.traces import traces
+from tuma_worker.tracing import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -136,7 +138,16 @@ class Pusher:
 
     def _post(self, url: str, event: Event, secrets: Sequence[str]) -> Answer:
         body = json.dumps(event.as_cloudevent(), ensure_ascii=False, separators=(",", ":")).encode()
-        return self.poster.post(url, headers(event.id, int(self.clock()), body, secrets), body)
+        began = self.clock()
+        answer = self.poster.post(url, headers(event.id, int(began), body, secrets), body)
+        if tracing.on() and event.intent is not None:
+            self._trace(event.intent, event.type, began, answer)
+        return answer
+
+    def _trace(self, intent_id: str, kind: str, began: float, answer: Answer) -> None:
+        account, _, short_id = intent_id.rpartition(".")
+        for parent in traces(self.redis, account, [short_id]).values():
+            tracing.span("tuma.event", parent, Kind.PRODUCER, began, account=account, event=kind, status=answer.status)
 
     def _settle(self) -> Outcomes:
         outcomes = Outcomes()

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from tuma_worker import tracing
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _HEADER = b"x-request-id"
+_TRACE = b"traceparent"
 _FIT = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 
@@ -38,13 +41,21 @@ class Identified:
                 message["headers"] = [*message["headers"], (_HEADER, request_id.encode())]
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request=request_id):
+        with (
+            structlog.contextvars.bound_contextvars(request=request_id),
+            tracing.continuing(_header(scope, _TRACE).decode("latin-1")),
+        ):
             await self.app(scope, receive, send_named)
 
 
 def _given(scope: Scope) -> str | None:
-    found = next((value for name, value in scope["headers"] if name == _HEADER), b"")
+    found = _header(scope, _HEADER)
     return found.decode() if _FIT.fullmatch(found) else None
+
+
+def _header(scope: Scope, wanted: bytes) -> bytes:
+    found: bytes = next((value for name, value in scope["headers"] if name == wanted), b"")
+    return found
 
 
 def request_id_of(request: Request) -> str:

@@ -14,7 +14,7 @@ from prometheus_client import start_http_server
 
 from tuma_producer.contract.connection import connect, connect_async, server_of, translated
 from tuma_producer.errors import TumaError
-from tuma_worker import bootstrap
+from tuma_worker import bootstrap, tracing
 from tuma_worker.gateway.access import Access
 from tuma_worker.gateway.app import build_app
 from tuma_worker.gateway.desk import Desk
@@ -34,6 +34,7 @@ _DRAIN = 5  # seconds; a provider gives a receipt ten
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. Raises `TumaError` where the port is taken, Redis is away, or an account cannot work."""
     bootstrap.check_accounts(settings)
+    tracing.configure(settings.otlp_endpoint, "tuma-gateway")
     _show_metrics(settings)
     with _listener(settings.gateway_host, settings.gateway_port) as listener:
         with connect(settings.redis_url) as redis, translated(server_of(redis)):

@@ -17,7 +17,7 @@ from redis.exceptions import ResponseError
 
 from tuma_producer.contract.connection import is_cluster, unavailable
 from tuma_producer.contract.wire import digest
-from tuma_worker import metrics
+from tuma_worker import metrics, tracing
 from tuma_worker.core.states import ENDS, Evidence, RecipientState
 from tuma_worker.core.stopping import stop_word
 from tuma_worker.logs import Event, complain
@@ -26,9 +26,11 @@ from tuma_worker.rounds import one_by_one
 from tuma_worker.store.attempts import Target, apply_request
 from tuma_worker.store.custody import tally_request
 from tuma_worker.store.inbox import AT_ONCE, PARKED_FOR, UNMATCHED, Filed, wait_for_arrivals
+from tuma_worker.store.traces import traces
+from tuma_worker.tracing import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from threading import Event as Signal
 
     from redis import Redis
@@ -335,6 +337,14 @@ def _move(inbox: Inbox, wave: Sequence[_News], known: dict[str, Known], outcomes
             stood = {targets[position - 1] for position in still}
             began, priority = known[batch_id].at, known[batch_id].priority
             metrics.told(inbox.account, priority, [(arrived[one].at - began) / 1000 for one in targets if one not in stood])
+        if tracing.on() and moved:
+            _trace(inbox, batch_id, state, {one.intent: arrived[one].at / 1000 for one in targets})
         outcomes["moved"] += int(moved)
         outcomes["nothing-new"] += int(left)
         _log.debug(Event.RECEIPT_APPLIED, account=inbox.account, batch=batch_id, state=state, moved=int(moved))
+
+
+def _trace(inbox: Inbox, batch_id: str, state: RecipientState, came: Mapping[str, float]) -> None:
+    """Tell the traces of these intents of receipts that came then (Unix seconds) and have been applied now."""
+    for intent, parent in traces(inbox.redis, inbox.account, came).items():
+        tracing.span("tuma.receipt", parent, Kind.SERVER, came[intent], account=inbox.account, batch=batch_id, state=str(state))

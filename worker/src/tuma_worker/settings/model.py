@@ -226,6 +226,7 @@ class Settings(BaseSettings):
     failover_every: Seconds = (
         1.0  # seconds between two looks whether a halted account's sends can go by another; 10 times that in calm
     )
+    otlp_endpoint: WebAddress | None = None  # the collector that traces are sent to, over HTTP; None: there are none
     log_format: Literal["auto", "json", "console"] = "auto"
     log_level: Level = "info"
 

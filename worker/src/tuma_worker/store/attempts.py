@@ -16,6 +16,7 @@ from tuma_worker.core.dead import dead_class
 from tuma_worker.core.evidence import Decision, Found
 from tuma_worker.core.states import ENDS, Evidence, RecipientState, origins
 from tuma_worker.store import accounts
+from tuma_worker.store.traces import traces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -296,6 +297,10 @@ class Attempts:
         pieces = cast("list[bytes | None]", self.redis.hmget(self._account.intent(intent), BODY_FIELDS))
         found: dict[str, Any] = json.loads(b"".join(filter(None, pieces)) or "{}")
         return found
+
+    def traces(self, intents: Iterable[str]) -> dict[str, str]:
+        """The traces that intents are part of; see `store.traces`."""
+        return traces(self.redis, self.queue.account, intents)
 
     def is_ours(self, provider_id: str) -> bool:
         """Whether an attempt of ours is known to be what the provider calls by this id."""
