@@ -20,14 +20,16 @@ if TYPE_CHECKING:
 ACCOUNT = "lisoloo-main"
 
 # Random histories take minutes, and what they look for is in our scripts: on a second kind of server they are for the long runs.
+# So is what an event loop does, which is the same whoever answers it.
 _RANDOM = ("test_limiter_properties.py", "test_fairness.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave the second leg of the random histories out of the short runs."""
+    """Leave what a second kind of server says nothing new about out of the short runs."""
     if len(servers.binaries()) > 1:
         for item in items:
-            if item.path.name in _RANDOM and "[redis" in item.name:
+            parts = re.split(r"[\[\]-]", item.name)
+            if "redis" in parts and (item.path.name in _RANDOM or "async" in parts):
                 item.add_marker(pytest.mark.long)
 
 
