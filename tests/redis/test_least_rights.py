@@ -15,7 +15,8 @@ from tests.redis.acts import ACTS, dead_letter
 from tests.redis.driver import Driver, queue_of
 from tests.support.producers import AnyProducer, Awaited
 
-from tuma_producer import AsyncProducer, Producer, Send
+from tuma_producer import AsyncProducer, NotReplicated, Producer, Send
+from tuma_producer.contract import replication
 from tuma_producer.contract.connection import connect, connect_async, connect_to_wait
 from tuma_worker.bootstrap import build_tokens
 from tuma_worker.core import tokens
@@ -68,6 +69,13 @@ def test_the_advised_user_may_be_a_producer(limited: Redis, url: str, kind: str)
         assert producer.get(receipts[0].id).counts == {"queued": 1}
         assert [event.intent for event in producer.outcomes("group", wait=0.01)] == [receipts[0].id]
         producer.close()
+
+
+def test_the_advised_user_may_wait_for_replicas(limited: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    Driver(limited, queue_of())
+    monkeypatch.setattr(replication, "WITHIN_MS", 1)
+    with pytest.raises(NotReplicated):
+        Producer(limited).enqueue(Send(account="lisoloo-main", to="+243990000001", message="hello"), wait_replicas=1)
 
 
 def test_the_advised_user_may_explain_keep_tokens_and_sessions_and_follow_events(limited: Redis, url: str) -> None:

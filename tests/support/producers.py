@@ -29,8 +29,8 @@ class Awaited:
     def close(self) -> None:
         self._loop.run(self._producer.close())
 
-    def enqueue(self, send: Send) -> Receipt:
-        return self._loop.run(self._producer.enqueue(send))
+    def enqueue(self, send: Send, *, wait_replicas: int = 0) -> Receipt:
+        return self._loop.run(self._producer.enqueue(send, wait_replicas=wait_replicas))
 
     def enqueue_many(self, sends: Iterable[Send], **options: Any) -> Iterator[Any]:  # noqa: ANN401 - as the overloads say
         return self._each(self._producer.enqueue_many(sends, **options))

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, overload
 
 from redis.exceptions import NoScriptError, ResponseError
 
-from tuma_producer.contract import backlog, callbacks, estimating, explaining, routing, scheduling, suppression, templating
+from tuma_producer.contract import (
+    backlog,
+    callbacks,
+    estimating,
+    explaining,
+    replication,
+    routing,
+    scheduling,
+    suppression,
+    templating,
+)
 from tuma_producer.contract.bundles import Offer
 from tuma_producer.contract.campaigns import control_campaign
 from tuma_producer.contract.connection import (
@@ -88,15 +98,27 @@ class AsyncProducer:
         """Close the connections."""
         await self._redis.aclose()
 
-    async def enqueue(self, send: Send) -> Receipt:
-        """Accept one send; see `Producer.enqueue`."""
+    async def enqueue(self, send: Send, *, wait_replicas: int = 0) -> Receipt:
+        """Accept one send; see `Producer.enqueue`. `TumaError` where it should wait for a cluster's replicas, which it cannot."""
+        if wait_replicas and is_cluster(self._redis):
+            message = "wait_replicas: on a cluster only a Producer waits for replicas; use one, or leave it out"
+            raise TumaError(message)
         with enqueueing(send):
             (request,) = await self._requests([send])
             if isinstance(request, TumaError):
                 raise request
             with translated(self._where):
                 reply = await request.script.run_async(self._redis, request.keys, request.args)
-            return await self._receipt(request, reply)
+            request, reply = await self._last(request, reply)
+            receipt = await self._receipt(request, reply)
+            return await self._replicated(request, receipt, wait_replicas) if wait_replicas else receipt
+
+    async def _replicated(self, request: Enqueue, receipt: Receipt, replicas: int) -> Receipt:
+        with translated(self._where):
+            pipeline: Any = self._redis.pipeline(transaction=False)
+            for command in replication.wait(request, replicas):
+                pipeline.execute_command(*command)
+            return replication.check(receipt, await pipeline.execute(), replicas)
 
     async def _requests(self, sends: list[Send]) -> Chunk:
         """What to write for these: those by template with their texts, those that ask when they are expected to go looked into."""
@@ -159,11 +181,15 @@ class AsyncProducer:
         except TumaError as error:
             return error
 
-    async def _receipt(self, request: Enqueue, reply: list[bytes]) -> Receipt:
+    async def _last(self, request: Enqueue, reply: list[bytes]) -> tuple[Enqueue, list[bytes]]:
         while (other := request.again(reply)) is not None:
             request = other
             with translated(self._where):
                 reply = await request.script.run_async(self._redis, request.keys, request.args)
+        return request, reply
+
+    async def _receipt(self, request: Enqueue, reply: list[bytes]) -> Receipt:
+        request, reply = await self._last(request, reply)
         try:
             return request.receipt(reply)
         except UnknownAccount as error:

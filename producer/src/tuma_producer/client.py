@@ -10,10 +10,28 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, overload
 
 from redis.exceptions import NoScriptError, ResponseError
 
-from tuma_producer.contract import backlog, callbacks, estimating, explaining, routing, scheduling, suppression, templating
+from tuma_producer.contract import (
+    backlog,
+    callbacks,
+    estimating,
+    explaining,
+    replication,
+    routing,
+    scheduling,
+    suppression,
+    templating,
+)
 from tuma_producer.contract.bundles import Offer
 from tuma_producer.contract.campaigns import control_campaign
-from tuma_producer.contract.connection import connect, is_cluster, server_of, translated, undecoded, url_from_environment
+from tuma_producer.contract.connection import (
+    connect,
+    is_cluster,
+    server_for,
+    server_of,
+    translated,
+    undecoded,
+    url_from_environment,
+)
 from tuma_producer.contract.control import control
 from tuma_producer.contract.editing import edit
 from tuma_producer.contract.keys import ACCOUNTS, ROUTES, account_keys
@@ -87,12 +105,13 @@ class Producer:
         """Close the connections."""
         self._redis.close()
 
-    def enqueue(self, send: Send) -> Receipt:
-        """Accept one send. Once this returns, the intent is in Redis and will end.
+    def enqueue(self, send: Send, *, wait_replicas: int = 0) -> Receipt:
+        """Accept one send. Once this returns, the intent is in Redis and will end; with `wait_replicas` in so many replicas, too.
 
         Raises `UnknownAccount`, `IdempotencyConflict`, and `WouldBeLate` for one with `refuse_if_late`; for one by template
         `UnknownTemplate`, and `InvalidSend` for variables that the template lacks or does not have. Where `StoreUnavailable` is
-        raised the send may or may not have been accepted; repeat it with an idempotency key.
+        raised the send may or may not have been accepted; repeat it with an idempotency key. Replicas are waited for for a second;
+        where fewer have it by then, `NotReplicated` is raised, of a send that is accepted.
         """
         with enqueueing(send):
             (request,) = self._requests([send])
@@ -100,7 +119,16 @@ class Producer:
                 raise request
             with translated(self._where):
                 reply = request.script.run(self._redis, request.keys, request.args)
-            return self._receipt(request, reply)
+            request, reply = self._last(request, reply)
+            receipt = self._receipt(request, reply)
+            return self._replicated(request, receipt, wait_replicas) if wait_replicas else receipt
+
+    def _replicated(self, request: Enqueue, receipt: Receipt, replicas: int) -> Receipt:
+        with translated(self._where):
+            pipeline: Any = server_for(self._redis, request.keys[0]).pipeline(transaction=False)
+            for command in replication.wait(request, replicas):
+                pipeline.execute_command(*command)
+            return replication.check(receipt, pipeline.execute(), replicas)
 
     def _requests(self, sends: list[Send]) -> Chunk:
         """What to write for these: those by template with their texts, those that ask when they are expected to go looked into."""
@@ -186,11 +214,16 @@ class Producer:
         except TumaError as error:
             return error
 
-    def _receipt(self, request: Enqueue, reply: list[bytes]) -> Receipt:
+    def _last(self, request: Enqueue, reply: list[bytes]) -> tuple[Enqueue, list[bytes]]:
+        """What was asked in the end, and its reply: where a reply wants something else asked, that is."""
         while (other := request.again(reply)) is not None:
             request = other
             with translated(self._where):
                 reply = request.script.run(self._redis, request.keys, request.args)
+        return request, reply
+
+    def _receipt(self, request: Enqueue, reply: list[bytes]) -> Receipt:
+        request, reply = self._last(request, reply)
         try:
             return request.receipt(reply)
         except UnknownAccount as error:

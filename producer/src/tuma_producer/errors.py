@@ -82,6 +82,22 @@ class IdempotencyConflict(TumaError):
         self.intent_id = intent_id
 
 
+class NotReplicated(TumaError):
+    """A send was accepted, and fewer replicas than were asked for had it in time. `intent_id` is the intent that it is.
+
+    It will be sent, unless the master dies with its machine before a replica has caught up. Repeat it with its idempotency key to
+    wait once more.
+    """
+
+    def __init__(self, intent_id: str, have: int, wanted: int) -> None:
+        super().__init__(
+            f"{intent_id} is accepted, but {have} of {wanted} replicas have it; see to them, or repeat it with its key"
+        )
+        self.intent_id = intent_id
+        self.have = have
+        self.wanted = wanted
+
+
 class UnknownIntent(TumaError, LookupError):
     """There is no intent of this id, or its retention time has passed."""
 

@@ -151,6 +151,11 @@ class AccountKeys:
         """Sorted set: `short id:number` of each dead letter, by when it died in ms. Expires a retention after the last."""
         return self._prefix + "dead"
 
+    @cached_property
+    def replicated(self) -> str:
+        """String: written by whoever waits for replicas, which are waited for up to there. Expires within a second."""
+        return self._prefix + "replicated"
+
     def intent(self, short_id: str) -> str:
         """Hash: an intent's record, with a field per recipient; or a schedule's, with all of them in one field."""
         return f"{self._prefix}intent:{short_id}"
