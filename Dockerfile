@@ -23,6 +23,9 @@ RUN for part in producer worker; do (cd $part && /opt/build/bin/python -m hatchl
  && /opt/tuma/bin/python -m compileall -q /opt/tuma/lib \
  && /opt/tuma/bin/pip uninstall --yes --quiet pip
 
+# The bill of materials, CycloneDX: what was really installed. The base brings its own.
+RUN /opt/build/bin/cyclonedx-py environment --output-reproducible --output-file /opt/tuma/sbom.cdx.json /opt/tuma/bin/python
+
 # ------------------------------------------------------------------------------------------------------------------ run
 FROM ${PYTHON_IMAGE}
 ARG VERSION=unknown

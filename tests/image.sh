@@ -49,6 +49,13 @@ import os, shutil
 assert os.getuid() == 10001, os.getuid()
 assert not os.access("/opt/tuma/bin", os.W_OK), "the code must not be writable"
 assert not shutil.which("gcc"), "a compiler is there"
+import json
+from importlib.metadata import distributions
+with open("/opt/tuma/sbom.cdx.json") as bill:
+    listed = {part["name"].lower(): part["version"] for part in json.load(bill)["components"]}
+there = {dist.metadata["Name"].lower(): dist.version for dist in distributions() if "/opt/tuma/" in str(dist.locate_file(""))}
+assert listed == there, (listed.items() ^ there.items())
+print("image-test:", len(listed), "packages, and the bill of materials lists them")
 '
 
 redis=$(free) ops=$(free) sandbox=$(free) gateway=$(free)
@@ -74,6 +81,7 @@ TUMA_GATEWAY_HOST=127.0.0.1
 TUMA_ACCOUNTS={"main": {"provider": "lisoloo", "environment": "sandbox", "cold_start": "burst", "sender_id": "KITOKO", "batch_max": 1, "base_url": "http://127.0.0.1:$sandbox/lisoloo", "api_key": "sk_test_Sandbox0000000000000000000000000"}}
 ENV
 run tuma-sandbox sandbox --port "$sandbox" --config '{"latency_ms": 3000}'
+until_ok "http://127.0.0.1:$sandbox/_sandbox/ledger"
 run tuma-gateway gateway --port "$gateway"
 until_ok "http://127.0.0.1:$gateway/readyz"
 run tuma-worker worker --processes 1 --threads 4 --shutdown-timeout 20
@@ -85,7 +93,7 @@ podman "${at[@]}" run --rm --network host --read-only --tmpfs /tmp --env-file "$
 in_flight() { .venv/bin/python -c '
 import sys; from redis import Redis; print(Redis(port=int(sys.argv[1])).zcard("tuma:{main}:send:leases"))' "$redis"; }
 for _ in $(seq 50); do [ "$(in_flight)" -gt 0 ] && break; sleep 0.1; done
-[ "$(in_flight)" -gt 0 ] || { say "no call was ever in flight"; exit 1; }
+[ "$(in_flight)" -gt 0 ] || { say "no call was ever in flight"; podman "${at[@]}" logs tuma-worker >&2; exit 1; }
 before=$(date +%s%N)
 podman "${at[@]}" stop --time 30 tuma-worker >/dev/null
 took=$((($(date +%s%N) - before) / 1000000))
