@@ -51,7 +51,7 @@ check: $(READY) ## lint, format, types, import contracts, dead code
 	$(BIN)/lint-imports
 	$(BIN)/vulture
 
-BENCHES ?= limits latency priority fair batch due schedule enqueue drain receipts gateway crash scaling
+BENCHES ?= limits latency priority fair batch due schedule enqueue drain receipts gateway crash scaling capacity
 
 bench: $(READY) ## measurements beside their peers (about half an hour; BENCHES="limits fair" for some, ARGS=--no-peers without peers)
 	@for name in $(BENCHES); do echo "== $$name"; $(BIN)/python -m tests.bench.$$name --json $(ARGS) || exit; done

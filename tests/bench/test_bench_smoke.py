@@ -120,3 +120,10 @@ def test_workers_that_come_and_go_lose_and_double_nothing_and_the_signal_says_wh
     assert (found["lost"], found["duplicated"], found["violations"], found["rate_limited"]) == (0, 0, 0, 0)
     assert found["scale"]["provider_bound"] == {"idle": False, "one": True, "most": True, "one_again": True}
     assert max(found["scale"]["calls_per_s"].values()) <= 20 * 3 / 2, "three windows may begin in two seconds"
+
+
+def test_a_call_and_a_recipient_cost_something() -> None:
+    found = measured("capacity", "--size", "100", "--rounds", "1", "--seconds", "1")
+    assert found["worker_ms_per_call"] > found["worker_ms_per_recipient"]
+    assert found["bytes_per_finished_single"] > found["bytes_per_waiting_single"] > 0
+    assert found["connections_per_account"] > 0

@@ -20,7 +20,17 @@ if TYPE_CHECKING:
 
 NUMBER, MASKED = "+243990000001", "+243…01"
 COMMANDS = ["worker", "gateway", "sandbox", "send", "get", "explain", "watch", "outcomes", "config", "accounts"]
-MORE = ["doctor", "accounts resume", "accounts forget-bad", "sweep", "forget", "suppress import", "tokens add", "tokens list"]
+MORE = [
+    "doctor",
+    "simulate",
+    "accounts resume",
+    "accounts forget-bad",
+    "sweep",
+    "forget",
+    "suppress import",
+    "tokens add",
+    "tokens list",
+]
 
 
 def halt(redis: Redis, account: str) -> None:

@@ -26,6 +26,7 @@ from tuma_worker.cli.demo import demo
 from tuma_worker.cli.doctor import doctor
 from tuma_worker.cli.forget import forget
 from tuma_worker.cli.send import send
+from tuma_worker.cli.simulate import simulate
 from tuma_worker.cli.sweep import sweep
 
 app = typer.Typer(
@@ -85,6 +86,7 @@ app.command()(sweep)
 app.command()(forget)
 app.command()(look.config)
 app.command()(doctor)
+app.command()(simulate)
 
 
 def main() -> None:
