@@ -56,6 +56,7 @@ NO_SCENARIO = {
     "store.unsubscribe": "as subscribe",
     "store.amend": "an operator's; or a worker's that disables a subscriber, which the next one does as well: see test_pushing",
     "store.warn": "says something, once; who comes after looks again",
+    "store.reckon": "a reading of the balance: who follows reads it anew, and what was spent stands; tested with the reserve",
     "store.rights": "only looks",
     "store.forget": "an operator's, who asks again and finds the rest: tested with forgetting",
     "store.plan": "an operator's command: see test_kill_an_operator",

@@ -103,7 +103,7 @@ def test_accounts_show_what_waits_and_what_is_halted_and_resume_lifts_the_halt(t
     expected = {
         "account": "lisoloo-main", "provider": "lisoloo", "waiting": 1, "due_later": 1, "in_flight": 0, "holders": [],
         "halted": "key (1301)", "halted_at": "2026-11-22T14:10:53.594+00:00", "operator": False,
-        "probe_at": "2026-11-22T14:11:53.594+00:00", "breaker": None,
+        "probe_at": "2026-11-22T14:11:53.594+00:00", "breaker": None, "funds": None,
     }  # fmt: skip
     assert tuma("accounts", "--json").json == [expected]
     header, row = tuma("accounts").out.splitlines()

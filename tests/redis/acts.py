@@ -6,6 +6,7 @@ import json
 import secrets
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from tuma_producer.contract.custody import Terms
 from tuma_worker.core.answers import Fault, Rejected
 from tuma_worker.core.custody import Conclusion, Custody, Result, Told
 from tuma_worker.core.failover import SOON
+from tuma_worker.core.funds import Balance
 from tuma_worker.core.next_step import Halt
 from tuma_worker.core.receipts import Inbound, Receipt
 from tuma_worker.core.states import Evidence, RecipientState
@@ -30,6 +32,7 @@ from tuma_worker.store.custody import Custodies, tally_request
 from tuma_worker.store.dead import Choice, DeadLetters
 from tuma_worker.store.feed import Feed, Trouble
 from tuma_worker.store.forgetting import Forgetting
+from tuma_worker.store.funds import Became, Funds
 from tuma_worker.store.inbox import Filed, Inbox
 from tuma_worker.store.outcomes import Group, Stream
 from tuma_worker.store.servers import refused_commands
@@ -105,6 +108,13 @@ def _suppress(driver: Driver) -> None:
 def _permit(driver: Driver) -> None:
     assert permit(driver.redis, driver.queue, "call-1", "operator", lane=1, lease=1.0) is None
     assert release(driver.redis, driver.queue, "call-1", Release.CALLED, blocked=1.0)
+
+
+def _reckon(driver: Driver) -> None:
+    funds = Funds(driver.redis, driver.queue.account)
+    assert funds.lead("test", 1.0)
+    assert funds.note(funds.asking(), Balance(Decimal(1), "CDF"), Decimal(2), "token-1") is Became.HELD
+    assert funds.keep_nothing("token-2") is Became.RELEASED
 
 
 def _steer(driver: Driver) -> None:
@@ -289,7 +299,7 @@ ACTS: dict[str, Callable[[Driver], None]] = {
     "enqueue": _send, "claim": _send, "begin": _send, "settle": _send, "apply": _apply, "note": _apply, "resend": _resend,
     "release": _release, "permit": _permit,
     "renew": _renew, "push": _push, "suppress": _suppress, "unsuppress": _suppress,
-    "expire": _expire, "steer": _steer, "unowned": _restore, "restore": _restore,
+    "expire": _expire, "reckon": _reckon, "steer": _steer, "unowned": _restore, "restore": _restore,
     "plan": _redrive, "leave": _redrive,
     "carry": _fail_over, "handback": _fail_over, "relay": _fail_over,
     "schedule": _schedule, "fire": _schedule, "reschedule": _schedule, "edit": _schedule,

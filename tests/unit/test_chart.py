@@ -434,6 +434,8 @@ CALM = {
     'tuma_account_standing{account="a",hold="halted"}': "0x40",
     'tuma_account_standing{account="a",hold="breaker"}': "0x40",
     'tuma_oldest_unanswered_seconds{account="a"}': "120x40",
+    'tuma_balance_runway_hours{account="a"}': "1000x40",
+    'tuma_bulk_held{account="a"}': "0x40",
     'tuma_calls_total{account="a",operation="send",answer="Accepted"}': "0+60x40",
     'tuma_calls_total{account="a",operation="send",answer="Unknown"}': "0+1x40",
 }
@@ -454,6 +456,11 @@ FAULTS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     ),
     "TumaShortOfWorkers": (
         {'tuma_oldest_waiting_seconds{account="a",priority="otp"}': "60x40"}, {"priority": "otp", "severity": "critical"},
+    ),
+    "TumaMoneyRunsOut": ({'tuma_balance_runway_hours{account="a"}': "23x40"}, {}),
+    # No worker would help.
+    "TumaBulkHeld": (
+        {'tuma_bulk_held{account="a"}': "1x40", 'tuma_oldest_waiting_seconds{account="a",priority="bulk"}': "20000x40"}, {},
     ),
 }  # fmt: skip
 ALERTS = [*FAULTS, "TumaNoWorkers"]

@@ -8,6 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from tuma_producer.contract import address
+from tuma_producer.errors import TumaError
+from tuma_worker.bootstrap import check_accounts
 from tuma_worker.core.limits import Limit
 from tuma_worker.settings import Account, Settings, SettingsError, load_settings, masked
 
@@ -215,6 +217,20 @@ def test_each_problem_is_one_line_with_the_variable_the_rule_and_what_to_do(give
         f"TUMA_GATEWAY_PORT: must be a valid integer, unable to parse string as an integer; {CORRECT}",
         f"TUMA_LOG_FORMAT: must be 'auto', 'json' or 'console'; {CORRECT}",
     ]
+
+
+def test_a_reserve_is_an_amount_and_a_unit(given: Callable[..., None]) -> None:
+    given(**{MAIN + "PROVIDER": "lisoloo", MAIN + "API_KEY": KEY, MAIN + "RESERVE": "5000"})
+    (problem,) = problems()
+    assert problem.startswith(f"{MAIN}RESERVE: is no reserve; write an amount of the account's currency, such as '5000 CDF'")
+    given(**{MAIN + "RESERVE": "5000 CDF"})
+    assert load_settings().accounts["lisoloo-main"].reserve == "5000 CDF"
+
+
+def test_a_reserve_needs_a_provider_that_tells_the_balance() -> None:
+    settings = Settings(accounts={"main": account(provider="lineserve", base_url="https://a.example", reserve="0 USD")})
+    with pytest.raises(TumaError, match=r"^account main: reserve: lineserve tells no balance; leave it out$"):
+        check_accounts(settings)
 
 
 def test_a_problem_names_the_place_where_the_value_was_given(given: Callable[..., None], config: Callable[[str], str]) -> None:

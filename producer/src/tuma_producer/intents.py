@@ -468,9 +468,9 @@ class Attempt:
 class Hold:
     """Why something does not move: `kind` for programs, `text` in words.
 
-    `kind` is `halted`, `queue-paused`, `priority-paused`, `source-paused`, `breaker`, `blocked`, `probing`, `limit`, `quiet`,
-    `intent-paused`, `later` (it was put off, or is held back so that it can be withdrawn), `failover` or `carried`. `since` is when
-    it began, `until` when it ends by itself, and `by` who did it, as far as that is known.
+    `kind` is `halted`, `queue-paused`, `priority-paused`, `source-paused`, `reserve`, `breaker`, `blocked`, `probing`, `limit`,
+    `quiet`, `intent-paused`, `later` (it was put off, or is held back so that it can be withdrawn), `failover` or `carried`.
+    `since` is when it began, `until` when it ends by itself, and `by` who did it, as far as that is known.
     """
 
     kind: str

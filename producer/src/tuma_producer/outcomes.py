@@ -18,8 +18,8 @@ class Event:
 
     `type` is `tuma.recipient.<state>`, `tuma.recipient.redriven`, `.dropped` or `.counted`, `tuma.intent.<what>`: accepted,
     scheduled, fired, edited, carried, paused, resumed, cancelled, done, or `custody-<state>`; or `tuma.account.<what>`: halted,
-    resumed, breaker-opened, breaker-closed, paused, limit-set, limit-unset, subscription-disabled, subscription-enabled,
-    consumers-behind. `sequence` counts an intent's events from 1 without gaps.
+    resumed, breaker-opened, breaker-closed, bulk-held, bulk-released, paused, limit-set, limit-unset, subscription-disabled,
+    subscription-enabled, consumers-behind. `sequence` counts an intent's events from 1 without gaps.
 
     And `tuma.inbound.received`, a message that a person wrote: `data` has `from`, `text`, `to` where that is told, and `stop`, the
     word by which it asks for no more messages.

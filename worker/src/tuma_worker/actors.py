@@ -74,6 +74,8 @@ def setup() -> None:
     _in_background(lambda: bootstrap.build_mover(connect(settings.redis_url), settings).keep_moving(threading.Event()))
     for poller in bootstrap.build_pollers(connect_for_threads(settings.redis_url), settings):
         _in_background(partial(poller.keep_polling, threading.Event()))
+    for reckoner in bootstrap.build_reckoners(connect_for_threads(settings.redis_url), settings):
+        _in_background(partial(reckoner.keep_reckoning, threading.Event()))
     gauger = bootstrap.build_gauger(connect(settings.redis_url), settings, service.broker)
     _in_background(lambda: gauger.keep_gauging(threading.Event()))
     if settings.ops_port != 0:

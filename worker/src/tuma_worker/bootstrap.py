@@ -21,6 +21,7 @@ from tuma_producer.quiet import Hours, Quiet
 from tuma_worker import logs, providers
 from tuma_worker.core.breaker import Breaker
 from tuma_worker.core.failover import Terms
+from tuma_worker.core.funds import Reserve
 from tuma_worker.core.limits import Limit
 from tuma_worker.core.next_step import Policy
 from tuma_worker.core.prices import Price
@@ -32,6 +33,7 @@ from tuma_worker.dispatch.firing import Firer
 from tuma_worker.dispatch.gauging import Doctor, Gauger
 from tuma_worker.dispatch.polling import Poller
 from tuma_worker.dispatch.probing import Prober
+from tuma_worker.dispatch.reckoning import Reckoner
 from tuma_worker.dispatch.resolving import Resolver
 from tuma_worker.dispatch.sending import Outlet, Sender
 from tuma_worker.dispatch.sweeping import Sweeper
@@ -51,6 +53,7 @@ from tuma_worker.store import accounts, routes
 from tuma_worker.store.attempts import Attempts
 from tuma_worker.store.carried import Carried
 from tuma_worker.store.custody import Custodies
+from tuma_worker.store.funds import Funds
 from tuma_worker.store.inbox import Inbox
 from tuma_worker.store.outcomes import Stream
 from tuma_worker.store.overdue import OverdueCalls
@@ -86,9 +89,12 @@ def check_accounts(settings: Settings) -> None:
 def _problem(account: Account) -> str:
     """Why its provider could not work with an account; empty where it can."""
     try:
-        providers.named(account.provider).check(account)
+        provider = providers.named(account.provider)
+        provider.check(account)
     except ValueError as error:
         return str(error)
+    if account.reserve is not None and provider.ask_balance is None:
+        return f"reserve: {account.provider} tells no balance; leave it out"
     return ""
 
 
@@ -117,6 +123,8 @@ def register_accounts(redis: Redis, settings: Settings, *, by_worker: bool = Fal
             price="" if account.unit_price is None else str(Price(account.unit_price, str(account.currency))),
             by_worker=by_worker,
         )
+        if by_worker and account.reserve is None:
+            Funds(redis, name).keep_nothing(fresh_name())
     routes.register(redis, settings.routes)
 
 
@@ -345,6 +353,24 @@ def _poller(redis: Redis, settings: Settings, name: str, http: Http, inquire: In
     )
 
 
+def build_reckoners(redis: Redis, settings: Settings) -> list[Reckoner]:
+    """What asks for the balances of accounts that keep a reserve, one for each: each waits for permits of its own."""
+    http = Http()
+    return [
+        Reckoner(
+            funds=Funds(redis, name),
+            reserve=Reserve.parse(account.reserve),
+            ask=ask,
+            exchange=_errands(redis, settings, name, http, waiting=lambda _why, _seconds: None, lane=OURS),
+            worker=_name(),
+            every=account.balance_every,
+            token=fresh_name,
+        )
+        for name, account in settings.accounts.items()
+        if account.reserve is not None and (ask := providers.named(account.provider).ask_balance) is not None
+    ]
+
+
 def build_tokens(redis: Redis) -> Tokens:
     """What keeps the API tokens."""
     return Tokens(redis, fresh_secret)
@@ -443,6 +469,7 @@ def _outlets(redis: Redis, settings: Settings, queues: Iterable[QueueConfig]) ->
             keeps_books=provider.defaults.keeps_books,
             quiet=queue.quiet,
             approved=account.approved,
+            watches_money=account.reserve is not None,
             keeper=_keeper(redis, queue.account, account, http),
         )
     return outlets

@@ -56,6 +56,9 @@ _oldest = Gauge(
     "tuma_oldest_waiting_seconds", "For how long the oldest could have gone.", ["account", "priority"], multiprocess_mode=_SHARED
 )
 _dead = Gauge("tuma_dead_letters", "Dead letters that wait for somebody.", ["account"], multiprocess_mode=_SHARED)
+_balance = Gauge("tuma_balance", "What is left of an account's money.", ["account", "currency"], multiprocess_mode=_SHARED)
+_runway = Gauge("tuma_balance_runway_hours", "For how long it lasts, spent as before.", ["account"], multiprocess_mode=_SHARED)
+_short = Gauge("tuma_bulk_held", "1 while bulk waits for the account's reserve.", ["account"], multiprocess_mode=_SHARED)
 _used = Gauge("tuma_window_used_ratio", "How full a limit's window is.", ["account", "limit"], multiprocess_mode=_SHARED)
 _held = Gauge("tuma_account_standing", "1 while no call may start.", ["account", "hold"], multiprocess_mode=_SHARED)
 
@@ -164,6 +167,13 @@ def unanswered_seen(account: str, recipients: int, oldest: float) -> None:
     """Show how many recipients are in calls of which nobody knows the end, and for how many seconds the oldest has been."""
     _unanswered.labels(account).set(recipients)
     _oldest_unanswered.labels(account).set(oldest)
+
+
+def funds_seen(account: str, left: float, currency: str, runway: float, *, short: bool) -> None:
+    """Show what is left of an account's money, for how many hours that lasts, and whether bulk waits for the reserve."""
+    _balance.labels(account, currency).set(left)
+    _runway.labels(account).set(runway)
+    _short.labels(account).set(short)
 
 
 def dead_seen(account: str, letters: int) -> None:

@@ -7,6 +7,8 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from tuma_producer.contract.money import funds_left
+from tuma_producer.contract.wire import LANES
 from tuma_producer.countries import code_of
 from tuma_producer.intents import Hold
 
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from tuma_producer.quiet import Quiet
+
+_BULK = LANES.index("bulk")
 
 
 def holds(state: Mapping[str, str], *, lane: int, source: str, now_ms: int) -> tuple[Hold, ...]:
@@ -38,7 +42,19 @@ def _stops(state: Mapping[str, str], lane: int, source: str) -> tuple[Hold | Non
         _pause(state, "paused", "queue-paused", "the queue is paused"),
         _pause(state, f"paused:lane:{lane}", "priority-paused", "its priority is paused"),
         _pause(state, f"paused:source:{source}", "source-paused", "its source is paused"),
+        _short(state) if lane == _BULK else None,
     )
+
+
+def _short(state: Mapping[str, str]) -> Hold | None:
+    found = funds_left(state)
+    if found is None or "short" not in state:
+        return None
+    since = _instant(state["short"])
+    text = (
+        f"bulk waits: {found.left:.2f} {found.currency} is left, of which {found.kept:.2f} {found.currency} is kept for the others"
+    )
+    return Hold("reserve", text, since)
 
 
 def _pause(state: Mapping[str, str], field: str, kind: str, text: str) -> Hold | None:

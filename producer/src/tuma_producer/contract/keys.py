@@ -243,6 +243,16 @@ class AccountKeys:
         return self._prefix + "sweeper"
 
     @cached_property
+    def readings(self) -> str:
+        """Sorted set: `ms left currency` of each time that the provider told the balance, by that time. Expires after the last."""
+        return self._prefix + "readings"
+
+    @cached_property
+    def reckoner(self) -> str:
+        """String: the process that asks the provider for the account's balance. Expires soon after its last look."""
+        return self._prefix + "reckoner"
+
+    @cached_property
     def poller(self) -> str:
         """String: the process that asks the provider about calls of which no receipt told. Expires soon after its last look."""
         return self._prefix + "poller"

@@ -21,8 +21,9 @@ from tuma_worker.store.steering import Steering
 
 if TYPE_CHECKING:
     from tuma_worker.store.accounts import Standing
+    from tuma_worker.store.funds import Standing as Funds
 
-COLUMNS = ("account", "provider", "waiting", "later", "in flight", "halted", "since (UTC)", "goes on")
+COLUMNS = ("account", "provider", "waiting", "later", "in flight", "money", "halted", "since (UTC)", "goes on")
 
 app = typer.Typer(invoke_without_command=True)
 
@@ -35,13 +36,27 @@ def standings(store: Reach) -> list[Standing]:
 def as_row(standing: Standing) -> tuple[object, ...]:
     """A standing as cells under `COLUMNS`."""
     counts = (standing.waiting, standing.due_later, standing.in_flight)
-    return (standing.account, standing.provider, *counts, standing.halted, _time(standing.halted_at), _goes_on(standing))
+    halt = (standing.halted, _time(standing.halted_at), _goes_on(standing))
+    return (standing.account, standing.provider, *counts, _money(standing.funds), *halt)
 
 
 def as_json(standing: Standing) -> dict[str, Any]:
     """A standing for programs."""
     times = {"halted_at": _time(standing.halted_at), "probe_at": _time(standing.probe_at)}
-    return asdict(standing) | {"in_flight": standing.in_flight} | times
+    return asdict(standing) | {"in_flight": standing.in_flight, "funds": standing.funds and _funds(standing.funds)} | times
+
+
+def _funds(found: Funds) -> dict[str, Any]:
+    return asdict(found) | {"read_at": _time(found.read_at), "held_at": _time(found.held_at)}
+
+
+def _money(found: Funds | None) -> str | None:
+    """What is left and how long that lasts; and, while bulk waits, for what."""
+    if found is None:
+        return None
+    lasts = "" if found.runway is None else f", lasts {found.runway:g} h"
+    held = f"; bulk waits, {found.kept:.2f} {found.currency} is kept" if found.held_at is not None else ""
+    return f"{found.left:.2f} {found.currency} left{lasts}{held}"
 
 
 def _time(milliseconds: int | None) -> datetime | None:
@@ -62,7 +77,8 @@ def _goes_on(standing: Standing) -> str | None:
 def accounts(context: typer.Context, *, json: Json = False) -> None:
     """Show how the accounts stand: what waits, what is in flight, what is halted and why.
 
-    Waiting and later count recipients; in flight counts calls.
+    Waiting and later count recipients; in flight counts calls. Of an account with a reserve, money says what is left and how
+    long that lasts.
 
     Example: tuma accounts
     """

@@ -38,6 +38,7 @@ _MEND = {
     "priority-paused": "lifted by: tuma queue resume {account} --priority {priority}",
     "source-paused": "lifted by: tuma queue resume {account} --source {source}",
     "intent-paused": "lifted by: tuma resume {id}, or that of its campaign",
+    "reserve": "pay in, or lower the account's reserve; then it goes by itself",
     "limit": "goes by itself, as fast as the provider allows",
     "breaker": "goes by itself, when a call succeeds",
     "blocked": "goes by itself",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
@@ -13,7 +14,7 @@ from tuma_producer.contract.wire import LANES
 from tuma_worker import logs, metrics
 from tuma_worker.queue.config import SEND
 from tuma_worker.rounds import one_by_one
-from tuma_worker.store import line
+from tuma_worker.store import funds, line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -53,6 +54,7 @@ class Gauger:
             line.note_busy(self.redis, queue.keys, *taken[queue.name])
         if self.shows:
             _show(queue.account, line.look(self.redis, queue.account))
+            _show_funds(queue.account, funds.look(self.redis, queue.account))
             metrics.dead_seen(queue.account, self.redis.zcard(AccountKeys(queue.account).dead))
 
     def keep_gauging(self, stop: Event) -> None:
@@ -76,6 +78,13 @@ def _show(account: str, found: Line) -> None:
         metrics.window_seen(account, window.name, window.used / window.count)
     for hold, begins in _HOLDS.items():
         metrics.standing_seen(account, hold, stands=any(said.startswith(begins) for said in found.holds))
+
+
+def _show_funds(account: str, found: funds.Standing | None) -> None:
+    """While nobody can tell how long the money lasts, it is shown as endless."""
+    if found is not None:
+        lasts = math.inf if found.runway is None else found.runway
+        metrics.funds_seen(account, float(found.left), found.currency, lasts, short=found.held_at is not None)
 
 
 @dataclass(frozen=True, slots=True)

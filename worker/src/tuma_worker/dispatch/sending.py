@@ -16,7 +16,7 @@ from tuma_producer.contract.wire import LANES, is_loud, segments_of
 from tuma_producer.countries import code_of
 from tuma_producer.senders import is_approved
 from tuma_worker import metrics, tracing
-from tuma_worker.core.answers import Rejected, Reply, TryLater
+from tuma_worker.core.answers import Accepted, Rejected, Reply, TryLater
 from tuma_worker.core.breaker import Breaker, pulse
 from tuma_worker.core.dead import NOT_APPROVED, OVER_LIMIT, WORKER_DIED
 from tuma_worker.core.next_step import Chooser, NextStep, Policy, next_step
@@ -29,6 +29,7 @@ from tuma_worker.tracing import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from decimal import Decimal
 
     from tuma_producer.quiet import Quiet
     from tuma_worker.core.prices import Price
@@ -51,7 +52,7 @@ class Outlet:
 
     `callbacks` is the outside address under which the gateway takes this account's receipts; `keeps_books` whether the provider can
     be asked later what became of a call. In `quiet` hours some are not called; senders are shown to numbers for which they are
-    `approved` alone. `keeper` is None where the provider keeps no dates.
+    `approved` alone. `watches_money` says whether what calls cost is counted. `keeper` is None where the provider keeps no dates.
     """
 
     client: Client
@@ -63,6 +64,7 @@ class Outlet:
     keeps_books: bool
     quiet: Quiet | None = None
     approved: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    watches_money: bool = False
     keeper: Keeper | None = None
 
 
@@ -142,17 +144,19 @@ class Sender:
         left = {quota.limit: quota.remaining for quota in reply.quotas}
         told = pulse(reply, took, outlet.breaker)
         health = None if told is None else (told, outlet.breaker)
-        price = _price(held, begun, reply)
+        price, cost = _price(held, begun, reply), _cost(outlet, reply)
         settled = self._insist(
             lambda: outlet.attempts.settle(
-                batch_id, begun.targets, step, group=held.claim.group, left=left, pulse=health, price=price, run=held.run
+                batch_id, begun.targets, step, group=held.claim.group, left=left, pulse=health, price=price, cost=cost, run=held.run
             )
         )
         late = settled is None
         if late and step.resolve is None:  # what was not answered is in the hand of whoever looks for evidence
             # The batch is somebody else's by now, but what the provider said is evidence, whoever brings it. How well the provider
             # was and what was left of its limits was true then, and says nothing of now.
-            settled = self._insist(lambda: outlet.attempts.settle(batch_id, begun.targets, step, group=held.claim.group, late=True))
+            settled = self._insist(
+                lambda: outlet.attempts.settle(batch_id, begun.targets, step, group=held.claim.group, cost=cost, late=True)
+            )
         held.settled = True
         self._tell(held, begun, reply, step, late=late)
         _count(held, begun, reply, step, took=None if told is None else took)
@@ -264,6 +268,11 @@ def _price(held: Held, begun: Begun, reply: Reply) -> Price | None:
     return charged(reply.answer, recipients=len(begun.targets), segments=segments_of(held.claim.group))
 
 
+def _cost(outlet: Outlet, reply: Reply) -> Decimal | None:
+    """What the call cost, where that counts and the answer tells."""
+    return reply.answer.cost if outlet.watches_money and isinstance(reply.answer, Accepted) else None
+
+
 def _tell_of_account(held: Held, step: NextStep, settled: Settled) -> None:
     """What this very call made of its account; the calls that were in flight with it have nothing to add."""
     account = held.queue.account
@@ -273,6 +282,8 @@ def _tell_of_account(held: Held, step: NextStep, settled: Settled) -> None:
     if settled.opened:
         metrics.breaker_opened(account)
         _log.error(Event.BREAKER_OPENED, account=account, code=step.code)
+    if settled.short:
+        _log.warning(Event.BULK_HELD, account=account)
 
 
 def _barred(held: Held, limits: Mapping[str, float]) -> Barred:

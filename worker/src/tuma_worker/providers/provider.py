@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from tuma_worker.core.funds import Balance
 from tuma_worker.core.polling import Overdue
 from tuma_worker.core.receipts import Receipt
 from tuma_worker.providers.operations import Exchange
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 # Asks about these calls, one question after the other, and yields each call with what is told of it, perhaps nothing. What is
 # yielded need not be asked again soon. Raises `NotDone` where the rest cannot be asked about now.
 Inquire = Callable[[Exchange, Sequence[Overdue]], Iterator[tuple[Overdue, Sequence[Receipt]]]]
+
+# Asks what money the account has; None where the answer does not say. Raises `NotDone`.
+AskBalance = Callable[[Exchange], Balance | None]
 
 
 class Account(Protocol):
@@ -109,7 +113,7 @@ class Provider:
     `check`, `client`, `caller`, `custodian` and `receipts` raise `ValueError` with one line, free of secrets, where the account
     cannot work here. `custodian` is None where the provider keeps no dates, `opt_outs` where it keeps no list of who opted out.
     `operations` are what may be asked besides sending, which takes the documented endpoints in `sends`. `inquire`
-    is how to learn what receipts have not told; None where nothing can be asked.
+    is how to learn what receipts have not told, `ask_balance` what money is left; None where nothing can be asked.
     """
 
     name: str
@@ -123,6 +127,7 @@ class Provider:
     custodian: Callable[[Account, Http], Custodian] | None = None
     opt_outs: OptOuts | None = None
     inquire: Inquire | None = None
+    ask_balance: AskBalance | None = None
 
     def operation(self, name: str) -> Operation:
         """The operation of that name. Raises `ValueError` naming those there are."""

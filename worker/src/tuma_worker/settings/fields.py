@@ -19,6 +19,7 @@ from tuma_producer.contract.routing import OTHERS
 from tuma_producer.countries import COUNTRIES
 from tuma_producer.intents import MAX_FAILOVER
 from tuma_producer.templates import Template
+from tuma_worker.core import funds
 from tuma_worker.core.limits import Limit
 
 
@@ -72,6 +73,11 @@ def json_text(value: object) -> object:
 
 def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
+
+
+def _reserve(value: str) -> str:
+    funds.Reserve.parse(value)
+    return value
 
 
 def _web_address(value: str) -> str:
@@ -201,6 +207,7 @@ TemplateText = Annotated[str, AfterValidator(_template)]
 Templates = Annotated[dict[TemplateName, TemplateText], BeforeValidator(json_text)]
 Price = Annotated[Decimal, Field(gt=0, max_digits=18)]
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
+Reserve = Annotated[str, AfterValidator(_reserve)]
 Approved = Annotated[dict[Text, Prefixes], BeforeValidator(json_text)]
 Texts = Annotated[tuple[Text, ...], BeforeValidator(_listed)]
 Networks = Annotated[tuple[Text, ...], BeforeValidator(_listed), AfterValidator(_networks)]

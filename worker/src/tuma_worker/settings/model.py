@@ -28,6 +28,7 @@ from tuma_worker.settings.fields import (
     Prefixes,
     Price,
     RedisAddress,
+    Reserve,
     Route,
     Seconds,
     Secret,
@@ -102,7 +103,9 @@ class Account(BaseModel):
     `{"KITOKO": ["+243"]}`; recipients to whom theirs may not be shown are refused before a call.
 
     `unit_price` is what one segment to one recipient costs, in `currency`, for estimates; where it is not set, what the last call
-    was charged. `templates` are texts by name, with places such as `{{code}}`, that sends through it may ask for.
+    was charged. Of its balance, asked for every `balance_every` seconds, `reserve` is kept for the lanes above bulk: an amount of
+    the currency that the provider names, or of messages (None: nothing is kept, and nobody asks). `templates` are texts by name,
+    with places such as `{{code}}`, that sends through it may ask for.
 
     What it carries for other accounts that are halted: numbers that begin with one of `countries`, such as `+243` (none: all), of
     the priorities in `carries`, from a sender in `senders` (none: all) or its own `sender_id`; from any other under its own
@@ -145,6 +148,8 @@ class Account(BaseModel):
     slow_after: Seconds = 10.0
     unit_price: Price | None = None
     currency: Currency | None = None
+    reserve: Reserve | None = None
+    balance_every: Seconds = 60.0
     templates: Templates = Field(default_factory=dict)
     quiet: Annotated[QuietHours, BeforeValidator(json_text)] | None = None
     webhook_username: Text | None = None

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, cast
 from tuma_producer.contract.holds import breaker
 from tuma_producer.contract.keys import ACCOUNTS, AccountKeys
 from tuma_producer.contract.reading import texts
+from tuma_producer.contract.wire import LANES
 from tuma_producer.quiet import Quiet
 from tuma_worker.core.answers import Fault
 from tuma_worker.core.failover import Carrier, Terms
 from tuma_worker.core.limits import Counted
 from tuma_worker.queue.scripts import PROBE, SYSTEM
+from tuma_worker.store import funds
 from tuma_worker.store.clock import server_ms
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from tuma_worker.core.next_step import Halt
+    from tuma_worker.store.funds import Standing as Funds
 
 
 def packed(halt: Halt) -> str:
@@ -101,7 +104,8 @@ def carrier(redis: Redis, account: str, *, lane: int, source: str) -> Carrier | 
     profile, state = map(texts, pipeline.execute())
     if "terms" not in profile:
         return None
-    stopped = not state.keys().isdisjoint({*STOPS, "paused", f"paused:lane:{lane}", f"paused:source:{source}"})
+    short = {"short"} if LANES[lane] == "bulk" else set()
+    stopped = not state.keys().isdisjoint({*STOPS, "paused", f"paused:lane:{lane}", f"paused:source:{source}", *short})
     attended = server_ms(redis) - int(profile.get("attended", 0)) <= ATTENDED_FOR * 1000
     queue = json.loads(profile["queue"])
     return Carrier(
@@ -135,7 +139,8 @@ class Standing:
 
     `holders` names the worker of each call in flight, as `host:pid`. `halted` says why and since when (Unix milliseconds), None
     where it is not. `probe_at` is when it is probed next, or, where `operator` says that only a person may resume it, from when on
-    that is advisable; None where a probe is under way. `breaker` says since when and why it is open.
+    that is advisable; None where a probe is under way. `breaker` says since when and why it is open. `funds` is the account's
+    money, None where nobody watches it.
     """
 
     account: str
@@ -148,6 +153,7 @@ class Standing:
     operator: bool
     probe_at: int | None
     breaker: str | None
+    funds: Funds | None
 
     @property
     def in_flight(self) -> int:
@@ -165,9 +171,10 @@ def standing(redis: Redis, account: str) -> Standing:
     pipeline.zcard(queue.due)
     pipeline.hgetall(queue.inflight)
     pipeline.hgetall(queue.state)
+    pipeline.zrange(keys.readings, 0, -1)
     pipeline.zscore(queue.due, probe_job(permit=False))
     pipeline.zscore(queue.due, probe_job(permit=True))
-    provider, waiting, due_later, inflight, raw_state, *probes = pipeline.execute()
+    provider, waiting, due_later, inflight, raw_state, readings, *probes = pipeline.execute()
     state = texts(raw_state)
     why = json.loads(state["halt"]) if "halt" in state else None
     halted_at = int(state["halted_at"]) if why and "halted_at" in state else None
@@ -183,6 +190,7 @@ def standing(redis: Redis, account: str) -> Standing:
         operator=operator,
         probe_at=_probe_at(why, halted_at, probes) if why else None,
         breaker=breaker(state),
+        funds=funds.read(state, readings),
     )
 
 

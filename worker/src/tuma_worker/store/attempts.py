@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from tuma_producer.contract import wire
 from tuma_producer.contract.keys import account_keys
+from tuma_producer.contract.money import micros
 from tuma_producer.contract.scripts import Argument, Call, load
 from tuma_producer.contract.wire import BODY_FIELDS, EVENTS_KEPT, LOOK, RETENTION_MS
 from tuma_producer.schedules import read_schedule
@@ -20,6 +21,7 @@ from tuma_worker.store.traces import traces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from decimal import Decimal
 
     from redis import Redis
 
@@ -77,10 +79,11 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What settling a call made of the account: whether this very call `halted` it, and whether it `opened` the breaker."""
+    """What this very call made of the account: whether it `halted` it, `opened` the breaker or left it `short` of money."""
 
     halted: bool
     opened: bool
+    short: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,13 +200,14 @@ class Attempts:
         left: Mapping[str, int] | None = None,
         pulse: tuple[Pulse, Breaker] | None = None,
         price: Price | None = None,
+        cost: Decimal | None = None,
         late: bool = False,
         run: Callable[[Call], Any] | None = None,
     ) -> Settled | None:
         """Write down what the call came to; `left` is what the provider says is left of each limit, where it does.
 
         `pulse` is what the call says about the provider's health, and how much trouble the account bears;
-        `price` is what a message cost in it.
+        `price` is what a message cost in it, `cost` what all of it did, where somebody watches the account's money.
         None where the lease was lost: nothing is changed then. A `late` answer needs no lease: it is evidence about those whose
         last call this still was, and about the account. None then where the attempt is not remembered.
         `run` makes the script's call, for who has another one to make in the same trip.
@@ -217,6 +221,7 @@ class Attempts:
             "left": dict(left or {}),
             **_pulse_header(pulse),
             **({"price": str(price)} if price else {}),
+            **({"cost": micros(cost)} if cost else {}),
             "provider_ids": len(provider_ids),
             "late": late,
             "verdicts": [
@@ -237,7 +242,9 @@ class Attempts:
             args += (intents.index(target), target.intent, target.number, kind, verdict.provider_id)
         settling = Call(_SETTLE, [*keys, *intents.keys], args)
         verdict, *made = run(settling) if run else settling.run(self.redis)
-        return Settled(halted=b"halted" in made, opened=b"breaker-opened" in made) if verdict == b"settled" else None
+        if verdict != b"settled":
+            return None
+        return Settled(halted=b"halted" in made, opened=b"breaker-opened" in made, short=b"bulk-held" in made)
 
     def _settle_keys(self, batch_id: str, provider_ids: Iterable[str]) -> list[str]:
         keys, account = self.queue.keys, self._account

@@ -6,7 +6,7 @@ from tuma_worker.core.answers import Fault
 from tuma_worker.core.limits import Limit
 from tuma_worker.providers.base import BALANCE, Defaults, Keeping
 from tuma_worker.providers.lisoloo.client import LisolooClient
-from tuma_worker.providers.lisoloo.operations import OPERATIONS
+from tuma_worker.providers.lisoloo.operations import OPERATIONS, ask_balance
 from tuma_worker.providers.lisoloo.polling import inquire
 from tuma_worker.providers.lisoloo.receipts import LisolooReceipts
 from tuma_worker.providers.lisoloo.settings import TIMEZONE, LisolooSettings
@@ -36,5 +36,6 @@ PROVIDER = Provider(
     caller=lambda account, http: LisolooClient(LisolooSettings.of(account), http),
     operations=OPERATIONS,
     inquire=inquire,
+    ask_balance=ask_balance,
     sends=("POST /send",),
 )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tuma_producer.contract.custody import CONTROL, STATUS
+from tuma_worker.core import funds
 from tuma_worker.providers.base import BALANCE
 from tuma_worker.providers.lisoloo.schedules import VERBS
 from tuma_worker.providers.operations import Operation, Parameter, Request, segment
@@ -77,6 +78,12 @@ def balance(exchange: Exchange) -> Balance:
         unit_price=money(data.get("unit_price")),
         available_sms=integer(data.get("available_sms")),
     )
+
+
+def ask_balance(exchange: Exchange) -> funds.Balance | None:
+    """What both wallets hold together, and what one segment costs; None where that was not told."""
+    told = balance(exchange)
+    return None if told.balance is None or told.currency is None else funds.Balance(told.balance, told.currency, told.unit_price)
 
 
 def status(exchange: Exchange, message_id: str) -> Standing:

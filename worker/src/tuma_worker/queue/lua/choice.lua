@@ -72,8 +72,8 @@ local function choice_has(c, lane, source)
   return #first == SOURCES_AT_ONCE and redis.call('ZSCORE', c.k.sources[lane + 1], source) ~= false
 end
 
--- The waiting source that has used the least, passing over paused ones. The system's own jobs make no calls: they go
--- whatever is closed or paused, and first where it is not the others' turn.
+-- The waiting source that has used the least, passing over paused ones, and all of bulk while the account is `short` of money. The
+-- system's own jobs make no calls: they go whatever is closed or paused, and first where it is not the others' turn.
 local function choice_source(c, lane)
   local state = c.state
   if lane == 0 and not c.others_turn and choice_has(c, 0, SYSTEM) then
@@ -82,7 +82,7 @@ local function choice_source(c, lane)
   if c.closed == 'halted' and lane == 0 and not state.paused and c.now >= state_number(c, 'blocked_until') and choice_has(c, 0, PROBE) then
     return PROBE
   end
-  if c.closed or state['paused:lane:' .. lane] then
+  if c.closed or state['paused:lane:' .. lane] or lane == 2 and state.short then
     return nil
   end
   local from, sources = 0, choice_first_sources(c, lane)

@@ -7,9 +7,10 @@
 --         resolve: ms, block: ms, halt: JSON or null, probe: {job: member of the due set, after: ms} or null, probe_ok,
 --         pulse: {strike: code or null, after: strikes, opens: ms, most: ms} or null,
 --         untried, untaken: what proves that nothing of the call was taken, or null, left: {limit name: what the provider says is left of it}, bad: numbers to be left out of calls, bad_for: ms,
---         price: what a message cost in this call, or nothing, late: whether the lease was lost}
+--         price: what a message cost in this call, or nothing, cost: what the call did in millionths, where somebody watches the
+--         account's money, late: whether the lease was lost}
 --       3... key index, short id, number, verdict index, provider id for each recipient; those of one intent stand together
--- Returns {'settled', ...}, followed by 'halted' and 'breaker-opened' where this call made it so; or {'lost'} where the lease is
+-- Returns {'settled', ...}, followed by 'halted', 'breaker-opened' and 'bulk-held' where this call made it so; or {'lost'} where the lease is
 --       gone, or, for a late answer, where the attempt is not remembered: then nothing is changed.
 --
 -- A recipient whose verdict is `queued` goes back into the due set, `retry` ms from now, and is not called before. A recipient that a receipt has already
@@ -121,6 +122,13 @@ elseif calling then
 end
 
 local made = faults_heed(k, c, batch, header)
+if header.cost then
+-- include: tuma_worker.store/funds
+  redis.call('HINCRBY', k.state, 'spent', string.format('%.0f', header.cost))
+  if funds_heed(k.state, c.events, c.maxlen, now) == 'held' then
+    made[#made + 1] = 'bulk-held'
+  end
+end
 if #made > 0 then
   redis.call('HSET', KEYS[13], 'made', table.concat(made, ' '))
 end
