@@ -20,7 +20,7 @@ class Costs:
     account that it serves; an account costs each worker that serves it something even where nothing is to do.
     """
 
-    worker_call: float = 1.4e-3
+    worker_call: float = 1.5e-3
     worker_recipient: float = 0.025e-3
     redis_call: float = 0.9e-3
     redis_recipient: float = 0.1e-3
