@@ -310,24 +310,23 @@ def test_the_latest_are_listed_with_how_they_stand(driver: Driver) -> None:
 
 def test_a_tally_counts_each_recipient_once_in_the_state_that_it_is_in(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(campaigns, "_PAGE", 2)
-    monkeypatch.setattr(campaigns, "_RECORDS_MOST", 4)
     of_campaign(driver, 5)
     driver.enqueue(*numbers(3), campaign_name=NAME)
     driver.enqueue(campaign_name=NAME, schedule=At(times=[instant(driver.server_ms()) + timedelta(days=1)]))
     tally = Tally(driver.queue.account, NAME)
-    first = tally.read(driver.redis)
+    first = tally.read(driver.redis, 4)
     assert (first.intents, first.counted) == (7, 4)  # the rest at the next look
     full = until_counted(driver, tally)
     assert (full.counted, full.schedules, dict(full.states)) == (7, 1, {"queued": 8})
     drain(driver)
-    rejected = [tally.read(driver.redis).states["queued"] for _ in range(3)][-1]
+    rejected = [tally.read(driver.redis, 4).states["queued"] for _ in range(3)][-1]
     assert rejected == 0
-    assert tally.read(driver.redis).states.total() == 8
+    assert tally.read(driver.redis, 4).states.total() == 8
 
 
 def until_counted(driver: Driver, tally: Tally) -> Progress:
     for _ in range(10):
-        if (found := tally.read(driver.redis)).counted == found.intents:
+        if (found := tally.read(driver.redis, 4)).counted == found.intents:
             return found
     raise AssertionError(tally)
 
@@ -335,7 +334,7 @@ def until_counted(driver: Driver, tally: Tally) -> Progress:
 def test_a_tally_meets_who_arrives_behind_what_it_has_read(driver: Driver) -> None:
     of_campaign(driver, 3)
     tally = Tally(driver.queue.account, NAME)
-    assert tally.read(driver.redis).counted == 3
+    assert tally.read(driver.redis, 4).counted == 3
     (late,) = of_campaign(driver, 1, "elsewhere")
     earlier = "0" + late[1:]  # as a producer whose clock is behind would call it
     driver.redis.rename(driver.account.intent(late), driver.account.intent(earlier))

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 _FORGET = load(__package__, "forget_campaign")
 _PAGE = 500  # names or ids in one step
-_RECORDS_MOST = 2000  # that one look at a campaign reads
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,40 +59,42 @@ class Tally:
     account: str
     name: str
     _last: str = ""
-    _ended: Counter[str] = field(default_factory=Counter)
-    _ended_intents: int = 0
+    _states: Counter[str] = field(default_factory=Counter)
+    _ended: int = 0
     _schedules: int = 0
     _open: dict[str, Counter[str]] = field(default_factory=dict)
     _turn: deque[str] = field(default_factory=deque)
     _lock: Lock = field(default_factory=Lock)
 
-    def read(self, redis: Redis) -> Progress:
-        """Look once more."""
+    def read(self, redis: Redis, most: int) -> Progress:
+        """Look once more, at so many records of what is open, and at what is new: at as many together, or a quarter of that."""
         with self._lock:
             index = campaign_keys(self.account, self.name)[1]
             intents = redis.zcard(index)
-            if not self._read_new(redis, index) and self._seen < intents:
+            if not self._read_new(redis, index, most) and self._seen < intents:
                 self._begin_anew()  # something arrived behind what was read, by the clock of who made its id
-            states = sum(self._open.values(), Counter(self._ended))
-            return Progress(intents, min(self._seen, intents), self._schedules, states)
+            return Progress(intents, min(self._seen, intents), self._schedules, +self._states)
 
     @property
     def _seen(self) -> int:
-        return self._ended_intents + len(self._open) + self._schedules
+        return self._ended + len(self._open) + self._schedules
 
     def _begin_anew(self) -> None:
-        self._last, self._ended, self._ended_intents, self._schedules = "", Counter(), 0, 0
+        self._last, self._ended, self._schedules = "", 0, 0
+        self._states.clear()
         self._open.clear()
         self._turn.clear()
 
-    def _read_new(self, redis: Redis, index: str) -> bool:
+    def _read_new(self, redis: Redis, index: str, most: int) -> bool:
         """Look at what is open, in turn, and at what is new. Whether there is more that is new."""
-        known = [self._turn.popleft() for _ in range(min(len(self._turn), _RECORDS_MOST))]
+        known = [self._turn.popleft() for _ in range(min(len(self._turn), most))]
         self._look(redis, known)
-        left = max(_PAGE, _RECORDS_MOST - len(known))
+        left = max(most // 4, most - len(known), 1)
         while left > 0:
             first = f"({self._last}" if self._last else "-"
-            page = cast("list[bytes]", redis.zrange(index, cast("Any", first), cast("Any", "+"), bylex=True, offset=0, num=_PAGE))
+            page = cast(
+                "list[bytes]", redis.zrange(index, cast("Any", first), cast("Any", "+"), bylex=True, offset=0, num=min(_PAGE, left))
+            )
             if not page:
                 return False
             self._last = page[-1].decode()
@@ -111,14 +112,14 @@ class Tally:
                 self._note(short_id, raw)
 
     def _note(self, short_id: str, raw: dict[bytes, bytes]) -> None:
-        self._open.pop(short_id, None)
+        self._states.subtract(self._open.pop(short_id, Counter()))
         if b"fired" in raw:
             self._schedules += 1
             return
         states = Counter(value.partition(b"|")[0].decode() for name, value in raw.items() if name.startswith(b"+"))
+        self._states.update(states)
         if raw.get(b"open") in {None, b"0"} and "unknown" not in states:
-            self._ended += states
-            self._ended_intents += 1
+            self._ended += 1
         else:
             self._open[short_id] = states
             self._turn.append(short_id)

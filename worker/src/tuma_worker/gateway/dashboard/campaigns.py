@@ -12,11 +12,13 @@ from tuma_worker.store.campaigns import Campaigns
 
 if TYPE_CHECKING:
     from collections import Counter
+    from collections.abc import Sequence
 
     from tuma_worker.gateway.dashboard.view import View
     from tuma_worker.store.campaigns import Progress, Standing
 
 _MOST = 20  # of each account
+_RECORDS = 2000  # of all campaigns together, about, that one look reads: receipts come to this process too
 
 # Which states a bar shows as one, in the order of the bar.
 STAGES = {
@@ -83,18 +85,16 @@ class Row:
 async def look(view: View) -> dict[str, Any]:
     """The latest campaigns of all accounts, the latest first."""
     names = await view.accounts()
-    found = await run_in_threadpool(lambda: [_rows(view, name) for name in names])
-    rows = [row for of_account, _ in found for row in of_account]
-    view.memory.keep_tallies({(row.account, row.standing.name) for row in rows})
-    return {
-        "rows": sorted(rows, key=lambda row: (-row.standing.at, row.standing.name)),
-        "more": sum(more for _, more in found),
-        "most": _MOST,
-    }
+    rows, more = await run_in_threadpool(_rows, view, names)
+    return {"rows": sorted(rows, key=lambda row: (-row.standing.at, row.standing.name)), "more": more, "most": _MOST}
 
 
-def _rows(view: View, account: str) -> tuple[list[Row], int]:
-    """The account's latest, and how many there are besides."""
+def _rows(view: View, accounts: Sequence[str]) -> tuple[list[Row], int]:
+    """The latest of each account, and how many there are besides."""
     store = view.desk.store
-    latest, all_of_them = Campaigns(store, account).latest(_MOST)
-    return [Row(account, one, view.memory.tally(account, one.name).read(store)) for one in latest], all_of_them - len(latest)
+    found = {account: Campaigns(store, account).latest(_MOST) for account in accounts}
+    listed = [(account, one) for account, (latest, _) in found.items() for one in latest]
+    view.memory.keep_tallies({(account, one.name) for account, one in listed})
+    each = _RECORDS // max(1, len(listed))
+    rows = [Row(account, one, view.memory.tally(account, one.name).read(store, each)) for account, one in listed]
+    return rows, sum(size for _, size in found.values()) - len(listed)
