@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -43,28 +44,27 @@ def token(house: House) -> str:
     return new_token(house, "asha", *ALL_SCOPES, source="ops")
 
 
-def enter(context: BrowserContext, house: House, token: str) -> Page:
+@contextmanager
+def entered(context: BrowserContext, house: House, token: str) -> Iterator[Page]:
     """A page on which somebody has logged in. Whatever the browser complains about fails the test."""
+    complaints: list[str] = []
     page = context.new_page()
     page.set_default_timeout(PATIENCE * 1000)
-    page.on("console", lambda said: complaints(said.type, said.text))
-    page.on("pageerror", lambda error: complaints("error", str(error)))
+    page.on("console", lambda said: complaints.append(said.text) if said.type in {"error", "warning"} else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
     page.goto(house.gateway_url)
     page.get_by_label("API token").fill(token)
     page.get_by_role("button", name="Log in").click()
     expect(page.get_by_role("navigation")).to_be_visible()
-    return page
-
-
-def complaints(kind: str, text: str) -> None:
-    assert kind not in {"error", "warning"}, text
+    yield page
+    context.close()
+    assert complaints == []
 
 
 @pytest.fixture
 def page(browser: Browser, house: House, token: str) -> Iterator[Page]:
-    context = browser.new_context()
-    yield enter(context, house, token)
-    context.close()
+    with entered(browser.new_context(), house, token) as found:
+        yield found
 
 
 def ended(card: Locator) -> int:
@@ -143,11 +143,9 @@ def test_nothing_is_wider_than_the_screen(page: Page, house: House) -> None:
 
 
 def test_without_script_all_is_read_and_done(browser: Browser, house: House, token: str) -> None:
-    context = browser.new_context(java_script_enabled=False)
-    page = enter(context, house, token)
-    card = page.locator(f"article#{SPARE}")
-    expect(card).to_contain_text("Halted: money (1501)")
-    card.get_by_role("button", name="Resume").click()
-    expect(page.get_by_role("status")).to_have_text(f"{SPARE} is resumed.")
-    expect(card).not_to_contain_text("Halted")
-    context.close()
+    with entered(browser.new_context(java_script_enabled=False), house, token) as page:
+        card = page.locator(f"article#{SPARE}")
+        expect(card).to_contain_text("Halted: money (1501)")
+        card.get_by_role("button", name="Resume").click()
+        expect(page.get_by_role("status")).to_have_text(f"{SPARE} is resumed.")
+        expect(card).not_to_contain_text("Halted")
