@@ -8,6 +8,7 @@ import secrets
 import signal
 import threading
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -26,6 +27,8 @@ from tuma_producer.contract.connection import connect, connect_to_wait, server_f
 from tuma_producer.contract.keys import AccountKeys
 from tuma_producer.contract.reading import TURN, turns
 from tuma_producer.contract.scripts import load
+from tuma_worker.core.checkup import Mark
+from tuma_worker.dispatch.examining import Examiner
 from tuma_worker.queue.broker import TumaBroker
 from tuma_worker.store import accounts as store_accounts
 from tuma_worker.store import routes as store_routes
@@ -308,3 +311,11 @@ def test_an_account_that_moves_to_another_node_is_followed_by_producers_and_work
     assert set(house.copies(name).values()) == {1}
     worker = house.running[-1]
     assert worker.end(signal.SIGTERM) == 0
+
+
+def test_the_doctor_looks_at_each_master(store: Redis) -> None:
+    found = list(Examiner(store, {}, None, time.time, time.sleep).examine())
+    assert Counter(one.about for one in found) == {
+        "server": 3, "persistence": 3, "memory": 3, "clock": 3, "rights": 3, "receipts": 1,
+    }  # fmt: skip
+    assert {one.about for one in found if one.mark is Mark.WRONG} == {"persistence"}, "these servers keep nothing"

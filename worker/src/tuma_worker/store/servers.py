@@ -89,9 +89,9 @@ def load_scripts(server: Redis) -> int:
     return len(sources)
 
 
-def refused_commands(redis: Redis) -> list[str] | None:
+def refused_commands(server: Redis) -> list[str] | None:
     """The commands that Tuma needs and this user may not run; None where the server cannot tell."""
-    verdict, *refused = _RIGHTS.run(redis, [ACCOUNTS], sorted(_commands()))
+    verdict, *refused = _RIGHTS.run(server, [], [ACCOUNTS, *sorted(_commands())])
     return [command.decode() for command in refused] if verdict == b"checked" else None
 
 
