@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -13,7 +14,9 @@ from tests.support.api import ALL_SCOPES, client_of, new_token, post_lines, prob
 from tests.support.dashboard import Visitor
 from tests.support.houses import open_house
 
+from tuma_worker.core.budgets import Budget
 from tuma_worker.gateway.api import OPERATIONS, Operation
+from tuma_worker.store.budgets import Budgets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,6 +98,17 @@ def test_a_key_does_not_stand_for_another_send(http: httpx.Client) -> None:
     assert problem(other, 422, "idempotency-key-reused")["intent"] == first["id"]
     two = http.post("/v1/intents", json=SEND | {"idempotency_key": "a"}, headers={"Idempotency-Key": "b"})
     assert problem(two, 422, "invalid")["field"] == "idempotency_key"
+
+
+def test_what_would_exceed_a_budget_is_a_problem_that_says_when_to_come_again(http: httpx.Client, house: House) -> None:
+    budgets = Budgets(house.redis, SEND["account"])
+    budgets.set("billing", Budget.parse("0 recipients/day", None))
+    told = problem(http.post("/v1/intents", json=SEND), 409, "over-budget")
+    budgets.remove("billing", "day")
+    assert (told["source"], told["period"], told["unit"], told["most"], told["used"], told["wanted"]) == (
+        "billing", "day", "recipients", "0", "0", "1",
+    )  # fmt: skip
+    assert datetime.fromisoformat(told["opens"]) > datetime.now(UTC)
 
 
 def test_a_page_says_why_it_waits_and_both_front_ends_show_the_same(http: httpx.Client, house: House) -> None:

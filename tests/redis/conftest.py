@@ -49,6 +49,7 @@ PERMANENT = {
     r"tuma:\{[^}]+\}:[\w-]+:(entries|groups|due|messages|sources:\d)": "waiting jobs; empty, hence gone, without them",
     r"tuma:\{[^}]+\}:[\w-]+:(inflight|leases)": "claimed batches; every lease ends, and its batch with it",
     r"tuma:\{[^}]+\}:[\w-]+:deadlines": "one entry per intent with a deadline; gone when it has passed",
+    r"tuma:\{[^}]+\}:budgets": "two fields per budget, until it is removed",
     r"tuma:\{[^}]+\}:suppressed": "who opted out, until somebody takes them off",
     r"tuma:\{[^}]+\}:carried": "one entry per intent of another account that carries some of this one's; gone with its last news",
     r"tuma:\{[^}]+\}:[\w-]+:used": "a few numbers per limit",

@@ -108,10 +108,10 @@ class Producer:
     def enqueue(self, send: Send, *, wait_replicas: int = 0) -> Receipt:
         """Accept one send. Once this returns, the intent is in Redis and will end; with `wait_replicas` in so many replicas, too.
 
-        Raises `UnknownAccount`, `IdempotencyConflict`, and `WouldBeLate` for one with `refuse_if_late`; for one by template
-        `UnknownTemplate`, and `InvalidSend` for variables that the template lacks or does not have. Where `StoreUnavailable` is
-        raised the send may or may not have been accepted; repeat it with an idempotency key. Replicas are waited for for a second;
-        where fewer have it by then, `NotReplicated` is raised, of a send that is accepted.
+        Raises `UnknownAccount`, `IdempotencyConflict`, `OverBudget`, and `WouldBeLate` for one with `refuse_if_late`; for one by
+        template `UnknownTemplate`, and `InvalidSend` for variables that the template lacks or does not have. Where
+        `StoreUnavailable` is raised the send may or may not have been accepted; repeat it with an idempotency key. Replicas are
+        waited for for a second; where fewer have it by then, `NotReplicated` is raised, of a send that is accepted.
         """
         with enqueueing(send):
             (request,) = self._requests([send])

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from decimal import Decimal
 
 
 class TumaError(Exception):
@@ -96,6 +97,29 @@ class NotReplicated(TumaError):
         self.intent_id = intent_id
         self.have = have
         self.wanted = wanted
+
+
+class OverBudget(TumaError):
+    """The send would exceed what its source may use in a day or a month, so nothing was accepted.
+
+    `period` is `day` or `month`. The budget allows `most` of `unit` in it (a currency, `recipients` or `messages`), of which
+    `used` are gone; the send `wanted` so many. `opens` is when the next period begins.
+    """
+
+    def __init__(
+        self, source: str, period: str, *, unit: str, most: Decimal, used: Decimal, wanted: Decimal, opens: datetime
+    ) -> None:
+        super().__init__(
+            f"source: {source!r} may use {most:f} {unit} a {period} and has used {used:f}; this send wants {wanted:f}, "
+            f"and nothing was accepted; the next {period} begins at {_shown(opens)}"
+        )
+        self.source = source
+        self.period = period
+        self.unit = unit
+        self.most = most
+        self.used = used
+        self.wanted = wanted
+        self.opens = opens
 
 
 class UnknownIntent(TumaError, LookupError):

@@ -121,11 +121,18 @@ def register_accounts(redis: Redis, settings: Settings, *, by_worker: bool = Fal
             keeps=keeps.published if keeps else "",
             templates=account.templates,
             price="" if account.unit_price is None else str(Price(account.unit_price, str(account.currency))),
+            zone=_zone(account),
             by_worker=by_worker,
         )
         if by_worker and account.reserve is None:
             Funds(redis, name).keep_nothing(fresh_name())
     routes.register(redis, settings.routes)
+
+
+def _zone(account: Account) -> str:
+    """The zone of an account's days and months."""
+    keeping = providers.named(account.provider).defaults.keeping
+    return account.timezone or (keeping.timezone if keeping else "UTC")
 
 
 def keep_registered(redis: Redis, settings: Settings, *, stop: Event) -> None:

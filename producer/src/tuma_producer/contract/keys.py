@@ -228,6 +228,11 @@ class AccountKeys:
         return self._prefix + "suppressed"
 
     @cached_property
+    def budgets(self) -> str:
+        """Hash: the budgets of the account's sources, and what each has used; budget.lua says how. Kept until they are removed."""
+        return self._prefix + "budgets"
+
+    @cached_property
     def carried(self) -> str:
         """Sorted set: full id of each intent by which another account carries recipients, by when to look at it next in ms."""
         return self._prefix + "carried"

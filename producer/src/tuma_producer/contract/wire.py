@@ -16,6 +16,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tuma_producer.contract import tracing
+from tuma_producer.contract.budgets import over_budget
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.scripts import Argument, Script, load
 from tuma_producer.errors import IdempotencyConflict, UnknownAccount
@@ -128,10 +129,12 @@ class Enqueue:
         return segments_of(self.entry.group)
 
     def receipt(self, reply: Sequence[bytes]) -> Receipt:
-        """The script's reply as a receipt. Raises `UnknownAccount` or `IdempotencyConflict`."""
+        """The script's reply as a receipt. Raises `UnknownAccount`, `IdempotencyConflict` or `OverBudget`."""
         verdict = reply[0].decode()
         if verdict == "unknown-account":
             raise UnknownAccount(self.send.account)
+        if verdict == "over-budget":
+            raise over_budget(self.entry.source, reply[1])
         intent_id = full_id(self.send.account, reply[1].decode())
         if verdict == "conflict":
             raise IdempotencyConflict(self.send.idempotency_key or "", intent_id)
@@ -184,7 +187,7 @@ def entry_of(send: Send, source: str, short_id: str | None = None) -> Entry:
 
 @lru_cache(maxsize=1024)
 def shared_keys(account: str) -> tuple[str, ...]:
-    """The keys that all sends of an account share, in the script's order: its profile, its queue's, and its events."""
+    """The keys that all sends of an account share, in the script's order: its profile, its queue's, its events and its lists."""
     keys = account_keys(account)
     queue = keys.queue("send")
     lanes = [queue.sources(lane) for lane in range(len(LANES))]
@@ -200,6 +203,7 @@ def shared_keys(account: str) -> tuple[str, ...]:
         keys.events,
         queue.deadlines,
         keys.suppressed,
+        keys.budgets,
     )
 
 

@@ -9,6 +9,7 @@ import typer
 from tuma_worker import __version__
 from tuma_worker.cli import (
     accounts,
+    budgets,
     control,
     dead,
     look,
@@ -79,6 +80,7 @@ app.add_typer(schedule.app, name="schedule")
 app.add_typer(accounts.app, name="accounts")
 app.add_typer(dead.app, name="dead")
 app.add_typer(suppress.app, name="suppress")
+app.add_typer(budgets.app, name="budgets")
 app.add_typer(subscriptions.app, name="subscriptions")
 app.add_typer(tokens.app, name="tokens")
 app.command(context_settings=provider.CONTEXT)(provider.provider)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tuma_producer.errors import (
     IdempotencyConflict,
     InvalidSend,
+    OverBudget,
     StoreUnavailable,
     TumaError,
     UnknownAccount,
@@ -43,6 +44,7 @@ class Kind(Enum):
     NO_LIMIT = ("no-limit", 404, "The account has no such limit")
     METHOD = ("method-not-allowed", 405, "Not with this method")
     LATE = ("would-be-late", 409, "It would go after its deadline")
+    OVER_BUDGET = ("over-budget", 409, "The source would exceed its budget")
     TOO_LARGE = ("too-large", 413, "The body is too large")
     MEDIA = ("media-type", 415, "The body is of another type than is read here")
     INVALID = ("invalid", 422, "A field breaks a rule")
@@ -68,7 +70,12 @@ _KINDS: dict[type[TumaError], Kind] = {
     UnknownCampaign: Kind.UNKNOWN_CAMPAIGN,
     IdempotencyConflict: Kind.KEY_REUSED,
     WouldBeLate: Kind.LATE,
+    OverBudget: Kind.OVER_BUDGET,
     StoreUnavailable: Kind.NO_STORE,
+}
+_TOLD: dict[type[TumaError], tuple[str, ...]] = {  # whose members are called as the error calls them
+    WouldBeLate: ("expected", "deadline"),
+    OverBudget: ("source", "period", "unit", "most", "used", "wanted", "opens"),
 }
 _HEADERS = {
     Kind.NO_TOKEN: {"WWW-Authenticate": 'Bearer realm="tuma"'},
@@ -114,7 +121,5 @@ def _members(error: TumaError) -> dict[str, Any]:
             return {"field": "template_id"}
         case IdempotencyConflict():
             return {"field": "idempotency_key", "intent": error.intent_id}
-        case WouldBeLate():
-            return {"expected": error.expected, "deadline": error.deadline}
         case _:
-            return {}
+            return {name: getattr(error, name) for name in _TOLD.get(type(error), ())}

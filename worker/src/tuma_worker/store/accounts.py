@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass
 from math import inf
 from typing import TYPE_CHECKING, Any, cast
 
+from tuma_producer.contract.budgets import offsets
 from tuma_producer.contract.holds import breaker
 from tuma_producer.contract.keys import ACCOUNTS, AccountKeys
 from tuma_producer.contract.reading import texts
-from tuma_producer.contract.wire import LANES
+from tuma_producer.contract.wire import LANES, moment
 from tuma_producer.quiet import Quiet
 from tuma_worker.core.answers import Fault
 from tuma_worker.core.failover import Carrier, Terms
@@ -76,6 +77,7 @@ def register(
     keeps: str = "",
     templates: Mapping[str, str] | None = None,
     price: str = "",
+    zone: str = "UTC",
     by_worker: bool = False,
 ) -> None:
     """Make the account known to producers, and on what `terms` it carries for others.
@@ -83,14 +85,17 @@ def register(
     Every process that is configured with it does so at its start, a worker again and again: `by_worker` notes that one is there.
     `queue` is the configuration of its sends' queue as JSON, for those who look at it from outside, `others` those of its other
     queues by their operations; `keeps` the terms by which its provider keeps dates, empty where it keeps none;
-    `templates` the texts that sends may ask for, by name; `price` what a message costs, as amount and currency, where that is set.
+    `templates` the texts that sends may ask for, by name; `price` what a message costs, as amount and currency, where that is set;
+    `zone` the one in whose days and months its sources have budgets.
     """
+    now = server_ms(redis)
     told: dict[Any, Any] = {"provider": provider, "environment": environment, "queue": queue, "keeps": keeps}
     told["queues"] = json.dumps({operation: json.loads(configured) for operation, configured in (others or {}).items()})
     told |= {"templates": json.dumps(templates or {}), "price": price}
+    told["offsets"] = offsets(zone, moment(now))
     profile = told | {"terms": json.dumps(asdict(terms))}
     if by_worker:
-        profile["attended"] = server_ms(redis)
+        profile["attended"] = now
     redis.hset(AccountKeys(account).profile, mapping=profile)
     redis.sadd(ACCOUNTS, account)
 

@@ -123,6 +123,8 @@ class Schedules:
                 keys.deadlines,
                 account.suppressed,
                 account.intent(short_id),
+                account.profile,
+                account.budgets,
                 *made,
             ],
             [short_id, json.dumps(header), *occurrences],

@@ -1,17 +1,19 @@
 -- Whether a send is new: its account is known, its id was not seen before, and its idempotency key, if any, stands for no other.
 --
--- one: {profile, record, suppressed: or nil, key: of idempotency or nil, id, digest: of what the key stands for}
+-- one: {profile, record, suppressed and budgets: or nil, key: of idempotency or nil, id, digest: of what the key stands for}
 
--- Whether the account is there, and neither the record nor anybody on the suppression list: as it nearly always is, which is
--- seen with one question. A key that is named three times counts three times.
-local function admit_plain(one)
-  return redis.call('EXISTS', one.profile, one.profile, one.profile, one.record, one.suppressed) == 3
+-- Whether the account is there, and neither the record nor anybody on the suppression list nor a budget: as it nearly always is, which
+-- is seen with one question. A key that is named four times counts four times.
+local function admit_is_plain(one)
+  local profile = one.profile
+  return redis.call('EXISTS', profile, profile, profile, profile, one.record, one.suppressed, one.budgets) == 4
 end
 
--- The answer where it is not new; nil where it is. Then `one.unlisted` says that nobody at all is on the suppression list.
+-- The answer where it is not new; nil where it is. Then `one.plain` says that nobody at all is on the suppression list, and that there
+-- is no budget.
 local function admit_known(one)
-  one.unlisted = one.suppressed and admit_plain(one)
-  if not one.unlisted then
+  one.plain = one.suppressed and admit_is_plain(one)
+  if not one.plain then
     if redis.call('EXISTS', one.profile) == 0 then
       return {'unknown-account', one.id}
     end

@@ -1,7 +1,7 @@
 -- Fire occurrences of a schedule that have come due, and let it wait for the next; or end it where there is none.
 --
 -- KEYS  1 entries  2 groups  3-5 sources of each lane  6 due  7 spent  8 state  9 bell  10 events  11 deadlines  12 suppressed  13 schedule
---       14... occurrences
+--       14 profile  15 budgets  16... occurrences
 -- ARGV  1 short id of the schedule  2 JSON: {expected, next: firings in Unix ms, next nothing where none is left; edits: how often it had
 --         been edited, with occurrences; ended: occurrences that the schedule need name no longer; retention, maxlen}
 --       3... short id, firing in Unix ms, group, body of each occurrence
@@ -16,6 +16,7 @@
 -- include: listed
 -- include: accept
 -- include: waits
+-- include: budget
 
 local id, header, now = ARGV[1], cjson.decode(ARGV[2]), clock()
 local k = {entries = KEYS[1], groups = KEYS[2], sources = {KEYS[3], KEYS[4], KEYS[5]}, due = KEYS[6], spent = KEYS[7], state = KEYS[8],
@@ -49,9 +50,11 @@ end
 
 local fired = 0
 for i = 3, #ARGV, 4 do
-  local child_key, child = KEYS[14 + (i - 3) / 4], ARGV[i]
+  local child_key, child = KEYS[16 + (i - 3) / 4], ARGV[i]
   if redis.call('EXISTS', child_key) == 0 then
     local expires = life and string.format('%.0f', tonumber(ARGV[i + 1]) + life) or ''
+    -- What its budget would have to say comes too late: it counts, so that there is less for what comes after it.
+    budget_use(KEYS[15], KEYS[14], now, {source = source, recipients = #numbers, segments = budget_segments(ARGV[i + 2]), due = true})
     accept(k, c, {key = child_key, id = child, source = source, lane = lane, group = ARGV[i + 2], body = ARGV[i + 3],
       numbers = numbers, first = 1, hold = 0, expires = expires})
     tell('fired', 'o', child, 't', ARGV[i + 1])
