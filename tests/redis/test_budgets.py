@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -115,6 +115,23 @@ def test_what_is_repeated_counts_once(driver: Driver, budgets: Budgets) -> None:
     allow(budgets, "1 recipients/day")
     ids = [driver.enqueue(message="Karibu", idempotency_key="one") for _ in range(3)]
     assert (len(set(ids)), used(budgets)) == (1, [1])
+
+
+def test_an_account_without_budgets_is_asked_nothing_about_them(redis: Redis) -> None:
+    driver = Driver(redis, queue_of())
+
+    def asked() -> dict[str, int]:
+        """How often an enqueue asks for something."""
+        redis.config_resetstat()
+        driver.enqueue(message="Karibu")
+        told: Any = redis.info("commandstats")
+        return {name: one["calls"] for name, one in told.items() if name in {"cmdstat_exists", "cmdstat_hmget", "cmdstat_hget"}}
+
+    driver.enqueue(message="Karibu")  # the second of a line has less to write
+    without = asked()
+    assert without == {"cmdstat_exists": 1}  # one question sees it all
+    allow(Budgets(redis, ACCOUNT), "5 recipients/day", source="another")
+    assert asked() != without
 
 
 def test_a_hundred_threads_never_exceed_it(redis: Redis) -> None:

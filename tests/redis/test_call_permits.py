@@ -47,6 +47,20 @@ def test_a_call_counts_until_a_window_after_its_end(redis: Redis, clock: Virtual
     assert isinstance(driver.claim(), Claim)
 
 
+def test_what_its_answer_says_is_left_lowers_our_view_once_and_never_raises_it(redis: Redis, clock: VirtualClock) -> None:
+    del clock
+    driver = Driver(redis, queue_of(calls(10, 60)))
+    (limit,) = driver.queue.limits
+
+    def told(call: str, left: int) -> float:
+        assert take(driver, call) is None
+        for _ in range(2):  # the second finds nothing held
+            release(redis, driver.queue, call, Release.CALLED, left={limit.name: left, "another": 0})
+        return driver.used(limit)
+
+    assert [told("one", 9), told("two", 3), told("three", 9)] == [1, 7, 8]
+
+
 def test_where_the_window_is_full_it_says_until_when(redis: Redis, clock: VirtualClock) -> None:
     driver = Driver(redis, queue_of(calls(1, 60)))
     driver.enqueue()

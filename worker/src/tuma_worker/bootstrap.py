@@ -330,6 +330,7 @@ def _errands(redis: Redis, settings: Settings, name: str, http: Http, *, waiting
         {queue.operation: queue for queue in queues},
         maker=_name(),
         lease=account.timeout + _BESIDE_THE_ANSWER,
+        quotas=providers.named(account.provider).quotas,
         name=fresh_name,
         pause=time.sleep,
         waiting=waiting,

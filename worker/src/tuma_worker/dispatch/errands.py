@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from tuma_worker.providers.operations import Caller, Refusal, Request
+    from tuma_worker.providers.provider import ReadQuotas
     from tuma_worker.queue.config import QueueConfig
 
 OPERATORS = LANES.index("transactional")  # the floor of one-time passwords stays theirs
@@ -33,8 +34,8 @@ Waiting = Callable[[str, float], None]
 class Errands:
     """Makes such calls for one account, in one lane; an `Exchange` of operations.
 
-    `queues` are those of its buckets. `lease` is how long one call may take at the very most, in seconds. `waiting` is told why and
-    for how many seconds there is nothing to do.
+    `queues` are those of its buckets; `quotas` reads what an answer says is left of them. `lease` is how long one call may take at
+    the very most, in seconds. `waiting` is told why and for how many seconds there is nothing to do.
     """
 
     redis: Redis
@@ -42,6 +43,7 @@ class Errands:
     queues: Mapping[str, QueueConfig]
     maker: str
     lease: float
+    quotas: ReadQuotas
     name: Callable[[], str]
     pause: Callable[[float], None]
     waiting: Waiting
@@ -64,7 +66,8 @@ class Errands:
         call_id = self._permit(queue, request)
         said = self.caller.call(request)
         # An exception would leave the permit to its lease, which is right: the call may have been made.
-        release(self.redis, queue, call_id, _ended(said), blocked=_blocked(said))
+        left = {one.limit: one.remaining for one in self.quotas(said.headers)} if isinstance(said, Arrived) else {}
+        release(self.redis, queue, call_id, _ended(said), blocked=_blocked(said), left=left)
         return said
 
     def _permit(self, queue: QueueConfig, request: Request) -> str:

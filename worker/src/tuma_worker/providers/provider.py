@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from tuma_worker.core.answers import Quota
 from tuma_worker.core.funds import Balance
 from tuma_worker.core.polling import Overdue
 from tuma_worker.core.receipts import Receipt
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 # Asks about these calls, one question after the other, and yields each call with what is told of it, perhaps nothing. What is
 # yielded need not be asked again soon. Raises `NotDone` where the rest cannot be asked about now.
 Inquire = Callable[[Exchange, Sequence[Overdue]], Iterator[tuple[Overdue, Sequence[Receipt]]]]
+
+# What the headers of an answer say is left of the account's limits.
+ReadQuotas = Callable[[Mapping[str, str]], tuple[Quota, ...]]
 
 # Asks what money the account has; None where the answer does not say. Raises `NotDone`.
 AskBalance = Callable[[Exchange], Balance | None]
@@ -106,6 +110,11 @@ class OptOuts:
     add: Callable[[Exchange, str], object]
 
 
+def _no_quotas(_headers: Mapping[str, str]) -> tuple[Quota, ...]:
+    """Of a provider that does not say what is left."""
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Provider:
     """One provider: what it documents about its limits, and how its parts are made for an account.
@@ -114,6 +123,7 @@ class Provider:
     cannot work here. `custodian` is None where the provider keeps no dates, `opt_outs` where it keeps no list of who opted out.
     `operations` are what may be asked besides sending, which takes the documented endpoints in `sends`. `inquire`
     is how to learn what receipts have not told, `ask_balance` what money is left; None where nothing can be asked.
+    `quotas` reads what answers say is left of limits.
     """
 
     name: str
@@ -128,6 +138,7 @@ class Provider:
     opt_outs: OptOuts | None = None
     inquire: Inquire | None = None
     ask_balance: AskBalance | None = None
+    quotas: ReadQuotas = _no_quotas
 
     def operation(self, name: str) -> Operation:
         """The operation of that name. Raises `ValueError` naming those there are."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tuma_producer.contract.scripts import Call, load
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from redis import Redis
 
@@ -143,16 +143,33 @@ def permit(
     return None if reply[0] == b"granted" else Wait(int(reply[1]), Why(reply[2].decode()))
 
 
-def release(redis: Redis, queue: QueueConfig, batch_id: str, how: Release, *, delay: float = 0.0, blocked: float = 0.0) -> bool:
+def release(
+    redis: Redis,
+    queue: QueueConfig,
+    batch_id: str,
+    how: Release,
+    *,
+    delay: float = 0.0,
+    blocked: float = 0.0,
+    left: Mapping[str, int] | None = None,
+) -> bool:
     """Let go of a batch without an attempt; `delay` in seconds for `later` and `again`. False where the lease was lost before.
 
-    For `blocked` seconds nothing of the queue may be called, because the provider said so.
+    For `blocked` seconds nothing of the queue may be called, because the provider said so; `left` is what it says is left of each
+    limit, where it does.
     """
-    keys = queue.keys
+    keys, quotas = queue.keys, json.dumps(left) if left else ""
     reply = _RELEASE.run(
         redis,
         [*queue.line_keys, keys.inflight, keys.leases, keys.used, keys.state, keys.bell, *queue.window_keys],
-        [batch_id, how.value, round(delay * 1000), json.dumps(queue.for_limits), round(blocked * 1000)],
+        [
+            batch_id,
+            how.value,
+            round(delay * 1000),
+            json.dumps(queue.for_limits),
+            round(blocked * 1000),
+            quotas,
+        ],
     )
     return bool(reply == b"released")
 

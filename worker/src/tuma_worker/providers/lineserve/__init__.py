@@ -9,6 +9,7 @@ from tuma_worker.providers.lineserve.operations import OPERATIONS, add_opt_out, 
 from tuma_worker.providers.lineserve.polling import inquire
 from tuma_worker.providers.lineserve.receipts import LineserveReceipts
 from tuma_worker.providers.lineserve.settings import LineserveSettings
+from tuma_worker.providers.lineserve.statuses import quotas
 from tuma_worker.providers.provider import OptOuts, Provider
 
 # The names that `Limit.parse` gives are those under which `statuses.quotas` reports what is left. The largest bulk call is not
@@ -29,6 +30,7 @@ PROVIDER = Provider(
     caller=lambda account, http: LineserveClient(LineserveSettings.of(account), http),
     operations=OPERATIONS,
     inquire=inquire,
+    quotas=quotas,
     sends=("POST /sms/send", "POST /sms/bulk"),
     opt_outs=OptOuts(read=opted_out, add=add_opt_out),
 )

@@ -3,7 +3,8 @@
 -- KEYS  1 entries  2 groups  3-5 sources of each lane  6 due  7 spent  8 inflight  9 leases  10 used  11 state  12 bell
 --       13... one list per limit
 -- ARGV  1 batch id  2 'done', 'called', 'back', 'later' or 'again'  3 for 'later' and 'again': delay in ms  4 limits, JSON as in claim
---       5 for how many ms nothing may be called, because the provider said so; 0: it did not
+--       5 for how many ms nothing may be called, because the provider said so; 0: it did not  6 what the provider says is left, JSON:
+--         {limit name: how much}, or empty where it does not
 -- Returns 'released', or 'lost' where the lease is gone or an attempt has begun: then nothing is changed.
 --
 -- Repeatable: a repeat finds nothing held.
@@ -24,6 +25,10 @@ end
 local held = held_get(k, ARGV[1])
 if not held or held.phase ~= 'claimed' then
   return 'lost'
+end
+if ARGV[6] ~= '' then
+-- include: tuma_worker.queue/quotas
+  quotas_heed(k.used, limits, cjson.decode(ARGV[6]), now)
 end
 if ARGV[2] == 'back' then
   ready_push(k, held.lane, held.source, held.group, held.items)

@@ -56,18 +56,9 @@ local items = move_items(5, function(item, verdict, provider_id)
   end
 end)
 local c = move_context(header, now, KEYS[14], KEYS[15])
--- The provider counts less left than we do: somebody else uses the key. What they used counts here from now on like calls of the
--- lowest lane, so that floors stay whole. It never counts the other way: every call of ours counts here for at least as long as there.
-for _, limit in ipairs(limits) do
-  local left = header.left and header.left[limit.name]
-  if left then
-    permits_used(k.used, {limit}, now)
-    local strange = math.min(limit.count, limit.count - limit.used[1] - limit.used[2] - limit.used[3] - left)
-    if strange > 0 then
-      permits_count(k.used, {limit}, 2, {calls = strange, messages = strange}, {})
-      permits_end(limit, 2, {calls = strange, messages = strange}, now)
-    end
-  end
+if header.left and next(header.left) then
+-- include: tuma_worker.queue/quotas
+  quotas_heed(k.used, limits, header.left, now)
 end
 
 local put_off = header.resolve
