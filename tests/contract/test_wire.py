@@ -56,6 +56,7 @@ def test_the_keys_are_those_that_other_versions_look_for() -> None:
         "tuma:{lisoloo-main}:events",
         "tuma:{lisoloo-main}:send:deadlines",
         "tuma:{lisoloo-main}:suppressed",
+        "tuma:{lisoloo-main}:budgets",
         f"tuma:{{lisoloo-main}}:intent:{request.short_id}",
         f"tuma:{{lisoloo-main}}:idempotency:{wire.digest('billing', 'k')}",
     ]
