@@ -138,12 +138,13 @@ def test_a_body_is_read_however_it_comes(reply: bytes) -> None:
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n012\r\n", httpx.RemoteProtocolError),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n01234", httpx.RemoteProtocolError),
         (b"HTTP/1.1 200 OK\r\nContent-Le", httpx.RemoteProtocolError),
+        (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", httpx.RemoteProtocolError),
         (b"HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n", httpx.RemoteProtocolError),
         (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 12_000, httpx.RemoteProtocolError),
         (b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\n\r\n01234", httpx.DecodingError),
         (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(b"01234")[:-12], httpx.DecodingError),
     ],
-    ids=["chunks", "length", "head", "no end", "headers without end", "coding", "packed"],
+    ids=["chunks", "length", "head", "another protocol", "no end", "headers without end", "coding", "packed"],
 )
 def test_what_is_no_whole_response_is_none(reply: bytes, error: type[Exception]) -> None:
     with pytest.raises(error):

@@ -90,7 +90,7 @@ def test_a_thread_does_not_ask_where_the_consumer_has_just_heard_that_nothing_ma
         assert isinstance(found, Claim)
         driver.redis.delete(driver.queue.keys.bell)  # rung for what is taken by now
         resting = pool.submit(next, consumer)
-        until(lambda: consumer._listening)
+        until(lambda: consumer._seat.listening)
         asked = scripts_run(driver.redis)
         settle(driver, consumer._leases.get(found.batch_id))
         assert not consumer.follow(found.batch_id)
@@ -123,6 +123,39 @@ def test_a_lost_reply_leaves_neither_the_settlement_nor_the_next_batch_behind(dr
         assert held.follower is not None
         assert driver.in_flight() == [held.follower.claim.jobs[0].subject], "asked for again, not taken a second time"
         assert not driver.waiting()
+
+
+def test_a_thread_that_began_under_a_consumer_before_stops_with_the_worker(driver: Driver, broker: TumaBroker) -> None:
+    with closing(broker), closing(broker.consume(driver.queue.name, timeout=100)) as before:
+        driver.enqueue_singles(3)
+        found = before._claim()
+        assert isinstance(found, Claim)
+        before.close()  # its connection was lost, and here is the next one
+        with closing(broker.consume(driver.queue.name, timeout=100)) as consumer:
+            consumer._resting.set()
+            broker.stop_claiming()
+            settle(driver, broker.held(found.batch_id))
+            assert not consumer.follow(found.batch_id)
+    assert len(driver.waiting()) == 2
+
+
+def test_a_consumer_that_listens_is_told_of_what_a_thread_hands_to_it(driver: Driver, broker: TumaBroker) -> None:
+    with closing(broker), closing(broker.consume(driver.queue.name, timeout=100)) as consumer, ThreadPoolExecutor(1) as pool:
+        driver.enqueue_singles(1)
+        found = consumer._claim()
+        assert isinstance(found, Claim)
+        driver.begin(found)
+        push(driver.redis, driver.queue, "resolve.0.1.x", "x")
+        held = broker.held(found.batch_id)
+        held.settled = driver.settle(found, run=held.run) is not None
+        driver.redis.delete(driver.queue.keys.bell)  # rung for what is taken by now
+        listening = pool.submit(consumer._listen, LONG_IDLE)
+        until(lambda: consumer._seat.listening)
+        assert not consumer.follow(found.batch_id)
+        listening.result(timeout=LONG_IDLE / 2)
+        message = next(consumer)
+    assert message is not None
+    assert message.actor_name == "resolve"
 
 
 def run_and_lose_the_reply(redis: Redis, asked: list[Call]) -> list[Any]:
@@ -187,7 +220,7 @@ def test_what_was_handed_over_goes_back_when_the_worker_stops(redis: Redis, redi
     found = consumer._claim()
     assert isinstance(found, Claim)
     consumer._seat.handed.append(found)
-    consumer._stopping.set()
+    consumer._seat.stopping.set()
     assert next(consumer) is None
     assert not driver.in_flight()
     assert driver.used(limit) == 0

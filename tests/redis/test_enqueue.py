@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from redis.exceptions import ResponseError
 from tests.redis.conftest import ACCOUNT, leaked
 from tests.support.producers import configure, events, intents, jobs
 
@@ -243,3 +244,14 @@ def test_a_repeat_of_several_accepts_those_that_were_not(redis: Redis) -> None:
     assert bundled(redis, *requests) == [[b"accepted", one.short_id.encode()] for one in requests]
     assert events(redis, ACCOUNT)[: len(before)] == before
     assert len(events(redis, ACCOUNT)) == len(intents(redis, ACCOUNT)) == 3
+
+
+def test_what_is_wrong_with_one_of_several_costs_those_before_it_nothing(redis: Redis) -> None:
+    campaigns, _index = wire.campaign_keys(ACCOUNT, "June")
+    redis.hset(campaigns, "June", "no JSON")
+    requests = [wire.encode(send(**more), "billing") for more in ({}, {"campaign_name": "June"}, {})]
+    with pytest.raises(ResponseError):
+        bundled(redis, *requests)
+    assert {entry.rpartition("|")[2].partition(":")[0] for entry in jobs(redis, ACCOUNT)} == {requests[0].short_id}
+    redis.hdel(campaigns, "June")
+    assert bundled(redis, *requests) == [[b"accepted", one.short_id.encode()] for one in requests]

@@ -167,8 +167,12 @@ class _Lent:
     owner: Connections
     place: Place
     connection: socket.socket | None = None
+    _ended: bool = False
 
     def end(self, *, reusable: bool) -> None:
+        if self._ended:
+            return
+        self._ended = True
         connection, self.connection = self.connection, None
         if connection is not None and not reusable:
             connection.close()
@@ -196,7 +200,7 @@ class _Arriving:
         try:
             if data:
                 self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:  # the second is no kind of the first
             if not self.whole:
                 raise httpx.RemoteProtocolError(type(error).__name__) from error
             self.excess = True

@@ -98,14 +98,17 @@ def new_token() -> str:
 
 @dataclass
 class Seat:
-    """A process's place at a queue. It outlives a consumer that lost its connection.
+    """A process's place at a queue. It outlives a consumer that lost its connection, and so does what threads go by.
 
-    `turned_at` is when its consumer last came round, by the process's clock; None before it ever has.
+    `turned_at` is when its consumer last came round, by the process's clock; None before it ever has. `stopping` once nothing more
+    is to be claimed, `listening` while its consumer waits because nothing may move.
     `handed` are claims of another kind than the thread that made them was at: they wait for a thread of their own.
     """
 
     worker: str
     turned_at: float | None = None
+    stopping: threading.Event = field(default_factory=threading.Event)
+    listening: bool = False
     handed: deque[Claim] = field(default_factory=deque)
     _unanswered: deque[str] = field(default_factory=deque)
 
@@ -195,16 +198,14 @@ class Consumer(dramatiq.Consumer):
         self._seat = seat
         self._timeout = timeout
         self._rung = False
-        self._listening = False
         self._went_on = 0  # so many times since it last waited
-        self._stopping = threading.Event()
         self._resting = threading.Event()
         self._closed = threading.Event()
 
     def __next__(self) -> dramatiq.MessageProxy | None:
         """The next batch; None after a wait, so that Dramatiq may look whether it should stop."""
         self._seat.turned_at = self._leases.clock()
-        if self._stopping.is_set():
+        if self._seat.stopping.is_set():
             self._resting.set()
             self._let_go_of_handed()
             self._closed.wait(0.05)  # Dramatiq asks on until it stops its consumers, which it does last
@@ -249,7 +250,7 @@ class Consumer(dramatiq.Consumer):
         That spares a busy queue a trip, and the way of each batch from thread to thread. Not where the consumer has found that
         nothing may move, and not where another one waits for the thread's slot: every queue has its turn.
         """
-        if self._stopping.is_set() or self._listening or self._slots.others_wait(self):
+        if self._seat.stopping.is_set() or self._seat.listening or self._slots.others_wait(self):
             return settling.run(self._redis)
         asked_at = self._leases.clock()
         with self._seat.token() as token:
@@ -270,6 +271,9 @@ class Consumer(dramatiq.Consumer):
         if settled.follower.claim.actor != settled.claim.actor:
             self._leases.add(settled.follower)
             self._seat.handed.append(settled.follower.claim)
+            with suppress(*FAILURES):  # without Redis the consumer's wait ends by itself
+                self._bell.unblock()
+                self._bell.pass_on()  # it may be about to wait
             return False
         self._leases.follow(message_id, settled.follower)
         return True
@@ -323,15 +327,17 @@ class Consumer(dramatiq.Consumer):
         self._listen(found.milliseconds / 1000)
 
     def _listen(self, seconds: float) -> None:
-        self._listening = True
+        self._seat.listening = True
         try:
+            if self._seat.handed:  # by a thread that did not know yet that we listen
+                return
             with reachable():
                 self._rung = self._bell.wait(seconds)
         except ConnectionClosed:
-            if not self._stopping.is_set():
+            if not self._seat.stopping.is_set():
                 raise
         finally:
-            self._listening = False
+            self._seat.listening = False
 
     def ack(self, message: dramatiq.MessageProxy) -> None:
         """The work is done: let go of whatever its own settling has not let go of yet."""
@@ -374,7 +380,7 @@ class Consumer(dramatiq.Consumer):
 
     def stop_claiming(self) -> None:
         """Claim nothing from now on. Returns when the consumer's thread has seen it, or after a second."""
-        self._stopping.set()
+        self._seat.stopping.set()
         for _ in range(50):
             try:
                 self._bell.unblock()

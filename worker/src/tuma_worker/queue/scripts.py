@@ -85,8 +85,10 @@ class Release(StrEnum):
 
 def claim(redis: Redis, queue: QueueConfig, batch_id: str, worker: str, *, last: bool) -> Claim | Wait:
     """Take a batch, or learn how long nothing may move. `last`: the worker will not claim again before it has finished this one."""
-    found = read_claim(queue, batch_id, claiming(queue, batch_id, worker, last=last).run(redis))
-    return claim(redis, queue, batch_id, worker, last=last) if found is None else found
+    found = None
+    while found is None:
+        found = read_claim(queue, batch_id, claiming(queue, batch_id, worker, last=last).run(redis))
+    return found
 
 
 def claiming(queue: QueueConfig, batch_id: str, worker: str, *, last: bool) -> Call:

@@ -1,8 +1,8 @@
 -- Accept intents of one account: of each its record, jobs and event appear together or not at all.
 --
 -- KEYS  1 profile  2 entries  3 groups  4-6 sources of each lane  7 due  8 spent  9 state  10 bell  11 events
---       12 deadlines  13 suppressed  14 budgets, then for each intent its own, then campaigns and the index of its campaign, only where it has one,
---       then idempotency, only where it has such a key
+--       12 deadlines  13 suppressed  14 budgets, then for each intent its own, then campaigns and the index of its campaign, only where
+--       it has one, then idempotency, only where it has such a key
 -- ARGV  1 length of the event stream  2 ms that an intent is kept once it has ended  3 life of an idempotency key in ms, then for each:
 --       its short id, source, lane, group, ms that it is held back so that it can be withdrawn, expiry in Unix ms or +ms from now or
 --       empty, body, digest of what its idempotency key stands for or empty, name of its campaign or empty, how many numbers, numbers
@@ -76,7 +76,11 @@ end
 
 local replies = {}
 while arg < #ARGV do
-  local verdict = enqueue(next_send())
+  local done, verdict = pcall(enqueue, next_send())
+  if not done then
+    accept_flush(k, c)  -- those before it are accepted, whatever is wrong with this one
+    error(verdict)
+  end
   replies[#replies + 1] = verdict[1]
   replies[#replies + 1] = verdict[2]
 end

@@ -1,9 +1,8 @@
 -- Accept a send whose dates the provider is to keep: record, jobs for the one call that hands it over, deadline and event together.
 --
 -- KEYS  1 profile  2 entries  3 groups  4-6 sources of each lane  7 due  8 spent  9 state  10 bell  11 events
---       12 deadlines  13 suppressed  14 budgets  15 schedules  16 intent, then campaigns and the index of its campaign, only where the send has one,
---       then idempotency,
---       only where it has such a key
+--       12 deadlines  13 suppressed  14 budgets  15 schedules  16 intent, then campaigns and the index of its campaign, only where the
+--       send has one, then idempotency, only where it has such a key
 -- ARGV  1 short id  2 source  3 lane  4 group  5 body  6 digest of what the idempotency key stands for  7 its life in ms
 --       8 length of the event stream  9 ms that it is kept once it has ended  10 name of its campaign, or empty
 --       11 the terms that it was checked by, as the profile publishes them, or empty

@@ -15,7 +15,8 @@
 --   * an end is never stamped before the call has ended: `permits_end` runs after it, and slots and clocks only round upwards;
 --   * a call that was given up, or whose worker died, may still be read by the provider: its end is stamped a grace later;
 --   * nothing is forgotten: where this state is new (a first start, or a server that lost its data) `room_cap` paces the first
---     window from its start, because calls of before may still count at the provider. A limit whose window was made longer has forgotten
+--     window from its start, because calls of before may still count at the provider. That makes an excess small, and proves nothing for
+--     that one window: what was forgotten is not known. A limit whose window was made longer has forgotten
 --     what ended before the old one: it is paced likewise, and that is all that can be done;
 --   * every call is counted: also those of workers whose configuration does not have the limit (known.lua).
 --

@@ -10,11 +10,11 @@
 --         price: what a message cost in this call, or nothing, cost: what the call did in millionths, where somebody watches the
 --         account's money, late: whether the lease was lost}
 --       3... key index, short id, number, verdict index, provider id for each recipient; those of one intent stand together
--- Returns {'settled', ...}, followed by 'halted', 'breaker-opened' and 'bulk-held' where this call made it so; or {'lost'} where the lease is
---       gone, or, for a late answer, where the attempt is not remembered: then nothing is changed.
+-- Returns {'settled', ...}, followed by 'halted', 'breaker-opened' and 'bulk-held' where this call made it so; or {'lost'} where the
+--       lease is gone, or, for a late answer, where the attempt is not remembered: then nothing is changed.
 --
--- A recipient whose verdict is `queued` goes back into the due set, `retry` ms from now, and is not called before. A recipient that a receipt has already
--- moved on stays where it is. With `untried` the call is not counted among the tries of those that go back.
+-- A recipient whose verdict is `queued` goes back into the due set, `retry` ms from now, and is not called before. A recipient that a
+-- receipt has already moved on stays where it is. With `untried` the call is not counted among the tries of those that go back.
 -- An answer that is `late` is evidence, whoever brings it: it moves those whose last call this still was, and the queue learns what it
 -- says of the account. Permit and lease are not its any more.
 -- Repeatable: a repeat finds the batch settled, and what it made.
