@@ -79,7 +79,7 @@ while arg < #ARGV do
   local done, verdict = pcall(enqueue, next_send())
   if not done then
     accept_flush(k, c)  -- those before it are accepted, whatever is wrong with this one
-    error(verdict)
+    return type(verdict) == 'table' and verdict or {err = verdict}  -- as the server says it: thrown again it would be an ERR
   end
   replies[#replies + 1] = verdict[1]
   replies[#replies + 1] = verdict[2]
