@@ -1,6 +1,6 @@
 """How soon a send starts when nothing else is to do: from before `enqueue` to the first byte of its call at the provider.
 
-One worker process that idles between sends, 300 to 1500 ms apart. In the middle of each pause a bare blocking pop gets a job: a
+One worker process that idles between sends, 150 to 600 ms apart. In the middle of each pause a bare blocking pop gets a job: a
 process that does nothing but BLPOP and the same POST, on a server of its own. It is the floor of this machine in this minute, which
 is why the ratios say more than the milliseconds. Peers get their jobs meanwhile, each on a server of its own.
 """
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tests.bench.support.house import Store
     from tests.bench.support.processes import Program, Programs
 
-GAP = (0.3, 1.5)  # seconds between two sends
+GAP = (0.15, 0.6)  # seconds between two sends: long enough to idle, and enough of them for a p99
 WARM_UP = 2  # sends that open connections and load scripts; they are not measured
 IDLE_SECONDS = 10.0
 WORKERS = 1  # of each system, so that idle commands compare; peers have their stock settings
