@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from tuma_producer.intents import Verb
     from tuma_producer.schedules import Schedule
-    from tuma_worker.providers.base import Custodian
+    from tuma_worker.providers.base import Client, Custodian
 
 TO = ["+243990000001", "+243990000002"]
 ZONE = "Africa/Kinshasa"
@@ -48,10 +48,37 @@ def client(sandbox: Sandbox, http: Http) -> Custodian:
     return custodian(f"{sandbox.url}/lisoloo", http)
 
 
+def sent(client: Custodian, seconds: int | None) -> str:
+    """An immediate send, for so many seconds to be held back."""
+    reply = cast("Client", client).send(Call(TO, "hello", "KITOKO", "batch-1", cancel_within=seconds))
+    assert isinstance(reply.answer, Accepted), reply
+    return reply.answer.provider_id
+
+
 def handed_over(client: Custodian, schedule: Schedule) -> str:
     reply = client.hand_over(Call(TO, "hello", "KITOKO", "batch-1"), schedule)
     assert isinstance(reply.answer, Accepted), reply
     return reply.answer.provider_id
+
+
+def test_a_call_that_is_held_back_for_a_while_can_be_withdrawn(client: Custodian, sandbox: Sandbox) -> None:
+    sandbox.config(lisoloo={"cancel_within": True})
+    withdrawn, kept = (sent(client, 30), sent(client, 30))
+    assert client.steer("pause", withdrawn).told is Told.REFUSED  # there is no date to pass by
+    assert client.steer("cancel", withdrawn) == Steered(Told.DONE)
+    assert (client.standing(withdrawn).shown, client.standing(kept).shown) == (Shown.CANCELLED, Shown.WAITING)
+    sandbox.http.post("/_sandbox/clock", json={"advance": 31})
+    assert [one["provider_id"] for one in sandbox.ledger()["dispatches"]] == [kept]
+    assert client.steer("cancel", kept).told is Told.REFUSED
+
+
+@pytest.mark.parametrize(("switched_on", "seconds"), [(False, 30), (True, None)])
+def test_a_call_that_nobody_holds_back_goes_at_once(
+    client: Custodian, sandbox: Sandbox, *, switched_on: bool, seconds: int | None
+) -> None:
+    sandbox.config(lisoloo={"cancel_within": switched_on})
+    assert client.steer("cancel", sent(client, seconds)).told is Told.REFUSED
+    sandbox.until(lambda ledger: ledger["messages"].get("delivered", 0) == len(TO))
 
 
 def tomorrow(days: int = 1) -> datetime:

@@ -67,3 +67,36 @@ def test_hammering_a_limit_suspends_the_key(sandbox: Sandbox) -> None:
     body = {"to": TO, "message": "Karibu"}
     statuses = [sandbox.lisoloo("POST", "/send", body).status_code for _ in range(5)]
     assert statuses == [201, 429, 429, 429, 403]
+
+
+# ----------------------------------------------------------------------------------------------------- what people write
+
+
+@pytest.mark.parametrize(("provider", "name"), [("lisoloo", "event_type"), ("lineserve", "event")])
+def test_what_somebody_writes_is_told_where_the_switch_names_the_event(
+    sandbox: Sandbox, receiver: Receiver, provider: str, name: str
+) -> None:
+    wrote = {"provider": provider, "from": TO[0], "to": "KITOKO", "message": "STOP"}
+    sandbox.config(**{provider: {"webhook": {"url": receiver.url}}})
+    assert sandbox.http.post("/_sandbox/inbound", json=wrote).json() == {
+        "error": f"{provider} tells nobody: set its inbound_event, and a webhook that wants it"
+    }
+    sandbox.config(**{provider: {"inbound_event": "sms.received"}})
+    assert sandbox.http.post("/_sandbox/inbound", json=wrote).json() == {"webhooks": 1}
+    (told,) = receiver.wait_for(1)
+    assert told.event[name] == "sms.received"
+    assert told.event["data"].items() >= {"from": TO[0], "to": "KITOKO", "message": "STOP"}.items()
+
+
+@pytest.mark.parametrize(
+    ("wrote", "field"),
+    [
+        ([], "provider"),
+        ({"provider": "another"}, "provider"),
+        ({"provider": "lisoloo", "from": TO[0]}, "message"),
+        ({"provider": "lisoloo", "from": 7, "message": "a"}, "from"),
+    ],
+)
+def test_what_is_no_message_is_refused_by_its_field(sandbox: Sandbox, wrote: object, field: str) -> None:
+    answer = sandbox.http.post("/_sandbox/inbound", json=wrote)
+    assert (answer.status_code, answer.json()["error"].partition(":")[0]) == (400, field)

@@ -222,3 +222,14 @@ def test_control_has_limits_of_its_own_and_its_faults(sandbox: Sandbox) -> None:
     assert (steer(sandbox, "pause", told), status(sandbox, told)) == (500, "paused")
     sandbox.config(lisoloo={"limits": {"resume": [{"count": 1, "seconds": 60}]}})
     assert [steer(sandbox, "resume", told), steer(sandbox, "resume", told)] == [200, 429]
+
+
+# Sends that are held back for a while.
+
+
+@pytest.mark.parametrize(
+    "body", [*(BODY | {"cancel_within": bad} for bad in (0, 3601, "30", True)), dates(1) | {"cancel_within": 30}]
+)
+def test_where_sends_are_held_back_it_is_for_whole_seconds_and_without_dates(sandbox: Sandbox, body: dict[str, Any]) -> None:
+    sandbox.config(lisoloo={"cancel_within": True})
+    assert refused(sandbox, body) == ("1110", "cancel_within")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 ACCOUNTS: dict[str, Settings] = {
     "lisoloo": {"provider": "lisoloo", "poll_after": 0.3, "lease": 2},
     "lineserve": {"provider": "lineserve", "poll_after": 0.3, "lease": 2, "resolve_after": 0.5},
+    "held": {"provider": "lisoloo", "poll_after": 0.3, "lease": 2, "provider_cancel_within": {"bulk": 3600}},
     "never": {"provider": "lisoloo", "poll_after": 0, "receipts_for": 1, "lease": 2},
 }
 TO = [f"+24399001{n:04}" for n in range(3)]
@@ -24,7 +25,7 @@ TO = [f"+24399001{n:04}" for n in range(3)]
 
 @pytest.fixture(scope="module")
 def house(server: servers.Server) -> Iterator[House]:
-    with open_house(server, ACCOUNTS) as found:
+    with open_house(server, ACCOUNTS, config={"lisoloo": {"cancel_within": True}}) as found:
         yield found
 
 
@@ -56,3 +57,12 @@ def test_whose_account_is_set_not_to_ask_ends_unknown(house: House) -> None:
     (recipient,) = house.done(house.send("never", TO[0])).recipients
     assert (recipient.state, recipient.reason) == ("unknown", "no-receipt")
     assert not house.lines("delivery.polled", '"account": "never"')
+
+
+def test_a_call_that_the_provider_holds_back_is_withdrawn_there_and_its_recipients_end_cancelled(house: House) -> None:
+    held, urgent = house.send("held", *TO, priority="bulk"), house.send("held", *TO, priority="otp")
+    assert house.done(urgent).counts == {"delivered": len(TO)}  # not of the priorities that are held back
+    house.until_events(held, "recipient.submitted", len(TO))
+    (attempt,) = house.producer.get(held).attempts
+    assert house.tuma("provider", "held", "cancel", attempt.provider_id or "").status == 0
+    assert {(one.state, one.evidence) for one in house.done(held).recipients} == {("cancelled", "provider")}

@@ -194,6 +194,15 @@ def test_whoever_writes_stop_gets_no_more_messages(house: House) -> None:
     assert house.done(house.send("main", "+243990000321")).counts == {"suppressed": 1}
 
 
+def test_whoever_writes_stop_to_the_provider_gets_no_more_messages_either(house: House) -> None:
+    webhook = {"url": f"{house.gateway_url}/receipts/main", "username": USER, "password": PASSWORD}
+    with house.sandbox.configured(lisoloo={"inbound_event": "sms.received", "webhook": webhook}):
+        house.sandbox.write("lisoloo", "+243990000322", "Stop")
+        events = house.account_events("main")
+        assert next(event.data["stop"] for event in events if (event.data or {}).get("from") == "+243990000322") == "STOP"
+    assert house.done(house.send("main", "+243990000322")).counts == {"suppressed": 1}
+
+
 # ------------------------------------------------------------------------------------------------------ no receipt at all
 
 

@@ -69,6 +69,11 @@ class Sandbox:
         answer = self._http.post("/_sandbox/config", json=patch)
         assert answer.status_code == httpx.codes.OK, answer.text
 
+    def write(self, provider: str, sender: str, text: str) -> None:
+        """Let somebody write a message."""
+        answer = self._http.post("/_sandbox/inbound", json={"provider": provider, "from": sender, "message": text})
+        assert answer.status_code == httpx.codes.CREATED, answer.text
+
     def advance(self, seconds: float) -> None:
         """Put the clock of sends for later forward."""
         self._http.post("/_sandbox/clock", json={"advance": seconds}).raise_for_status()

@@ -227,6 +227,14 @@ def test_a_reserve_is_an_amount_and_a_unit(given: Callable[..., None]) -> None:
     assert load_settings().accounts["lisoloo-main"].reserve == "5000 CDF"
 
 
+def test_only_a_provider_that_holds_calls_back_can_be_asked_to() -> None:
+    settings = Settings(
+        accounts={"main": account(provider="lineserve", base_url="https://a.example", provider_cancel_within={"bulk": 30})}
+    )
+    with pytest.raises(TumaError, match=r"^account main: provider_cancel_within: lineserve holds nothing back; leave it out$"):
+        check_accounts(settings)
+
+
 def test_a_reserve_needs_a_provider_that_tells_the_balance() -> None:
     settings = Settings(accounts={"main": account(provider="lineserve", base_url="https://a.example", reserve="0 USD")})
     with pytest.raises(TumaError, match=r"^account main: reserve: lineserve tells no balance; leave it out$"):

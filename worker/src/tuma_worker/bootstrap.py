@@ -95,6 +95,8 @@ def _problem(account: Account) -> str:
         return str(error)
     if account.reserve is not None and provider.ask_balance is None:
         return f"reserve: {account.provider} tells no balance; leave it out"
+    if account.provider_cancel_within and not provider.defaults.holds_back:
+        return f"provider_cancel_within: {account.provider} holds nothing back; leave it out"
     return ""
 
 
@@ -477,6 +479,7 @@ def _outlets(redis: Redis, settings: Settings, queues: Iterable[QueueConfig]) ->
             keeps_books=provider.defaults.keeps_books,
             quiet=queue.quiet,
             approved=account.approved,
+            holds_back={str(lane): seconds for lane, seconds in account.provider_cancel_within.items()},
             watches_money=account.reserve is not None,
             keeper=_keeper(redis, queue.account, account, http),
         )

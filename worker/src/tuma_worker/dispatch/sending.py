@@ -52,7 +52,8 @@ class Outlet:
 
     `callbacks` is the outside address under which the gateway takes this account's receipts; `keeps_books` whether the provider can
     be asked later what became of a call. In `quiet` hours some are not called; senders are shown to numbers for which they are
-    `approved` alone. `watches_money` says whether what calls cost is counted. `keeper` is None where the provider keeps no dates.
+    `approved` alone. The provider `holds_back` what goes at once, by priority, for so many seconds. `watches_money` says whether
+    what calls cost is counted. `keeper` is None where the provider keeps no dates.
     """
 
     client: Client
@@ -64,6 +65,7 @@ class Outlet:
     keeps_books: bool
     quiet: Quiet | None = None
     approved: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    holds_back: Mapping[str, int] = field(default_factory=dict)
     watches_money: bool = False
     keeper: Keeper | None = None
 
@@ -129,6 +131,7 @@ class Sender:
             reference=batch_id,
             callback_url=f"{outlet.callbacks}/{batch_id}.{token}" if outlet.callbacks else None,
             barred=barred,
+            cancel_within=_cancel_within(held, outlet, begun),
         )
         if begun.schedule is None:
             return outlet.client.send(call)
@@ -259,6 +262,13 @@ def _count(held: Held, begun: Begun, reply: Reply, step: NextStep, *, took: floa
     if took is not None and not (goes_back and not step.spends):  # for those the next call will be the first again
         first = [begun.waited[number] for number, tries in begun.tries.items() if tries == 1]
         metrics.waited(account, LANES[held.claim.lane], first)
+
+
+def _cancel_within(held: Held, outlet: Outlet, begun: Begun) -> int | None:
+    """For how long the provider is to hold a call back: not at all where one of those in it is too late by then, or has dates."""
+    seconds = outlet.holds_back.get(LANES[held.claim.lane])
+    too_late = seconds is not None and begun.left is not None and begun.left <= seconds
+    return None if too_late or begun.schedule is not None else seconds
 
 
 def _price(held: Held, begun: Begun, reply: Reply) -> Price | None:

@@ -30,7 +30,8 @@ class Call:
 
     `numbers` are E.164 with a plus sign. `reference` is unique to this attempt and safe to show to the provider; `callback_url` is
     where its receipts for this call should go, None when the account has no public gateway. `barred` is asked when there is a
-    connection, before the first byte: it says why the call must not be made after all, or None.
+    connection, before the first byte: it says why the call must not be made after all, or None. For `cancel_within` seconds the
+    provider is to hold it back, so that it can be withdrawn there; None: it goes at once.
     """
 
     numbers: Sequence[str]
@@ -39,6 +40,7 @@ class Call:
     reference: str
     callback_url: str | None = None
     barred: Barred | None = None
+    cancel_within: int | None = None
 
 
 class Client(Protocol):
@@ -112,12 +114,12 @@ class Keeping:
 class Defaults:
     """What the provider documents about its limits, used where an account sets nothing else.
 
-    `limits` are those of the send operation; `batch_max` the most recipients one call may carry; `count_segments` whether a
-    long text counts once per segment against a limit in messages; `keeps_books` whether a call can be traced afterwards;
-    `tells_within` in how many seconds receipts have come, if they come at all; `tells` of which faults `Client.probe` sees the end,
-    and `probe_counts` whether it counts against the limits of sends, or `probe_bucket` against which of `buckets` else. `keeping`
-    is None where it keeps no dates. `buckets` are the limits of what counts neither as a send nor against those of `keeping`, by
-    the name that the requests of operations use.
+    `limits` are those of the send operation; `batch_max` the most recipients one call may carry; `count_segments` whether a long
+    text counts once per segment against a limit in messages; `keeps_books` whether a call can be traced afterwards; `tells_within`
+    in how many seconds receipts have come, if they come at all; `tells` of which faults `Client.probe` sees the end, and
+    `probe_counts` whether it counts against the limits of sends, or `probe_bucket` against which of `buckets` else. `keeping` is
+    None where it keeps no dates; `holds_back` says whether it takes `cancel_within`. `buckets` are the limits of what counts
+    neither as a send nor against those of `keeping`, by the name that the requests of operations use.
     """
 
     limits: tuple[Limit, ...]
@@ -129,4 +131,5 @@ class Defaults:
     probe_counts: bool = False
     probe_bucket: str = ""
     keeping: Keeping | None = None
+    holds_back: bool = False
     buckets: Mapping[str, tuple[Limit, ...]] = field(default_factory=dict)

@@ -12,8 +12,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from tuma_worker.sandbox import lisoloo, settings
+from tuma_worker.sandbox import inbound, lisoloo, settings
 from tuma_worker.sandbox.faults import FaultError
+from tuma_worker.sandbox.inbound import InboundError
 from tuma_worker.sandbox.lineserve import LineserveStandIn
 from tuma_worker.sandbox.lineserve_rules import error
 from tuma_worker.sandbox.lisoloo import LisolooStandIn
@@ -111,6 +112,7 @@ class _Control:
             Route("/_sandbox/scenarios", self.scenarios, methods=["GET"]),
             Route("/_sandbox/scenarios", self.play, methods=["POST"]),
             Route("/_sandbox/clock", self.advance, methods=["POST"]),
+            Route("/_sandbox/inbound", self.write, methods=["POST"]),
         ]
 
     async def ledger(self, request: Request) -> Response:
@@ -181,6 +183,20 @@ class _Control:
         except (UnknownScenario, FaultError, json.JSONDecodeError) as problem:
             return JSONResponse({"error": str(problem)}, 400)
         return JSONResponse({"name": wanted["name"], "summary": scenario.summary}, 201)
+
+    async def write(self, request: Request) -> Response:
+        """Let somebody write a message: it is told as the provider's webhooks are; answers how many are on their way."""
+        try:
+            provider, written = inbound.read(json.loads(await request.body()))
+        except (InboundError, json.JSONDecodeError) as problem:
+            return JSONResponse({"error": str(problem)}, 400)
+        (stand_in,) = (one for one in self._stand_ins if one.name == provider)
+        webhooks = stand_in.inbound_events(written) if stand_in.settings.inbound_event else []
+        if not webhooks:
+            return JSONResponse({"error": f"{provider} tells nobody: set its inbound_event, and a webhook that wants it"}, 400)
+        for webhook in webhooks:
+            self._world.office.post(webhook)
+        return JSONResponse({"webhooks": len(webhooks)}, 201)
 
     async def disarm(self, _request: Request) -> Response:
         """Disarm all."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +16,12 @@ from tuma_worker.sandbox.lineserve_desk import Desk, complaint
 from tuma_worker.sandbox.lineserve_history import History
 from tuma_worker.sandbox.lineserve_messaging import Complaint, Messaging
 from tuma_worker.sandbox.lineserve_rules import check_bulk, check_common, check_single, error, is_number
-from tuma_worker.sandbox.lineserve_webhooks import WORDS, iso, step_events
+from tuma_worker.sandbox.lineserve_webhooks import WORDS, inbound_events, iso, step_events
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from tuma_worker.sandbox.inbound import Written
     from tuma_worker.sandbox.settings import Key, Limit, Lineserve
     from tuma_worker.sandbox.webhooks import Webhook
     from tuma_worker.sandbox.world import World
@@ -250,6 +252,11 @@ class LineserveStandIn:
     def step_events(self, batch: Batch, recipients: Sequence[Recipient], step: str, now: float) -> list[Webhook]:
         """One event per recipient and target."""
         return step_events(batch, recipients, step, now, self._world.settings, self._kept.subscriptions(batch.key))
+
+    def inbound_events(self, written: Written) -> list[Webhook]:
+        """One event per target for a message that somebody has written."""
+        told = self._kept.subscriptions(written.key)
+        return inbound_events(written, f"msg_{os.urandom(6).hex()}", time.time(), self._world.settings, told)
 
     # Steps of the above.
 

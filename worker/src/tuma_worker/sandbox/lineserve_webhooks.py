@@ -10,6 +10,7 @@ from tuma_worker.sandbox.webhooks import Policy, Target, Webhook
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tuma_worker.sandbox.inbound import Written
     from tuma_worker.sandbox.life import Batch, Recipient
     from tuma_worker.sandbox.lineserve_messaging import Subscription
     from tuma_worker.sandbox.settings import Settings
@@ -34,7 +35,7 @@ def step_events(  # noqa: PLR0917 - what an event is made of
     name = f"sms.{word}"
     place = {"network": own.network, "country": own.country}
     trouble = {} if word in {"sent", "delivered"} else {"error_code": step, "error_message": f"The message is {step}"}
-    targets = _targets(batch, name, settings, told)
+    targets = _targets(name, settings, told, batch.callback_url)
     webhooks: list[Webhook] = []
     for recipient in recipients:
         data = {"message_id": recipient.message_id, "to": recipient.number, "from": batch.sender, "status": word}
@@ -43,13 +44,23 @@ def step_events(  # noqa: PLR0917 - what an event is made of
     return webhooks
 
 
-def _targets(batch: Batch, event: str, settings: Settings, told: Sequence[Subscription]) -> list[Target]:
+def inbound_events(
+    written: Written, message_id: str, now: float, settings: Settings, told: Sequence[Subscription]
+) -> list[Webhook]:
+    """One event per target for a message that somebody has written."""
+    name = settings.lineserve.inbound_event
+    data = {"message_id": message_id, "from": written.sender, "to": written.to, "message": written.text}
+    event: dict[str, object] = {"event": name, "timestamp": iso(now), "data": data}
+    return [Webhook(target, event, written.sender) for target in _targets(name, settings, told)]
+
+
+def _targets(event: str, settings: Settings, told: Sequence[Subscription], callback_url: str = "") -> list[Target]:
     own, webhook = settings.lineserve, settings.lineserve.webhook
     policy = Policy(tuple(delay * settings.webhook_factor for delay in own.retry_delays), "everything", own.webhook_timeout)
     targets = []
-    if batch.callback_url:
+    if callback_url:
         secret = webhook.secret if own.sign_callbacks else ""
-        targets.append(Target(batch.callback_url, policy, "", secret, webhook.signature_header))
+        targets.append(Target(callback_url, policy, "", secret, webhook.signature_header))
     if webhook.url and (not webhook.events or event in webhook.events):
         targets.append(Target(webhook.url, policy, "", webhook.secret, webhook.signature_header))
     targets.extend(Target(one.url, policy, "", one.secret, webhook.signature_header) for one in told if event in one.events)

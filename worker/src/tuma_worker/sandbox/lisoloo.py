@@ -24,6 +24,7 @@ from tuma_worker.sandbox.webhooks import Policy, Target, Webhook
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from tuma_worker.sandbox.inbound import Written
     from tuma_worker.sandbox.settings import Key, Limit, Lisoloo
     from tuma_worker.sandbox.world import World
 
@@ -139,14 +140,15 @@ class LisolooStandIn:
         batch = self._batch(call, body, when)
         self._pay(call, Decimal(str(batch.cost)))
         self._batches[batch.id] = batch
-        accept(self, call, batch, run=not when)
-        if when:
-            self._schedules.accept(batch, when)
+        waits = when or self._held_until(body, now)
+        accept(self, call, batch, run=not waits)
+        if waits:
+            self._schedules.accept(batch, waits)
         data = self._receipt(batch, str(body.get("sending_type") or "immediate"))
         return JSONResponse({"status_code": self.settings.send_status, "success": True, "data": data}, self.settings.send_status)
 
     def cancel(self, call: Call) -> Response:
-        """Withdraw what is still to come of a send for later."""
+        """Withdraw what is still to come of a send for later, or of one that is held back."""
         return self._schedules.steer(call, "cancel")
 
     def pause(self, call: Call) -> Response:
@@ -184,8 +186,8 @@ class LisolooStandIn:
         if scheduled is None:
             return batch, None
         word = scheduled.word
-        shown = word if word is None or self.settings.status_tells_control else "scheduled"
-        return (scheduled.sent[-1] if scheduled.sent else batch), shown or (None if scheduled.sent else "scheduled")
+        shown = word if word is None or self.settings.status_tells_control else scheduled.waiting
+        return (scheduled.sent[-1] if scheduled.sent else batch), shown or (None if scheduled.sent else scheduled.waiting)
 
     def balance(self, call: Call) -> Response:
         """Both wallets; prepaid money is spent first."""
@@ -219,21 +221,28 @@ class LisolooStandIn:
             "currency": self.settings.currency,
             "scheduled_at": None if batch.scheduled_at is None else iso(batch.scheduled_at),
         }
-        target = self._target(batch)
-        return [_event(target, "sms.queued", batch, data, batch.recipients[0].number, time.time())] if target else []
+        target = self._target(batch.callback_url)
+        return [_event(target, "sms.queued", batch.id, data, batch.recipients[0].number, time.time())] if target else []
 
     def step_events(self, batch: Batch, recipients: Sequence[Recipient], step: str, now: float) -> list[Webhook]:
         """One event per recipient; ends without an event of their own are told as `sms.failed`, or not at all (switch)."""
-        target = self._target(batch)
+        target = self._target(batch.callback_url)
         name = _EVENTS.get(step, "sms.failed")
         if target is None or (name == "sms.failed" != f"sms.{step}" and not self.settings.failed_event_for_every_bad_end):
             return []
         extra = _extra(step, batch, now)
         carrier = self.settings.carrier
         return [
-            _event(target, name, batch, {"recipient_phone": _plus(r.number), "carrier": carrier, **extra}, r.number, now)
+            _event(target, name, batch.id, {"recipient_phone": _plus(r.number), "carrier": carrier, **extra}, r.number, now)
             for r in recipients
         ]
+
+    def inbound_events(self, written: Written) -> list[Webhook]:
+        """The one event of a message that somebody has written, at the key's webhook."""
+        target = self._target("")
+        data: dict[str, object] = {"from": written.sender, "to": written.to, "message": written.text}
+        message_id = os.urandom(12).hex()
+        return [_event(target, self.settings.inbound_event, message_id, data, written.sender, time.time())] if target else []
 
     # Steps of the above.
 
@@ -256,6 +265,11 @@ class LisolooStandIn:
             dispatches=max(1, len(when)),
             scheduled_at=when[0] if when else None,
         )
+
+    def _held_until(self, body: dict[str, Any], now: float) -> list[float]:
+        """When an immediate send goes that is held back so that it can be withdrawn; nothing where it goes at once."""
+        held = body.get("cancel_within") if self.settings.cancel_within else None
+        return [now + held] if held else []
 
     def _receipt(self, batch: Batch, sending_type: str) -> dict[str, object]:
         return {
@@ -282,15 +296,15 @@ class LisolooStandIn:
             self._refuse("1202")
         self._world.purses[self.name].spend(call.label, cost)
 
-    def _target(self, batch: Batch) -> Target | None:
+    def _target(self, callback_url: str) -> Target | None:
         """The call's own URL, or else the key's webhook; both with the key's credentials unless switched off."""
         settings, webhook = self.settings, self.settings.webhook
-        url = batch.callback_url or webhook.url
+        url = callback_url or webhook.url
         if not url:
             return None
         factor = self._world.settings.webhook_factor
         policy = Policy(tuple(delay * factor for delay in settings.retry_delays), "server_errors", settings.webhook_timeout)
-        wanted = bool(webhook.username and webhook.password) and (settings.basic_auth_on_callbacks or not batch.callback_url)
+        wanted = bool(webhook.username and webhook.password) and (settings.basic_auth_on_callbacks or not callback_url)
         return Target(url, policy, _basic(webhook.username, webhook.password) if wanted else "")
 
     def _refuse(self, code: str) -> None:
@@ -334,12 +348,12 @@ def _extra(step: str, batch: Batch, now: float) -> dict[str, object]:
     return told.get(step, {"failed_at": at, "error_code": None, "reason": step})
 
 
-def _event(target: Target, name: str, batch: Batch, data: dict[str, object], about: str, now: float) -> Webhook:  # noqa: PLR0917  the envelope has that many parts
+def _event(target: Target, name: str, message_id: str, data: dict[str, object], about: str, now: float) -> Webhook:  # noqa: PLR0917  the envelope has that many parts
     envelope: dict[str, object] = {
         "event_id": "",
         "event_type": name,
         "timestamp": iso(now),
-        "message_id": batch.id,
+        "message_id": message_id,
         "data": data,
     }
     return Webhook(target, envelope, about)

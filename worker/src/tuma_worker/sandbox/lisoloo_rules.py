@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _NUMBER = re.compile(r"\+?\d{1,15}", re.ASCII)
 _MAX_RECIPIENTS = 1000
 _MAX_CHARACTERS = 1600
+_LONGEST_HOLD = 3600  # seconds
 _FIELD_OF = {"scheduled": "scheduled_dates", "recurring": "recurring_schedule"}
 
 
@@ -101,6 +102,17 @@ def _callback(body: dict[str, object], settings: Settings) -> Problem | None:
     return Problem("1108", (("callback_url", "A valid https URL", "INVALID_CALLBACK_URL"),))
 
 
+def _cancel_within(body: dict[str, object], settings: Settings) -> Problem | None:
+    seconds = body.get("cancel_within")
+    if seconds is None or not settings.lisoloo.cancel_within:
+        return None
+    if type(seconds) is not int or not 1 <= seconds <= _LONGEST_HOLD:
+        return Problem("1110", (("cancel_within", "Whole seconds, from 1 to 3600", "INVALID_FIELD_FORMAT"),))
+    if body.get("sending_type") in _FIELD_OF:
+        return Problem("1110", (("cancel_within", "Not allowed with this sending type", "INVALID_FIELD_FORMAT"),))
+    return None
+
+
 def is_url(url: object, *, http: bool) -> bool:
     """Whether it is an https (or, where allowed, http) URL with a host."""
     if not isinstance(url, str):
@@ -112,4 +124,6 @@ def is_url(url: object, *, http: bool) -> bool:
     return bool(parts.hostname) and parts.scheme in ({"https", "http"} if http else {"https"})
 
 
-_RULES: tuple[Rule, ...] = (_required, _recipients, _message, _numbers, _sender, _sending_type, _no_other_schedule, _callback)
+_RULES: tuple[Rule, ...] = (
+    _required, _recipients, _message, _numbers, _sender, _sending_type, _no_other_schedule, _callback, _cancel_within,
+)  # fmt: skip

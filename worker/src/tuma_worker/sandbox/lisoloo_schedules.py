@@ -1,4 +1,4 @@
-"""Lisoloo's sends for later: their dispatches, each at its time, and what cancels, pauses and resumes them."""
+"""Lisoloo's sends for later, and those held back: their dispatches, each at its time, and what cancels, pauses and resumes them."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Verb = Literal["cancel", "pause", "resume"]
 State = Literal["scheduled", "paused", "cancelled"]
+Word = State | Literal["pending"]
 
 _FROM: dict[Verb, tuple[State, ...]] = {"cancel": ("scheduled", "paused"), "pause": ("scheduled",), "resume": ("paused",)}
 _TO: dict[Verb, State] = {"cancel": "cancelled", "pause": "paused", "resume": "scheduled"}
@@ -27,7 +28,7 @@ _TO: dict[Verb, State] = {"cancel": "cancelled", "pause": "paused", "resume": "s
 
 @dataclass(slots=True, eq=False)
 class Scheduled:
-    """One accepted send for later: what it sends, when, and how far it has come."""
+    """One accepted send for later, or an immediate one that is held back: what it sends, when, and how far it has come."""
 
     batch: Batch
     moments: list[float]
@@ -41,9 +42,24 @@ class Scheduled:
         return len(self.moments) - self.passed
 
     @property
-    def word(self) -> str | None:
+    def immediate(self) -> bool:
+        """Whether it has no date, and is only held back for a while."""
+        return self.batch.scheduled_at is None
+
+    @property
+    def waiting(self) -> Word:
+        """Its status while all of it is still to come."""
+        return "pending" if self.immediate else "scheduled"
+
+    @property
+    def shown(self) -> Word:
+        """Its state, by the provider's word."""
+        return self.waiting if self.state == "scheduled" else self.state
+
+    @property
+    def word(self) -> Word | None:
         """Its status while something of it is still to come, or was withdrawn; None once its last dispatch speaks for it."""
-        return self.state if self.left or self.state == "cancelled" else None
+        return self.shown if self.left or self.state == "cancelled" else None
 
 
 class Schedules:
@@ -109,13 +125,13 @@ class Schedules:
         if scheduled is None or scheduled.batch.key != call.label:
             return self._no_such(call)
         again = settings.repeat_succeeds and scheduled.state == _TO[verb]
-        if not again and (not scheduled.left or scheduled.state not in _FROM[verb]):
+        if not again and not _possible(scheduled, verb):
             return detail(settings.wrong_state_status, f"Not possible now: {verb}")
         scheduled.state = _TO[verb]
         self._world.ledger.steered(verb, scheduled.batch.id, call.arrived_at)
         if verb == "cancel" and settings.refund:
             self._refund(scheduled)
-        data = {"message_id": scheduled.batch.id, "status": scheduled.state}
+        data = {"message_id": scheduled.batch.id, "status": scheduled.shown}
         return JSONResponse({"status_code": settings.control_status, "success": True, "data": data}, settings.control_status)
 
     def _no_such(self, call: Call) -> Response:
@@ -127,3 +143,8 @@ class Schedules:
     def _refund(self, scheduled: Scheduled) -> None:
         batch = scheduled.batch
         self._world.purses["lisoloo"].refund(batch.key, batch.unit_cost * len(batch.recipients) * scheduled.left)
+
+
+def _possible(scheduled: Scheduled, verb: Verb) -> bool:
+    """Whether a verb finds something to do; what is only held back can be withdrawn, and nothing else."""
+    return bool(scheduled.left) and scheduled.state in _FROM[verb] and (verb == "cancel" or not scheduled.immediate)

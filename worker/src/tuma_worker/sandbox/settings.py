@@ -63,8 +63,10 @@ class Webhook:
 class Lisoloo:
     """Lisoloo's stand-in. `suspicious_after` early retries in a row suspend the key (1302) for `suspension`; 0: never.
 
-    What follows `timezone` is about sends for later. `horizon` and `lead` say how far ahead a date may and must be (0: no such
-    rule). `control` says whether cancel, pause and resume are there, or how their absence is answered.
+    With `cancel_within` it takes that field of an immediate send, and `inbound_event` is the event of messages that people write
+    (empty: there are none); both are announced, and their terms assumed. What follows `timezone` is about sends for later.
+    `horizon` and `lead` say how far ahead a date may and must be (0: no such rule). `control` says whether cancel, pause and
+    resume are there, or how their absence is answered.
     """
 
     environment: Literal["sandbox", "production"] = "sandbox"
@@ -97,6 +99,8 @@ class Lisoloo:
     basic_auth_on_callbacks: bool = True
     retry_delays: tuple[float, ...] = (30, 120, 600)
     webhook_timeout: float = 10
+    cancel_within: bool = False
+    inbound_event: str = ""
     timezone: str = "Africa/Kinshasa"
     sends_for_later: bool = True
     most_dates: int = 20
@@ -117,10 +121,11 @@ class Lisoloo:
 class Lineserve:
     """Lineserve's stand-in. `senders` empty: every well-formed sender is approved. `balance` null: money never runs out.
 
-    What follows `webhook_timeout` is about all that Lineserve shows no answers of. A registered sender gets `sender_verdict` when
-    the clock of schedules has gone on by `sender_verdict_after`; with `sender_by_country` a sender must have been registered and
-    be approved for the recipient's country. `opt_outs` says whether a number that opted out is refused (an item of a bulk send is
-    rejected) or sent to all the same.
+    `inbound_event` is the event of messages that people write (empty: there are none), which is assumed. What follows it is about
+    all that Lineserve shows no answers of. A registered sender gets `sender_verdict` when the clock of schedules has gone on by
+    `sender_verdict_after`; with `sender_by_country` a sender must have been registered and be approved for the recipient's
+    country. `opt_outs` says whether a number that opted out is refused (an item of a bulk send is rejected) or sent to all the
+    same.
     """
 
     keys: dict[str, Key] = field(default_factory=lambda: {LINESERVE_TEST_KEY: Key()})
@@ -147,6 +152,7 @@ class Lineserve:
     sign_callbacks: bool = False
     retry_delays: tuple[float, ...] = (10, 60, 300, 1800)
     webhook_timeout: float = 10
+    inbound_event: str = ""
     created_status: int = 201
     sender_verdict: Literal["approved", "rejected", "pending"] = "approved"
     sender_verdict_after: float = 86_400

@@ -197,6 +197,7 @@ Share = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Limits = Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(_distinct_limits)]
 Floors = Annotated[dict[Lane, Share], BeforeValidator(json_text), AfterValidator(_share_left)]
+LaneSeconds = Annotated[dict[Lane, Annotated[int, Field(ge=1, le=86_400)]], BeforeValidator(json_text)]  # whole ones
 Lanes = Annotated[tuple[Lane, ...], BeforeValidator(_listed)]
 Prefix = Annotated[str, StringConstraints(pattern=f"^{_PREFIX}$")]
 Prefixes = Annotated[tuple[Prefix, ...], BeforeValidator(_listed)]

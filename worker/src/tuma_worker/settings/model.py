@@ -22,6 +22,7 @@ from tuma_worker.settings.fields import (
     Hours,
     Lane,
     Lanes,
+    LaneSeconds,
     Level,
     Limits,
     Networks,
@@ -81,11 +82,12 @@ class Account(BaseModel):
     `control_limits` and `status_limits` are those of the calls by which dates that the provider keeps are steered and looked at,
     `balance_limits` those of asking for the balance, where that has limits of its own.
 
-    Seconds: `schedule_lead` that the first such date must lie ahead when it is handed over, `timeout` of one call, `lease` of a
-    job, `resolve_after` without answer or receipt before an attempt is looked into, `receipts_for` without news of a recipient that
-    the provider took before it ends as unknown (at most the four days that attempts are remembered), `poll_after` without a receipt
-    before the provider is asked about a call (0: never; None: as the provider's receipts come), `bad_number_ttl` for which a
-    number that the provider blamed is left out of calls (0: never).
+    Seconds: `schedule_lead` that the first such date must lie ahead when it is handed over, `provider_cancel_within`, by priority,
+    for which the provider is asked to hold back what goes at once, so that it can be withdrawn there (none: not at all), `timeout`
+    of one call, `lease` of a job, `resolve_after` without answer or receipt before an attempt is looked into, `receipts_for`
+    without news of a recipient that the provider took before it ends as unknown (at most the four days that attempts are
+    remembered), `poll_after` without a receipt before the provider is asked about a call (0: never; None: as the provider's
+    receipts come), `bad_number_ttl` for which a number that the provider blamed is left out of calls (0: never).
 
     While the account is halted the provider is asked every `probe_every` seconds whether it may go on; where it cannot be asked,
     one send tries each `cool_down` seconds. `breaker_after` calls in a row that fail or take longer than `slow_after` seconds open
@@ -125,6 +127,7 @@ class Account(BaseModel):
     status_limits: Limits | None = None
     balance_limits: Limits | None = None
     schedule_lead: Duration = 120.0
+    provider_cancel_within: LaneSeconds = Field(default_factory=dict)
     floors: Floors = Field(default_factory=_otp_floor)
     guard: Share = 0.01
     paced: Lanes = ("bulk",)

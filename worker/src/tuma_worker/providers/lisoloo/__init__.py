@@ -20,6 +20,7 @@ PROVIDER = Provider(
         tells_within=900.0,  # documented (webhooks overview): three more tries within 12.5 minutes
         tells=frozenset(Fault),
         probe_bucket=BALANCE,
+        holds_back=True,  # announced in the changelog
         buckets={BALANCE: (Limit.parse("30 calls/min"),)},
         keeping=Keeping(
             timezone=TIMEZONE,

@@ -95,6 +95,7 @@ class LisolooClient:
             "message": call.message,
             "sender_id": call.sender_id or self._settings.sender_id,
             "callback_url": call.callback_url,
+            "cancel_within": call.cancel_within,
         }
         return {name: value for name, value in fields.items() if value is not None}
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from tuma_worker.providers.lisoloo.operations import Standing
     from tuma_worker.providers.operations import Exchange
 
-# The documented words that say more than that the call was taken (message lifecycle), and who vouches for each. What was delivered
-# in part did not arrive.
+# The documented words that say more than that the call was taken (message lifecycle), and who vouches for each; `cancelled` is not
+# among them: assumed. What was delivered in part did not arrive.
 WORDS: Mapping[str, tuple[RecipientState, Evidence]] = {
     "sent": (RecipientState.SENT, Evidence.OPERATOR),
     "delivered": (RecipientState.DELIVERED, Evidence.HANDSET),
@@ -32,7 +32,11 @@ WORDS: Mapping[str, tuple[RecipientState, Evidence]] = {
     "expired": (RecipientState.EXPIRED, Evidence.OPERATOR),
     "failed": (RecipientState.FAILED, Evidence.OPERATOR),
     "delivery_unknown": (RecipientState.UNKNOWN, Evidence.PROVIDER),
+    "cancelled": (RecipientState.CANCELLED, Evidence.PROVIDER),
+    "canceled": (RecipientState.CANCELLED, Evidence.PROVIDER),
 }
+
+_WITHDRAWN = frozenset({"cancelled", "canceled"})  # a call is withdrawn as a whole
 
 _SUCCESSES = frozenset({RecipientState.SENT, RecipientState.DELIVERED})
 
@@ -50,16 +54,16 @@ def _about(call: Overdue, exchange: Exchange) -> list[Receipt]:
         if error.not_found:  # how long an id is remembered is not documented
             return []
         raise
-    state, evidence = _by_word(standing) if call.size == 1 else _by_counts(call, standing)
+    word = (standing.status or "").lower()
+    state, evidence = _by_word(word) if call.size == 1 or word in _WITHDRAWN else _by_counts(call, standing)
     if state is None:
         return []
-    word = (standing.status or "").lower()
     reason = None if state in _SUCCESSES else word or None
     return [Receipt(f"status.{word}", call.provider_id, number, state, evidence, reason) for number in call.silent]
 
 
-def _by_word(standing: Standing) -> tuple[RecipientState | None, Evidence]:
-    return WORDS.get((standing.status or "").lower(), (None, Evidence.PROVIDER))
+def _by_word(word: str) -> tuple[RecipientState | None, Evidence]:
+    return WORDS.get(word, (None, Evidence.PROVIDER))
 
 
 def _by_counts(call: Overdue, standing: Standing) -> tuple[RecipientState | None, Evidence]:
