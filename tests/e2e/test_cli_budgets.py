@@ -17,8 +17,10 @@ def test_what_would_exceed_a_budget_is_refused_in_one_line_until_the_budget_is_r
     assert tuma("budgets", "list", "lisoloo-main").out == "lisoloo-main has no budgets: every source may use what it wants\n"
     assert tuma("budgets", "set", "lisoloo-main", "cli", "1 messages/month").out == "lisoloo-main, cli: 1 messages/month\n"
     assert tuma(*SEND).status == 0
+    foreseen = tuma(*SEND, "--dry-run")
+    assert (foreseen.status, foreseen.out.splitlines()[0]) == (1, "verdict: refused")
     refused = tuma(*SEND)
-    said = "error: source: 'cli' may use 1 messages a month and has used 1; this send wants 1, and nothing was accepted; the next "
+    said = "error: source: 'cli' may use 1 messages a month and has used 1; this send wants 1; the next month begins at "
     assert (refused.status, refused.err[: len(said)]) == (2, said)
     (listed,) = tuma("budgets", "list", "lisoloo-main", "--json").json
     assert listed.pop("since").endswith("-01")

@@ -164,11 +164,27 @@ def test_of_many_together_those_within_it_are_accepted(driver: Driver, budgets: 
     assert (used(budgets), len(driver.waiting())) == ([2], 2)
 
 
+def test_an_estimate_says_what_would_be_refused_and_counts_nothing(driver: Driver, budgets: Budgets, clock: VirtualClock) -> None:
+    allow(budgets, "5 messages/day")
+    allow(budgets, "4 recipients/month")
+    driver.enqueue(*numbers(2))
+    producer, before = Producer(driver.redis, source="billing"), driver.snapshot()
+
+    def verdict(*recipients: int, **more: Any) -> str:  # noqa: ANN401 - fields of Send
+        return producer.estimate(*(Send(account=ACCOUNT, to=numbers(one), message="Karibu", **more) for one in recipients)).verdict
+
+    assert [verdict(2), verdict(1, 1), verdict(3), verdict(1, 2)] == ["goes", "goes", "refused", "refused"]
+    assert verdict(3, source="shop") == "goes"
+    tomorrow = At(times=[datetime.fromtimestamp(clock.ms / 1000 + 86_400, UTC)])
+    assert verdict(3, schedule=tomorrow) == "goes"  # it counts when it fires, and is not refused
+    assert driver.snapshot() == before
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(since=some.integers(0, 6 * 366 * 86_400_000), zone=some.sampled_from([NEW_YORK, "Africa/Kinshasa", "UTC"]))
 def test_days_and_months_are_those_of_the_accounts_zone(driver: Driver, clock: VirtualClock, since: int, zone: str) -> None:
     """Until the last millisecond of it the period is the same, and the next one begins when the refusal said."""
-    budgets = Budgets(driver.redis, ACCOUNT)
+    budgets, producer = Budgets(driver.redis, ACCOUNT), Producer(driver.redis, source="billing")
     now = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(milliseconds=since)
     clock.set(round(now.timestamp() * 1000) * 1000)
     in_zone(driver, zone)
@@ -180,6 +196,8 @@ def test_days_and_months_are_those_of_the_accounts_zone(driver: Driver, clock: V
         driver.enqueue(source=period)
         with pytest.raises(OverBudget) as raised:
             driver.enqueue(source=period)
+        foreseen = producer.estimate(Send(account=ACCOUNT, to=number(0), message="Karibu", source=period))
+        assert foreseen.reasons == (f"{ACCOUNT}: {raised.value.why}",)
         opens = raised.value.opens
         there = opens.astimezone(ZoneInfo(zone))
         assert (there.date(), there.time()) == (begins, time())

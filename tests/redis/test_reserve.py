@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from prometheus_client import REGISTRY
-from tests.redis.driver import SUBMIT, Driver, number, queue_of, virtual_clock
+from tests.redis.driver import SUBMIT, Driver, number, numbers, queue_of, virtual_clock
 
-from tuma_producer import Producer
+from tuma_producer import Producer, Send
 from tuma_producer.contract.holds import holds
 from tuma_producer.contract.reading import texts
 from tuma_worker.cli.accounts import as_json, as_row
@@ -176,6 +176,34 @@ def test_an_account_that_keeps_nothing_any_more_lets_bulk_go(driver: Driver, mon
     assert funds.look(money.redis, money.account) is None
     assert money.keep_nothing("again") is Became.SAME
     assert told(driver)[-1] == ("bulk-released", "no reserve")
+
+
+def test_an_estimate_says_whether_bulk_would_come_to_the_reserve(driver: Driver, money: Funds) -> None:
+    queue = driver.queue
+    accounts.register(driver.redis, queue.account, provider="lisoloo", environment="sandbox", queue=queue.for_claim, price="1 CDF")
+    read(money, 105)
+
+    def verdict(**recipients: int) -> tuple[str, ...]:
+        sends = [
+            Send(account=queue.account, to=numbers(count), message="Karibu", priority=lane) for lane, count in recipients.items()
+        ]  # fmt: skip
+        found = Producer(driver.redis).estimate(*sends)
+        return found.verdict, *found.reasons
+
+    assert [verdict(bulk=5), verdict(transactional=50)] == [("goes",), ("goes",)]
+    said = f"{queue.account}: this costs 6.00 CDF, and bulk waits once 5.00 CDF more is spent"
+    assert [verdict(bulk=6), verdict(bulk=3, otp=3)] == [("waits", said)] * 2
+    read(money, 90)
+    assert verdict(bulk=1)[1].startswith(f"{queue.account}: bulk waits: 90.00 CDF is left")
+
+
+def test_what_waits_for_the_reserve_needs_no_worker(driver: Driver, money: Funds) -> None:
+    driver.enqueue(priority="bulk")
+    assert line.look(driver.redis, money.account).useful_slots == 1
+    read(money, 42)
+    assert line.look(driver.redis, money.account).useful_slots == 0
+    driver.enqueue(priority="otp")
+    assert line.look(driver.redis, money.account).useful_slots == 1
 
 
 def test_why_it_waits_is_told_to_bulk_alone(driver: Driver, money: Funds) -> None:

@@ -103,16 +103,17 @@ class OverBudget(TumaError):
     """The send would exceed what its source may use in a day or a month, so nothing was accepted.
 
     `period` is `day` or `month`. The budget allows `most` of `unit` in it (a currency, `recipients` or `messages`), of which
-    `used` are gone; the send `wanted` so many. `opens` is when the next period begins.
+    `used` are gone; the send `wanted` so many. `opens` is when the next period begins. `why` says all of it in words.
     """
 
     def __init__(
         self, source: str, period: str, *, unit: str, most: Decimal, used: Decimal, wanted: Decimal, opens: datetime
     ) -> None:
-        super().__init__(
-            f"source: {source!r} may use {most:f} {unit} a {period} and has used {used:f}; this send wants {wanted:f}, "
-            f"and nothing was accepted; the next {period} begins at {_shown(opens)}"
+        self.why = (
+            f"{source!r} may use {most:f} {unit} a {period} and has used {used:f}; this send wants {wanted:f}; "
+            f"the next {period} begins at {_shown(opens)}"
         )
+        super().__init__(f"source: {self.why}; nothing was accepted")
         self.source = source
         self.period = period
         self.unit = unit

@@ -348,7 +348,7 @@ class CampaignResult:
     requested: int = 0
 
 
-Verdict = Literal["goes", "late", "waits", "nobody"]
+Verdict = Literal["goes", "late", "waits", "nobody", "refused"]
 PriceFrom = Literal["configured", "observed"]
 
 
@@ -364,8 +364,9 @@ class Estimate:
     `cost` is by the account's `unit_price`, or by what its last call was charged (`price_from`); None where neither is known, or
     accounts differ in currency. `expected` is when the last recipient is called, or the first firing where all is scheduled.
 
-    `verdict` is `goes`; `late` where that is past a deadline; `waits` where something is paused or halted, so that nobody can tell
-    when it goes; `nobody` where nobody is left to be called. `reasons` say why.
+    `verdict` is `goes`; `late` where that is past a deadline; `waits` where something is paused or halted, or bulk would come to
+    what is kept of the account's money, so that nobody can tell when it goes; `nobody` where nobody is left to be called; `refused`
+    where one of them would not be accepted, for a budget. `reasons` say why.
     """
 
     recipients: int

@@ -11,8 +11,9 @@ from decimal import Decimal
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from tuma_producer.contract import backlog, custody, scheduling, wire
+from tuma_producer.contract import backlog, budgets, custody, scheduling, wire
 from tuma_producer.contract.keys import ACCOUNTS, account_keys
+from tuma_producer.contract.money import FundsLeft, funds_left
 from tuma_producer.contract.suppression import PAGE
 from tuma_producer.errors import UnknownAccount
 from tuma_producer.intents import Estimate
@@ -29,29 +30,34 @@ if TYPE_CHECKING:
 
 Estimating = Generator[list["Command"], list[Any], Estimate]  # it gives commands, and is sent their replies
 
+_STATE = ("price", "funds", "spent")  # what is read of a queue's
 _DISPATCHES = 1000  # of a schedule that are counted
 
 
 def estimate(sends: Sequence[Send], source: str) -> Estimating:
     """What these come to together. Raises `UnknownAccount`, and `InvalidSend` for what its provider cannot keep."""
     accounts = list(dict.fromkeys(send.account for send in sends))
-    known, *terms = yield [("SMEMBERS", ACCOUNTS), *(command for name in accounts for command in _terms_of(name))]
+    payers = list(dict.fromkeys((send.account, send.source or source) for send in sends))
+    of_payers = [("HMGET", account_keys(account).budgets, *budgets.fields(payer)) for account, payer in payers]
+    known, *told = yield [("SMEMBERS", ACCOUNTS), *(command for name in accounts for command in _terms_of(name)), *of_payers]
     _check_known(accounts, sorted(name.decode() for name in known))
-    terms_by = {name: _Terms.read(*terms[2 * place : 2 * place + 2]) for place, name in enumerate(accounts)}
+    terms_by = {name: _Terms.read(*told[2 * place : 2 * place + 2]) for place, name in enumerate(accounts)}
+    may_use = dict(zip(payers, told[2 * len(accounts) :], strict=True))
     pages = [(send, page) for send in sends for page in _pages(send)]
     scores = yield [("ZMSCORE", account_keys(send.account).suppressed, *page) for send, page in pages]
     out = {(send.account, one) for (send, page), found in zip(pages, scores, strict=True) for one in _listed(page, found)}
     whom = [_whom(send, out, terms_by[send.account]) for send in sends]
     going = [wire.encode(_only(send, one.called), source) for send, one in zip(sends, whom, strict=True)]
     looks, _ = yield from backlog.look(going)
-    parts = zip(sends, going, whom, strict=True)
-    return _together([_part(*part, terms_by[part[0].account], looks[backlog.Line.of(part[1])]) for part in parts])
+    each = zip(sends, going, whom, strict=True)
+    parts = [_part(*one, terms_by[one[0].account], looks[backlog.Line.of(one[1])]) for one in each]
+    return _together(parts, _refusals(parts, may_use))
 
 
 def _terms_of(account: str) -> Iterator[Command]:
     keys = account_keys(account)
-    yield "HMGET", keys.profile, "price", "keeps", "terms"
-    yield "HGET", keys.queue("send").state, "price"
+    yield "HMGET", keys.profile, "price", "keeps", "terms", "offsets"
+    yield "HMGET", keys.queue("send").state, *_STATE
 
 
 def _check_known(accounts: Iterable[str], known: list[str]) -> None:
@@ -76,21 +82,27 @@ def _only(send: Send, called: list[str]) -> Send:
 
 @dataclass(frozen=True, slots=True)
 class _Terms:
-    """What a call through an account costs for each message, who says so, and what its provider keeps."""
+    """What a call through an account costs for each message, who says so, what its provider keeps, and what money is left.
+
+    `offsets` are those of its zone.
+    """
 
     price: tuple[Decimal, str] | None
     price_from: PriceFrom | None
     keeps: str
     approved: Mapping[str, Sequence[str]]
     sender_id: str | None
+    offsets: str
+    funds: FundsLeft | None
 
     def may_call(self, send: Send, number: str) -> bool:
         """Whether the send's sender, or the account's, may be shown to the number."""
         return is_approved(self.approved, send.sender_id or self.sender_id, number)
 
     @classmethod
-    def read(cls, profile: Sequence[bytes | None], observed: bytes | None) -> _Terms:
-        configured, keeps, terms = profile
+    def read(cls, profile: Sequence[bytes | None], state: Sequence[bytes | None]) -> _Terms:
+        configured, keeps, terms, offsets = profile
+        observed = state[0]
         published = json.loads(terms or b"{}")
         price_from: PriceFrom | None = "configured" if configured else "observed" if observed else None
         amount, _, currency = (configured or observed or b"").decode().partition(" ")
@@ -100,6 +112,8 @@ class _Terms:
             (keeps or b"").decode(),
             published.get("approved", {}),
             published.get("sender_id"),
+            (offsets or b"").decode(),
+            funds_left({name: value.decode() for name, value in zip(_STATE, state, strict=True) if value is not None}),
         )
 
 
@@ -157,7 +171,21 @@ def _firings(send: Send, terms: _Terms, now: datetime) -> list[datetime]:
     return [firing.at for firing in islice(send.schedule.firings(now), _DISPATCHES)]
 
 
-def _together(parts: Sequence[_Part]) -> Estimate:
+def _refusals(parts: Iterable[_Part], may_use: Mapping[tuple[str, str], Sequence[bytes | None]]) -> tuple[str, ...]:
+    """Which budgets forbid one of them. What fires later counts then, and is not refused."""
+    spending: dict[tuple[str, str], budgets.Spending] = {}
+    reasons: list[str] = []
+    for part in parts:
+        account, payer = who = part.send.account, part.request.entry.source
+        if who not in spending:
+            spending[who] = budgets.Spending(payer, may_use[who], part.terms.offsets, part.look.now)
+        if part.send.schedule is None or part.send.custody == "provider":
+            over = spending[who].use(len(set(part.send.to)) * part.times, part.request.segments)
+            reasons += [f"{account}: {over.why}"] if over else []
+    return tuple(dict.fromkeys(reasons))
+
+
+def _together(parts: Sequence[_Part], refusals: tuple[str, ...]) -> Estimate:
     going = [part for part in parts if part.messages]
     at_once = [part for part in going if part.send.schedule is None]
     expected, verdict, reasons = _when(at_once)
@@ -168,6 +196,8 @@ def _together(parts: Sequence[_Part]) -> Estimate:
         )
     elif not at_once:
         expected = min(part.firings[0] for part in going)
+    if refusals:
+        expected, verdict, reasons = None, "refused", refusals
     cost, currency, price_from = _cost(parts)
     return Estimate(
         recipients=sum(len(set(part.send.to)) for part in parts),
@@ -210,7 +240,7 @@ def _when(parts: Sequence[_Part]) -> tuple[datetime | None, Verdict, tuple[str, 
     """When the last of them is called, and what that means."""
     requests = [part.request for part in parts]
     expected: list[int] = []
-    waits: list[str] = []
+    waits = list(_too_dear(parts))
     late: list[str] = []
     for place in _last_of_each_line(parts):
         part, send = parts[place], parts[place].send
@@ -225,6 +255,20 @@ def _when(parts: Sequence[_Part]) -> tuple[datetime | None, Verdict, tuple[str, 
     if waits:
         return None, "waits", tuple(dict.fromkeys([*waits, *late]))
     return scheduling.instant(max(expected)) if expected else None, "late" if late else "goes", tuple(late)
+
+
+def _too_dear(parts: Sequence[_Part]) -> Iterator[str]:
+    """Of which account bulk would come to what is kept of its money, once all of these are paid."""
+    going = [part for part in parts if part.look.stopped is None]
+    for account in dict.fromkeys(part.send.account for part in going if part.send.priority == "bulk"):
+        asked = [part for part in going if part.send.account == account]
+        funds, price = asked[0].terms.funds, asked[0].terms.price
+        if funds is None or price is None or price[1] != funds.currency:
+            continue
+        cost, above = price[0] * sum(part.messages for part in asked), max(Decimal(0), funds.left - funds.kept)
+        if cost > above:
+            unit = funds.currency
+            yield f"{account}: this costs {cost:.2f} {unit}, and bulk waits once {above:.2f} {unit} more is spent"
 
 
 def _last_of_each_line(parts: Sequence[_Part]) -> Iterable[int]:
