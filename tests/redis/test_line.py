@@ -72,6 +72,16 @@ def test_a_paused_queue_asks_for_no_workers(redis: Redis) -> None:
     assert (found.useful_slots, found.provider_bound) == (0, False)
 
 
+@pytest.mark.parametrize("scope", [Scope(lane="bulk"), Scope(source="billing")], ids=["a lane", "a source"])
+def test_of_what_is_paused_in_part_the_rest_asks_for_workers(redis: Redis, scope: Scope) -> None:
+    driver = Driver(redis, queue_of(calls(100, 10), batch_max=1))
+    driver.enqueue(*numbers(120), priority="bulk")
+    Steering(redis, driver.queue.account, driver.queue.operation, "ops").pause(scope)
+    assert look(redis, driver.queue.account).useful_slots == 0
+    driver.enqueue(*numbers(120), priority="otp", source="shop")
+    assert look(redis, driver.queue.account).useful_slots == 2
+
+
 def test_a_window_tells_what_of_it_is_in_flight(redis: Redis) -> None:
     driver = Driver(redis, queue_of(calls(10, 60), messages(100, 60), batch_max=3))
     driver.enqueue(*numbers(5), message=text(2))

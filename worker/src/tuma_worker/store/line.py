@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, cast
 
-from tuma_producer.contract.holds import holds
+from tuma_producer.contract.holds import holds, stopped
 from tuma_producer.contract.keys import AccountKeys
 from tuma_producer.contract.reading import texts
 from tuma_producer.contract.wire import LANES, segments_of
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 _MINUTE = 60
 _BUSY_PART = 300  # seconds for which what calls took is added up
-_STANDSTILL = {"paused", "halt"}  # while the queue's state has one of these, no worker could help
 _GROUPS_SEEN = 100  # of a source, for the average length of its texts: a campaign may have a text for each recipient
 
 
@@ -112,13 +111,7 @@ def look(redis: Redis, account: str, operation: str = SEND) -> Line:
     config = _configured(profile, operation)
     waiting = tuple(_waiting(redis, queue, sources))
     windows = tuple(_window(redis, queue, limit, state=state, used=used, now=now) for limit in config["limits"])
-    needed = _needed(waiting, config)
-    load = Load(
-        permitted=_calls_per_second(windows, needed, _reserved(waiting, config)),
-        arriving=_arriving(windows, needed),
-        backlog=0.0 if _STANDSTILL & state.keys() else needed["calls"],
-        busy=busy,
-    )
+    needed, load = _needed(waiting, config), _load(waiting, config, windows, state, busy)
     asked = need(load)
     return Line(
         queue=f"{account}.{operation}",
@@ -134,6 +127,20 @@ def look(redis: Redis, account: str, operation: str = SEND) -> Line:
         provider_bound=asked.provider_bound,
         busy_seconds=round(busy, 3),
         calls_per_second=None if math.isinf(load.permitted) else round(load.permitted, 4),
+    )
+
+
+def _load(
+    waiting: tuple[Waiting, ...], config: Mapping[str, Any], windows: tuple[Window, ...], state: Mapping[str, str], busy: float
+) -> Load:
+    """What workers could help with: not what somebody holds, a whole lane or source of it perhaps."""
+    moving = tuple(one for one in waiting if stopped(state, lane=LANES.index(one.lane), source=one.source) is None)
+    needed = _needed(moving, config)
+    return Load(
+        permitted=_calls_per_second(windows, needed, _reserved(moving, config)),
+        arriving=_arriving(windows, needed),
+        backlog=needed["calls"],
+        busy=busy,
     )
 
 
