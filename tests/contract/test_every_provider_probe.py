@@ -8,9 +8,11 @@ import pytest
 from pydantic import SecretStr
 from tests.contract.conftest import LINESERVE_KEY, LISOLOO_KEY
 
-from tuma_worker.core.answers import Fault, Health
+from tuma_worker.core.answers import Fault, Health, what_is_left
 from tuma_worker.providers import PROVIDERS
+from tuma_worker.providers.base import Call
 from tuma_worker.providers.http import Http
+from tuma_worker.providers.operations import Refusal, Request
 from tuma_worker.settings import Account
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ def client_of(sandbox: Sandbox) -> Iterator[Callable[..., Client]]:
 def test_a_healthy_account_may_go_on_and_nothing_was_sent(
     sandbox: Sandbox, client_of: Callable[..., Client], name: str, fault: Fault
 ) -> None:
-    assert client_of(name).probe(fault) == Health(works=True)
+    assert client_of(name).probe(fault).works
     ledger = sandbox.ledger()
     assert ledger["accepted"] == []
     assert sum(sum(statuses.values()) for statuses in ledger["requests"][name].values()) == 1
@@ -94,3 +96,19 @@ def test_lisoloos_suspension_for_suspicious_activity_is_not_asked_about_again(
         sandbox.lisoloo("POST", "/send", {"to": ["+243990000001"], "message": "hello", "sender_id": "KITOKO"})
     found = client_of("lisoloo").probe(Fault.MONEY)
     assert found == Health(works=False, code="1302", operator=True, fault=Fault.SUSPENDED)
+
+
+def test_what_lineserves_answers_say_is_left_is_told_whatever_they_are_about(
+    sandbox: Sandbox, client_of: Callable[..., Client]
+) -> None:
+    client = client_of("lineserve")
+    sandbox.config(lineserve={"limits": {"requests": [{"count": 10, "seconds": 3600}]}})
+    probed = client.probe(Fault.KEY).quotas
+    traced = client.trace(Call(["+254711000001"], "hello", "KITOKO", "batch-1"), 0.0).quotas
+    rejected = client.send(Call(["+254711999909"], "hello", "KITOKO", "batch-1")).quotas
+    account = Account(provider="lineserve", base_url=f"{sandbox.url}/lineserve/v1", api_key=SecretStr(LINESERVE_KEY))
+    with Http(1) as http:
+        unknown = PROVIDERS["lineserve"].caller(account, http).call(Request("GET", "/sms/status/nobody", "send"))
+    assert isinstance(unknown, Refusal)
+    told = [what_is_left(one)["calls-3600s"] for one in (probed, traced, rejected, unknown.quotas)]
+    assert told == [9, 8, 7, 6]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from tests.contract.conftest import Sandbox
 
+    from tuma_worker.core.answers import Trace
     from tuma_worker.providers.base import Client
 
 KEY = "lineserve-sandbox-key"
@@ -36,6 +38,11 @@ def client(sandbox: Sandbox) -> Iterator[Client]:
 
 def call(*numbers: str, message: str = "hello", reference: str = "batch-1") -> Call:
     return Call(numbers=numbers, message=message, sender_id="TUMA", reference=reference)
+
+
+def seen(trace: Trace) -> Trace:
+    """What the books say, whatever is left of the limits."""
+    return replace(trace, quotas=())
 
 
 @pytest.mark.parametrize("numbers", [NUMBERS[:1], NUMBERS], ids=["a single message", "a campaign"])
@@ -57,7 +64,7 @@ def test_a_call_that_never_arrived_is_proven_absent(sandbox: Sandbox, client: Cl
     sandbox.arm("reset_before_reading")
     begun = time.time()
     assert isinstance(client.send(call(*numbers)).answer, Unknown)
-    assert client.trace(call(*numbers), begun) == Traced((), complete=True)
+    assert seen(client.trace(call(*numbers), begun)) == Traced((), complete=True)
 
 
 def test_a_campaign_is_proven_absent_only_by_a_list_that_reaches_back_to_before_its_call() -> None:
@@ -73,9 +80,9 @@ def test_a_campaign_is_proven_absent_only_by_a_list_that_reaches_back_to_before_
 def test_another_text_to_the_same_number_is_not_taken_for_it(client: Client) -> None:
     begun = time.time()
     client.send(call(NUMBERS[0], message="another"))
-    assert client.trace(call(NUMBERS[0]), begun) == Traced((), complete=True)
+    assert seen(client.trace(call(NUMBERS[0]), begun)) == Traced((), complete=True)
 
 
 def test_books_that_cannot_be_read_tell_nothing(sandbox: Sandbox, client: Client) -> None:
     sandbox.arm("html_200", operation="history")
-    assert client.trace(call(NUMBERS[0]), time.time()) in {Untold("unreadable-books"), Traced((), complete=False)}
+    assert seen(client.trace(call(NUMBERS[0]), time.time())) in {Untold("unreadable-books"), Traced((), complete=False)}

@@ -10,7 +10,7 @@ from tests.redis.driver import Driver, VirtualClock, calls, queue_of, virtual_cl
 
 from tuma_producer.contract.holds import holds
 from tuma_producer.contract.reading import texts
-from tuma_worker.core.answers import Accepted, AccountFault, Fault, Health, Rejected, TryLater, Unknown
+from tuma_worker.core.answers import Accepted, AccountFault, Fault, Health, Quota, Rejected, TryLater, Unknown
 from tuma_worker.core.breaker import Breaker, Pulse
 from tuma_worker.core.next_step import Policy
 from tuma_worker.dispatch.probing import Prober
@@ -198,6 +198,17 @@ def test_a_probe_that_finds_a_suspension_says_so_and_since_when_the_account_has_
     probe(driver, ASKS, health=Health(works=False, code="1302", operator=True, fault=Fault.SUSPENDED))
     found = accounts.standing(driver.redis, driver.queue.account)
     assert (found.halted, found.halted_at, found.operator) == ("suspended (1302)", since, True)
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_what_a_probe_says_is_left_of_the_limits_of_sends_is_heeded(redis: Redis, clock: VirtualClock, *, works: bool) -> None:
+    driver = Driver(redis, queue_of(calls(10, 600)))
+    (limit,) = driver.queue.limits
+    driver.enqueue()
+    driver.settle(begun(driver), NO_MONEY, policy=COUNTS)
+    clock.forward(60)
+    probe(driver, COUNTS, health=Health(works=works, quotas=(Quota(limit.name, 3),)))
+    assert driver.used(limit) == limit.count - 3
 
 
 def test_a_probe_that_finds_a_suspension_does_not_overrule_who_has_resumed_meanwhile(

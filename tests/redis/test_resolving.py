@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.redis.driver import GIVEN_UP, Driver, number, queue_of
+from tests.redis.driver import GIVEN_UP, Driver, calls, number, queue_of
 
-from tuma_worker.core.answers import Traced
+from tuma_worker.core.answers import Quota, Traced
 from tuma_worker.core.breaker import Breaker
 from tuma_worker.core.evidence import Decision, Finding, Found
 from tuma_worker.core.next_step import Policy
@@ -29,9 +29,11 @@ APART = 60.0
 class EmptyBooks:
     """A provider whose books are complete and have no such call."""
 
+    quotas: tuple[Quota, ...] = ()
+
     def trace(self, call: object, about: float) -> Traced:
         del call, about
-        return Traced((), complete=True)
+        return Traced((), complete=True, quotas=self.quotas)
 
 
 @pytest.fixture
@@ -75,3 +77,13 @@ def test_an_absence_is_proven_by_two_looks_that_are_as_far_apart_as_is_demanded(
     assert driver.state_of(intent, number(1)) == state
     again = f"{batch.lane}|{batch.source}|trace.1.1.{batch.batch_id}|{batch.batch_id}"
     assert (driver.redis.zscore(driver.queue.keys.due, again) is not None) == (state == "sending"), "then it is looked again"
+
+
+def test_what_the_books_say_is_left_of_the_limits_is_heeded(redis: Redis) -> None:
+    driver = Driver(redis, queue_of(calls(10, 600)))
+    (limit,) = driver.queue.limits
+    client: Any = EmptyBooks((Quota(limit.name, 3),))
+    outlet = Outlet(client, driver.attempts, Policy(), Breaker(), callbacks=None, sender_id=None, keeps_books=True)
+    driver.enqueue()
+    look(driver, Resolver(redis, {driver.queue.account: outlet}, heed=lambda _account: None), given_up(driver))
+    assert driver.used(limit) == limit.count - 3

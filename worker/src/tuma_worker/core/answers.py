@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from decimal import Decimal
 
 
@@ -105,6 +105,23 @@ Answer = Accepted | Rejected | TryLater | AccountFault | Unknown
 
 
 @dataclass(frozen=True, slots=True)
+class Quota:
+    """What the provider says is left of one of its limits. Lowers our view, never raises it.
+
+    `limit` is the name of the limit in our configuration, `remaining` its unit's count, `resets_at` Unix seconds where told.
+    """
+
+    limit: str
+    remaining: int
+    resets_at: float | None = None
+
+
+def what_is_left(quotas: Iterable[Quota]) -> dict[str, int]:
+    """How much is left of which limit."""
+    return {quota.limit: quota.remaining for quota in quotas}
+
+
+@dataclass(frozen=True, slots=True)
 class Traced:
     """What a provider's own books say about a call whose answer was lost.
 
@@ -113,6 +130,7 @@ class Traced:
 
     found: tuple[Accepted, ...]
     complete: bool
+    quotas: tuple[Quota, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +138,7 @@ class Untold:
     """The books could not be read, now or ever; `code` says why."""
 
     code: str
+    quotas: tuple[Quota, ...] = ()
 
 
 Trace = Traced | Untold
@@ -137,18 +156,7 @@ class Health:
     code: str = ""
     operator: bool = False
     fault: Fault | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Quota:
-    """What the provider says is left of one of its limits. Lowers our view, never raises it.
-
-    `limit` is the name of the limit in our configuration, `remaining` its unit's count, `resets_at` Unix seconds where told.
-    """
-
-    limit: str
-    remaining: int
-    resets_at: float | None = None
+    quotas: tuple[Quota, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tuma_producer.contract.wire import LANES
-from tuma_worker.core.answers import TryLater, Unknown
+from tuma_worker.core.answers import TryLater, Unknown, what_is_left
 from tuma_worker.providers.http import Arrived
 from tuma_worker.providers.operations import NotDone
 from tuma_worker.queue.scripts import Release, permit, release
@@ -66,8 +66,8 @@ class Errands:
         call_id = self._permit(queue, request)
         said = self.caller.call(request)
         # An exception would leave the permit to its lease, which is right: the call may have been made.
-        left = {one.limit: one.remaining for one in self.quotas(said.headers)} if isinstance(said, Arrived) else {}
-        release(self.redis, queue, call_id, _ended(said), blocked=_blocked(said), left=left)
+        quotas = self.quotas(said.headers) if isinstance(said, Arrived) else said.quotas
+        release(self.redis, queue, call_id, _ended(said), blocked=_blocked(said), left=what_is_left(quotas))
         return said
 
     def _permit(self, queue: QueueConfig, request: Request) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from tuma_worker import metrics
-from tuma_worker.core.answers import AccountFault
+from tuma_worker.core.answers import AccountFault, what_is_left
 from tuma_worker.core.next_step import halt
 from tuma_worker.logs import Event
 from tuma_worker.queue.scripts import Release, permit, release
@@ -64,7 +64,7 @@ class Prober:
                 return
         health = outlet.client.probe(halted.fault)
         if bucket is not None:
-            release(self.redis, bucket, call_id, Release.CALLED)
+            release(self.redis, bucket, call_id, Release.CALLED, left=what_is_left(health.quotas))
         _log.info(Event.ACCOUNT_PROBED, account=held.queue.account, fault=halted.fault, works=health.works, code=health.code)
         metrics.called(held.queue.account, "probe", "Works" if health.works else "Fails")
         if health.works:
@@ -73,4 +73,5 @@ class Prober:
             steering.halt(halt(AccountFault(health.code, health.fault or halted.fault, operator=True), outlet.policy), halted)
         over = health.works or health.operator
         how = Release.CALLED if over else Release.AGAIN
-        held.settled = release(self.redis, held.queue, held.claim.batch_id, how, delay=outlet.policy.probe_every)
+        in_sends = what_is_left(health.quotas) if bucket is None else None
+        held.settled = release(self.redis, held.queue, call_id, how, delay=outlet.policy.probe_every, left=in_sends)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from tuma_worker import metrics
-from tuma_worker.core.answers import Accepted, Untold
+from tuma_worker.core.answers import Accepted, Untold, what_is_left
 from tuma_worker.core.evidence import Decision, Finding, Found, judge, without_evidence
 from tuma_worker.core.states import Evidence, RecipientState
 from tuma_worker.logs import Event
@@ -77,7 +77,7 @@ class Resolver:
         self.heed(held.queue.account)  # the search may have taken a while
         self._follow(held, outlet, attempt, trace, began)
         # Last: a worker that dies before leaves the job to the next one, and its permit counts until a grace after its lease.
-        held.settled = release(self.redis, held.queue, held.claim.batch_id, Release.CALLED)
+        held.settled = release(self.redis, held.queue, held.claim.batch_id, Release.CALLED, left=what_is_left(trace.quotas))
 
     def _ask(self, held: Held, attempt: Attempt, *, delay: float = 0.0) -> None:
         group = f"trace.1.1.{attempt.batch_id}"

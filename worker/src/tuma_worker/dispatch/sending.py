@@ -16,7 +16,7 @@ from tuma_producer.contract.wire import LANES, is_loud, segments_of
 from tuma_producer.countries import code_of
 from tuma_producer.senders import is_approved
 from tuma_worker import metrics, tracing
-from tuma_worker.core.answers import Accepted, Rejected, Reply, TryLater
+from tuma_worker.core.answers import Accepted, Rejected, Reply, TryLater, what_is_left
 from tuma_worker.core.breaker import Breaker, pulse
 from tuma_worker.core.dead import NOT_APPROVED, OVER_LIMIT, WORKER_DIED
 from tuma_worker.core.next_step import Chooser, NextStep, Policy, next_step
@@ -144,7 +144,7 @@ class Sender:
     def _settle(self, held: Held, outlet: Outlet, begun: Begun, reply: Reply, *, took: float) -> None:
         step = next_step(reply.answer, begun.tries, outlet.policy, self.choose)
         batch_id = held.claim.batch_id
-        left = {quota.limit: quota.remaining for quota in reply.quotas}
+        left = what_is_left(reply.quotas)
         told = pulse(reply, took, outlet.breaker)
         health = None if told is None else (told, outlet.breaker)
         price, cost = _price(held, begun, reply), _cost(outlet, reply)

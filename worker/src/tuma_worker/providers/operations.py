@@ -17,7 +17,7 @@ from tuma_worker.core.answers import AccountFault, Rejected, TryLater
 from tuma_worker.providers.http import Arrived, ask, get, post
 
 if TYPE_CHECKING:
-    from tuma_worker.core.answers import Answer
+    from tuma_worker.core.answers import Answer, Quota
     from tuma_worker.providers.http import Http
 
 T = TypeVar("T")
@@ -59,12 +59,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What came instead of a success. `status` is None where no response came."""
+    """What came instead of a success. `status` is None where no response came; `quotas` are what it says is left."""
 
     answer: Answer
     code: str
     status: int | None = None
     request_id: str | None = None
+    quotas: tuple[Quota, ...] = ()
 
 
 Exchange = Callable[[Request], Arrived]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tuma_worker.core.answers import Accepted, Fault, Health, RecipientAnswer, Reply, Unknown, Untold
@@ -65,9 +66,13 @@ class LineserveClient:
             params=message_query(call, since) if single else {},
             timeout=self._settings.timeout,
         )
-        if not isinstance(arrived, Arrived) or not arrived.success:
+        if not isinstance(arrived, Arrived):
             return Untold("unreadable-books")
-        return traced_message(arrived.body, call) if single else traced_campaign(arrived.body, call, since)
+        left = quotas(arrived.headers)
+        if not arrived.success:
+            return Untold("unreadable-books", left)
+        found = traced_message(arrived.body, call) if single else traced_campaign(arrived.body, call, since)
+        return replace(found, quotas=left)
 
     def probe(self, fault: Fault) -> Health:
         """Ask for one line of the history: that answers for the key and the account, while nothing answers for its money."""
@@ -82,7 +87,7 @@ class LineserveClient:
         )
         if not isinstance(arrived, Arrived):
             return unwell(arrived)
-        return Health(works=True) if arrived.success else health(arrived)
+        return Health(works=True, quotas=quotas(arrived.headers)) if arrived.success else health(arrived)
 
     def call(self, request: Request) -> Arrived | Refusal:
         """Make one request to any endpoint."""

@@ -6,6 +6,7 @@ Which HTTP status belongs to which code is not documented, so a known code decid
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tuma_worker.core.answers import Quota, Reply
@@ -65,14 +66,14 @@ def refused(arrived: Arrived, call: Call) -> Reply:
 def health(arrived: Arrived) -> Health:
     """What a response other than 2xx to a probe says."""
     rule, name = _rule(arrived, code(section(arrived.body, "error").get("code")))
-    return unwell(decide(rule, name, Findings(numbers=())))
+    return replace(unwell(decide(rule, name, Findings(numbers=()))), quotas=quotas(arrived.headers))
 
 
 def meaning(arrived: Arrived) -> Refusal:
     """What a response other than 2xx says that is about no send."""
     rule, name = _rule(arrived, code(section(arrived.body, "error").get("code")))
     answer = decide(rule, name, Findings(numbers=(), after=_after(arrived.headers)))
-    return Refusal(answer, name, arrived.status, request_id(arrived))
+    return Refusal(answer, name, arrived.status, request_id(arrived), quotas(arrived.headers))
 
 
 def request_id(arrived: Arrived) -> str | None:
