@@ -93,8 +93,8 @@ def test_whoever_subscribes_hears_what_becomes_of_a_message_and_whoever_follows_
     assert len({told.headers["webhook-id"] for told in ear.subscriber.asked}) == len(ROAD)
 
     listed = house.tuma("subscriptions", "list", SERVED, "--json").json
-    assert [(one["id"], one["source"], one["secrets"], one["disabled"]) for one in listed] == [
-        (one["id"], "test", 1, None) for one in (added, called_back)
+    assert [(one["id"], one["source"], one["secrets"], one["missed"], one["disabled"]) for one in listed] == [
+        (one["id"], "test", 1, 0, None) for one in (added, called_back)
     ]
     assert added["secret"] not in str(listed)
     rotated = house.tuma("subscriptions", "rotate", SERVED, added["id"], "--json").json

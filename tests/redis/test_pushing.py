@@ -27,7 +27,7 @@ from tuma_worker.events.posting import Guard, Poster
 from tuma_worker.events.pushing import TURN, Pusher
 from tuma_worker.events.replaying import replay
 from tuma_worker.events.signing import new_secret
-from tuma_worker.store.feed import Feed
+from tuma_worker.store.feed import Feed, Trouble
 from tuma_worker.store.subscriptions import Key, Subscription, Subscriptions, disabled
 
 if TYPE_CHECKING:
@@ -102,6 +102,9 @@ class Desk:
 
     def troubles(self, one: Subscription) -> dict[str, Any]:
         return dict(Feed(self.driver.redis, self.driver.queue.account, one).troubles())
+
+    def missed(self, one: Subscription) -> Trouble:
+        return Feed(self.driver.redis, self.driver.queue.account, one).missed()
 
     def standing(self, one: Subscription) -> Subscription:
         return self.subscriptions.named(one.id)
@@ -241,7 +244,7 @@ def test_a_subscriber_that_is_down_for_a_day_hears_everything_in_order_and_again
 
 
 def test_an_event_that_is_never_taken_is_given_up_after_three_days_and_those_behind_it_go_on(desk: Desk) -> None:
-    desk.subscribe()
+    one = desk.subscribe()
     held = desk.submit()
     desk.subscriber.answers = lambda event: (500 if event.get("subject") == held and event["sequence"] == "0000000001" else 200, {})
     pusher = desk.pusher()
@@ -252,6 +255,10 @@ def test_an_event_that_is_never_taken_is_given_up_after_three_days_and_those_beh
             assert held not in sequences(desk.subscriber.taken)
     desk.live(pusher, HOUR)
     assert sequences(desk.subscriber.taken)[held] == [2, 3]
+    assert desk.missed(one).tries == 1
+    desk.submit()
+    desk.push(desk.dies(pusher))
+    assert desk.missed(one).tries == 1
 
 
 def test_a_subscriber_that_nothing_gets_through_to_is_disabled_after_five_days_and_loses_nothing(desk: Desk) -> None:
@@ -350,7 +357,7 @@ def test_no_private_address_is_asked_unless_a_setting_allows_it(desk: Desk) -> N
 
 
 def test_an_event_that_was_trimmed_before_its_turn_is_passed_over(desk: Desk) -> None:
-    desk.subscribe()
+    one = desk.subscribe()
     intent = desk.submit()
     desk.subscriber.answers = lambda _: (500, {})
     pusher = desk.pusher()
@@ -360,6 +367,7 @@ def test_an_event_that_was_trimmed_before_its_turn_is_passed_over(desk: Desk) ->
     desk.now += HOUR
     assert desk.push(pusher) == {"trimmed": 1, "told": 2}  # the others were at hand
     assert sequences(desk.subscriber.taken) == {intent: [2, 3]}
+    assert desk.missed(one).tries == 1
 
 
 def test_a_subscriber_is_told_one_event_again_by_its_id(desk: Desk) -> None:

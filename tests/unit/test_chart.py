@@ -436,6 +436,8 @@ CALM = {
     'tuma_oldest_unanswered_seconds{account="a"}': "120x40",
     'tuma_balance_runway_hours{account="a"}': "1000x40",
     'tuma_bulk_held{account="a"}': "0x40",
+    'tuma_pushes_total{account="a",outcome="told"}': "0+60x40",
+    'tuma_pushes_total{account="a",outcome="given-up"}': "3x40",
     'tuma_calls_total{account="a",operation="send",answer="Accepted"}': "0+60x40",
     'tuma_calls_total{account="a",operation="send",answer="Unknown"}': "0+1x40",
 }
@@ -458,6 +460,7 @@ FAULTS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
         {'tuma_oldest_waiting_seconds{account="a",priority="otp"}': "60x40"}, {"priority": "otp", "severity": "critical"},
     ),
     "TumaMoneyRunsOut": ({'tuma_balance_runway_hours{account="a"}': "23x40"}, {}),
+    "TumaEventsMissed": ({'tuma_pushes_total{account="a",outcome="given-up"}': "3x25 4x15"}, {}),
     # No worker would help.
     "TumaBulkHeld": (
         {'tuma_bulk_held{account="a"}': "1x40", 'tuma_oldest_waiting_seconds{account="a",priority="bulk"}': "20000x40"}, {},

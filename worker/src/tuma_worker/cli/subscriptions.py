@@ -20,7 +20,7 @@ from tuma_worker.cli.queue import By, who
 from tuma_worker.cli.reach import reach
 from tuma_worker.events.replaying import replay as replay_events
 from tuma_worker.events.signing import new_secret
-from tuma_worker.store.feed import Feed
+from tuma_worker.store.feed import Feed, Trouble
 from tuma_worker.store.outcomes import Stream
 from tuma_worker.store.subscriptions import GROUP, Key, Subscription, Subscriptions, disabled
 
@@ -31,6 +31,8 @@ app = typer.Typer(no_args_is_help=True, help="Who is told of an account's events
 
 Account = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account's name.")]
 Id = Annotated[str, typer.Argument(metavar="ID", help="The subscription's id, as `list` shows it.")]
+
+_NOTHING = Trouble(0, 0)
 
 
 @app.command()
@@ -80,17 +82,22 @@ def _checked(url: str) -> str:
 
 @app.command("list")
 def list_(account: Account, *, json: Json = False) -> None:
-    """Show who is told of an account's events, and how many were read for them that they have not taken yet.
+    """Show who is told of an account's events, how many they have not taken yet, and how many they are never told.
 
     Example: tuma subscriptions list lisoloo-main
     """
     with _subscriptions(account) as found:
-        rows = [_Row(account, one, Feed(found.redis, account, one).waiting()) for one in found.all()]
+        rows = [_seen(found, one) for one in found.all()]
     if json:
         say_json([row.as_json() for row in rows])
         return
-    columns = ["id", "source", "url", "since (UTC)", "secrets", "not taken", "disabled"]
+    columns = ["id", "source", "url", "since (UTC)", "secrets", "not taken", "missed", "disabled"]
     screen().print(table(columns, [row.cells() for row in rows]))
+
+
+def _seen(found: Subscriptions, one: Subscription) -> _Row:
+    feed = Feed(found.redis, found.account, one)
+    return _Row(found.account, one, feed.waiting(), feed.missed())
 
 
 @app.command()
@@ -243,19 +250,25 @@ class _Row:
     account: str
     one: Subscription
     waiting: int = 0
+    missed: Trouble = _NOTHING
 
     def cells(self) -> tuple[object, ...]:
         one = self.one
-        since = datetime.fromtimestamp(one.created / 1000, UTC)
-        return one.id, one.source or "(all)", one.url or "(callback_url)", since, len(one.keys), self.waiting, one.disabled
+        since, missed = datetime.fromtimestamp(one.created / 1000, UTC), self.missed
+        gap = f"{missed.tries}, last {self._last_missed:%Y-%m-%d %H:%M}" if missed.tries else 0
+        return one.id, one.source or "(all)", one.url or "(callback_url)", since, len(one.keys), self.waiting, gap, one.disabled
 
     def as_json(self) -> dict[str, Any]:
         one = self.one
         return {
             "account": self.account, "id": one.id, "source": one.source, "url": one.url,
             "since": datetime.fromtimestamp(one.created / 1000, UTC), "secrets": len(one.keys), "not_taken": self.waiting,
-            "disabled": one.disabled,
+            "missed": self.missed.tries, "last_missed": self._last_missed, "disabled": one.disabled,
         }  # fmt: skip
+
+    @property
+    def _last_missed(self) -> datetime | None:
+        return datetime.fromtimestamp(self.missed.since / 1000, UTC) if self.missed.tries else None
 
 
 def _tell(row: _Row, *, json: bool, secret: str | None = None) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from tuma_worker.core.pushing import BORNE_FOR, TRIED_FOR, Endpoint, Verdict, put_off
-from tuma_worker.store.feed import AT_ONCE, Trouble
+from tuma_worker.store.feed import AT_ONCE, MISSED, Trouble
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -156,8 +156,9 @@ class Lane:
         wanted = [(entry_id, event) for entry_id, event in page if event is not None and self.feed.wants(event)]
         self._learn_targets(wanted)
         kept = {entry_id for entry_id, event in wanted if self._chain(entry_id, event)}
-        outcomes["trimmed"] += sum(event is None for _, event in page)
-        outcomes["no-address"] += len(wanted) - len(kept)
+        never = Outcomes({"trimmed": sum(event is None for _, event in page), "no-address": len(wanted) - len(kept)})
+        outcomes += never
+        self._miss(never.total())
         if done := [entry_id for entry_id, _ in page if entry_id not in kept]:
             self.feed.acknowledge(done)
 
@@ -206,6 +207,7 @@ class Lane:
             return "gone"
         if verdict is Verdict.GONE or self._in_vain(trouble, whole):
             self._finish(delivery, line)
+            self._miss(1)
             return "given-up"
         line.waits[delivery.chain] = self.clock() + put_off(trouble.tries, answer, self.choose)
         return "failed"
@@ -213,6 +215,7 @@ class Lane:
     def lost(self, delivery: Delivery) -> None:
         """The event is not in the stream any more."""
         self._finish(delivery, self._let_go(delivery))
+        self._miss(1)
 
     @property
     def unheard(self) -> bool:
@@ -255,6 +258,12 @@ class Lane:
         if what != _AS_A_WHOLE or tries == 0:
             self._noted[what] = trouble
         return trouble
+
+    def _miss(self, count: int) -> None:
+        """So many events are never told: whoever looks at the subscription is to know of the gap."""
+        if count:
+            before = self._troubles.get(MISSED, _NONE).tries
+            self._troubles[MISSED] = self._noted[MISSED] = Trouble(before + count, round(self.clock() * 1000))
 
     def _mend(self, what: str) -> None:
         if self._troubles.pop(what, None) is not None:

@@ -163,7 +163,8 @@ class Pusher:
         answer = answered.result()
         outcome = lane.settle(delivery, answer)
         if outcome != "told":
-            _log.info(
+            say = _log.error if outcome == "given-up" else _log.info
+            say(
                 Log.PUSH_NOT_TAKEN, account=name[0], subscription=name[1], entry=delivery.entry_id, outcome=outcome,
                 reason=answer.reason,
             )  # fmt: skip

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 Entry = tuple[str, "Event | None"]
 
 AT_ONCE = 500  # entries in one page
+MISSED = "missed"  # among the troubles: how many events are never told to it, and when the last of them was given up or gone
 _CONSUMER = "push"
 
 
@@ -73,6 +74,11 @@ class Feed:
     def waiting(self) -> int:
         """How many events were read and not taken yet."""
         return int(self._group().get("pending", 0))
+
+    def missed(self) -> Trouble:
+        """How many events it is never told, since it was enabled last, and when the last of them was given up or gone (Unix ms)."""
+        packed = cast("bytes | None", self.redis.hget(self._keys.troubles(self.subscription.id), MISSED))
+        return Trouble(*map(int, packed.split())) if packed else Trouble(0, 0)
 
     def events(self, entry_ids: Sequence[str]) -> dict[str, Event]:
         """These entries; without those that were trimmed."""
