@@ -13,7 +13,7 @@ from tests.support.producers import configure
 
 from tuma_producer import Send, TumaError, aio, client
 from tuma_producer.contract.keys import AccountKeys
-from tuma_producer.contract.reading import group_of
+from tuma_producer.contract.reading import STALLED_MS, group_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,6 +83,21 @@ def test_what_a_dead_consumer_took_goes_to_another(producer_for: Callable[..., A
     dying.close()  # type: ignore[attr-defined] # it is a generator
     assert [event.intent for event in producer_for().outcomes("watch", wait=0)] == [receipt.id for receipt in receipts]
     assert pending(redis) == 0
+
+
+def test_what_was_left_behind_is_found_among_any_number_that_others_work_on(
+    producer: AnyProducer, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (client, aio):
+        monkeypatch.setattr(module, "READ_AT_ONCE", 2)  # Redis looks at ten times as many, and says where it stopped
+    many = [receipt.id for receipt in producer.enqueue_many(send() for _ in range(75))]
+    list(producer.outcomes("watch", start="now", wait=0))  # somebody makes the group
+    redis.xgroup_setid(STREAM, "billing:watch", "0")
+    redis.xreadgroup("billing:watch", "working", {STREAM: ">"})
+    entry_ids: Any = [entry_id for entry_id, _ in redis.xrange(STREAM)]  # type: ignore[union-attr] # a synchronous client
+    for place in (40, 74):
+        redis.xclaim(STREAM, "billing:watch", "dead", 0, [entry_ids[place]], idle=2 * STALLED_MS)
+    assert [event.intent for event in producer.outcomes("watch", wait=0)] == [many[40], many[74]]
 
 
 def test_an_event_that_is_still_being_worked_on_is_not_given_to_another(producer_for: Callable[..., AnyProducer]) -> None:

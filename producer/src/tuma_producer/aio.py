@@ -36,11 +36,13 @@ from tuma_producer.contract.editing import edit
 from tuma_producer.contract.keys import ACCOUNTS, ROUTES, account_keys
 from tuma_producer.contract.reading import (
     CHUNK,
+    NO_TIME,
     READ_AT_ONCE,
     STALLED_MS,
     Grasp,
     Lookup,
     Patience,
+    Places,
     attempt_ids,
     begins_after,
     by_account,
@@ -351,7 +353,7 @@ class AsyncProducer:
                     async for event in events:
                         yield event
                         patience.renew()
-            if not batches and patience.spent:
+            if not batches and cursor.searched and patience.spent:
                 return
 
     def _wanted(self, *, all_sources: bool) -> Callable[[Event], bool]:
@@ -390,6 +392,8 @@ class _Cursor:
         self._consumer = secrets.token_hex(8)
         self._joined: set[str] = set()
         self._last: str | None = None
+        self._places = Places()
+        self.searched = True  # whether all that others may have left behind was looked at
 
     async def read(self, accounts: Iterable[str], block: float) -> list[tuple[str, list[tuple[str, Event]]]]:
         streams = {account_keys(account).events: account for account in accounts}
@@ -410,8 +414,11 @@ class _Cursor:
             await self._join(key, begins_after(self._start, streams[key]))
         self._start = "beginning"
         stalled = [(account, found) for key, account in streams.items() if (found := await self._stalled(key, account))]
+        self.searched = not self._places.more(streams)
         if stalled:
             return stalled
+        if not self.searched:
+            block = NO_TIME
         if is_cluster(self._redis):
             return await self._read_in_turn(streams, block)
         return await self._read_news(streams, round(block * 1000))
@@ -443,7 +450,9 @@ class _Cursor:
         self._joined.add(key)
 
     async def _stalled(self, key: str, account: str) -> list[tuple[str, Event]]:
-        reply: Any = await self._redis.xautoclaim(key, self._group, self._consumer, STALLED_MS, count=READ_AT_ONCE)
+        begin = self._places.begin(key)
+        reply: Any = await self._redis.xautoclaim(key, self._group, self._consumer, STALLED_MS, begin, count=READ_AT_ONCE)
+        self._places.went(key, reply[0])
         return list(entries(account, reply[1]))
 
     async def acknowledged(

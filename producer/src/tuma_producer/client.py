@@ -37,11 +37,13 @@ from tuma_producer.contract.editing import edit
 from tuma_producer.contract.keys import ACCOUNTS, ROUTES, account_keys
 from tuma_producer.contract.reading import (
     CHUNK,
+    NO_TIME,
     READ_AT_ONCE,
     STALLED_MS,
     Grasp,
     Lookup,
     Patience,
+    Places,
     attempt_ids,
     begins_after,
     by_account,
@@ -411,7 +413,7 @@ class Producer:
                     for event in events:
                         yield event
                         patience.renew()
-            if not batches and patience.spent:
+            if not batches and cursor.searched and patience.spent:
                 return
 
     def _wanted(self, *, all_sources: bool) -> Callable[[Event], bool]:
@@ -430,6 +432,8 @@ class _Cursor:
         self._consumer = secrets.token_hex(8)
         self._joined: set[str] = set()
         self._last: str | None = None
+        self._places = Places()
+        self.searched = True  # whether all that others may have left behind was looked at
 
     def read(self, accounts: Iterable[str], block: float) -> list[tuple[str, list[tuple[str, Event]]]]:
         """The next events, first those that another consumer left behind. Waits for them at most `block` seconds."""
@@ -452,8 +456,11 @@ class _Cursor:
             self._join(key, begins_after(self._start, streams[key]))
         self._start = "beginning"  # an account that appears later has nothing but news
         stalled = [(account, found) for key, account in streams.items() if (found := self._stalled(key, account))]
+        self.searched = not self._places.more(streams)
         if stalled:
             return stalled
+        if not self.searched:
+            block = NO_TIME
         if is_cluster(self._redis):
             return self._read_in_turn(streams, block)
         return self._read_news(streams, round(block * 1000))
@@ -486,7 +493,9 @@ class _Cursor:
         self._joined.add(key)
 
     def _stalled(self, key: str, account: str) -> list[tuple[str, Event]]:
-        reply: Any = self._redis.xautoclaim(key, self._group, self._consumer, STALLED_MS, count=READ_AT_ONCE)
+        begin = self._places.begin(key)
+        reply: Any = self._redis.xautoclaim(key, self._group, self._consumer, STALLED_MS, begin, count=READ_AT_ONCE)
+        self._places.went(key, reply[0])
         return list(entries(account, reply[1]))
 
     def acknowledged(

@@ -18,7 +18,7 @@ from tuma_producer.outcomes import Event, decode_event
 from tuma_producer.quiet import Quiet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from redis.exceptions import ResponseError
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 CHUNK = 100  # sends a pipeline carries
 READ_AT_ONCE = 500  # events
+_FIRST = b"0-0"
+NO_TIME = 0.001  # seconds: the shortest wait that there is
 STALLED_MS = 60_000  # an event that a consumer took and did not acknowledge for so long is given to another
 TURN = 0.1  # seconds that a read of one stream may keep the others waiting, where they cannot be read together
 _LAST_TURN = 2**64 - 1  # the last entry that a stream can have in a millisecond
@@ -176,6 +178,25 @@ def turns(streams: Sequence[str], block: float) -> Iterator[tuple[str, int | Non
         yield streams[0], max(1, round(min(left, TURN if len(streams) > 1 else left) * 1000))
 
 
+class Places:
+    """How far each stream was searched for what others left behind. A search sees a page of what is pending, and not all of it."""
+
+    def __init__(self) -> None:
+        self._next: dict[str, bytes] = {}
+
+    def begin(self, key: str) -> bytes:
+        """Where the next page of a stream begins."""
+        return self._next.get(key, _FIRST)
+
+    def went(self, key: str, following: bytes) -> None:
+        """Note where the page after this one begins, as Redis has said."""
+        self._next[key] = following
+
+    def more(self, keys: Iterable[str]) -> bool:
+        """Whether one of these streams has a further page."""
+        return any(self.begin(key) != _FIRST for key in keys)
+
+
 class Patience:
     """How much longer a reader goes on without an event: `wait` seconds since the last one, for ever where it is None."""
 
@@ -197,7 +218,7 @@ class Patience:
     def block(self) -> float:
         """Seconds for which the next read may wait, more than none."""
         left = _BLOCK if self._wait is None else self._until - time.monotonic()
-        return min(_BLOCK, max(0.001, left))
+        return min(_BLOCK, max(NO_TIME, left))
 
 
 class Grasp:
