@@ -84,7 +84,7 @@ def _start(programs: Programs, store: Store) -> Gateway:
     command = [sys.executable, "-m", "tuma_worker.cli", "gateway", "--port", str(port)]
     gateway = programs.start("gateway", command, TUMA_REDIS_URL=store.url, TUMA_LOG_FORMAT="json")
     gateway.until("gateway.started")
-    token = build_tokens(store.redis).add("bench", "bench", [Scope.SEND])
+    token = build_tokens(store.redis).add("bench", "bench", [Scope.SEND], by="bench")
     return Gateway(port, gateway.pid, str(token))
 
 

@@ -52,6 +52,8 @@ NO_SCENARIO = {
     "contract.suppress": "a producer's or an operator's, who asks again and finds the numbers there; no worker makes it",
     "contract.unsuppress": "as suppress",
     "store.lead": "ends by itself: whoever leads and dies is followed; tested with every duty",
+    "store.set_tokens": "an operator's, who asks again; all of a change is there, or nothing",
+    "store.set_budget": "as set_tokens",
     "store.subscribe": "an operator's, who asks again; a subscription and its place are there together or not at all",
     "store.unsubscribe": "as subscribe",
     "store.amend": "an operator's; or a worker's that disables a subscriber, which the next one does as well: see test_pushing",

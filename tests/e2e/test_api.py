@@ -102,9 +102,9 @@ def test_a_key_does_not_stand_for_another_send(http: httpx.Client) -> None:
 
 def test_what_would_exceed_a_budget_is_a_problem_that_says_when_to_come_again(http: httpx.Client, house: House) -> None:
     budgets = Budgets(house.redis, SEND["account"])
-    budgets.set("billing", Budget.parse("0 recipients/day", None))
+    budgets.set("billing", Budget.parse("0 recipients/day", None), by="test")
     told = problem(http.post("/v1/intents", json=SEND), 409, "over-budget")
-    budgets.remove("billing", "day")
+    budgets.remove("billing", "day", by="test")
     assert (told["source"], told["period"], told["unit"], told["most"], told["used"], told["wanted"]) == (
         "billing", "day", "recipients", "0", "0", "1",
     )  # fmt: skip

@@ -114,6 +114,22 @@ def test_a_limit_is_changed_while_running_and_goes_back(http: httpx.Client) -> N
     problem(http.delete("/v1/accounts/nobody/limits/calls-1s"), 404, "no-account")
 
 
+def test_who_did_what_is_told_and_only_to_whoever_operates(http: httpx.Client, house: House) -> None:
+    http.post("/v1/queues/idle.send/pause?priority=bulk")
+    *_, last = told = lines(http.get("/v1/audit?account=idle"))
+    assert [last[name] for name in ("account", "by", "action", "name")] == ["idle", "ops", "paused", "idle.send bulk"]
+    assert (last["before"], last["after"]) == (None, "paused")
+    assert last in lines(http.get("/v1/audit", params={"account": "idle", "since": last["at"]}))
+    assert all(one in lines(http.get("/v1/audit")) for one in told)
+    assert lines(http.get("/v1/audit?since=2999-01-01T00:00Z")) == []
+    for wrong in ("yesterday", "2026-12-01T08:00"):
+        assert problem(http.get(f"/v1/audit?since={wrong}"), 422, "invalid")["field"] == "since"
+    problem(http.get("/v1/audit?account=nobody"), 404, "no-account")
+    with client_of(house, new_token(house, "reader", "read", "control", "send")) as reader:
+        problem(reader.get("/v1/audit"), 403, "no-scope")
+    http.post("/v1/queues/idle.send/resume?priority=bulk")
+
+
 def test_what_is_not_understood_pauses_nothing(http: httpx.Client) -> None:
     for query, field in (("prioritty=bulk", "prioritty"), ("priority=urgent", "priority"), ("priority=otp&source=a", "source"),
                          ("source=a&source=b", "source"), ("source=%20", "source")):  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -86,3 +87,14 @@ def test_a_number_is_forgotten_once_all_is_over_with_it_and_until_then_what_keep
     assert tuma("forget", "+243 990 000 001", "--json").json == [done]
     assert tuma("get", intent_id).status == 1
     assert tuma("forget", NUMBER).out == nothing
+
+
+def test_who_did_what_is_shown_from_a_time_on(tuma: Tuma) -> None:
+    tuma.send("--account", "lisoloo-main")
+    assert tuma("queue", "pause", "lisoloo-main", "--priority", "bulk", "--by", "amani").status == 0
+    (told,) = [json.loads(line) for line in tuma("audit", "--account", "lisoloo-main", "--json").out.splitlines()]
+    assert (told["by"], told["action"], told["name"]) == ("amani", "paused", "lisoloo-main.send bulk")
+    shown = tuma("audit", "--since", told["at"]).out
+    assert "amani" in shown
+    assert "lisoloo-main.send bulk" in shown
+    assert "amani" not in tuma("audit", "--since", "2999-01-01").out

@@ -57,6 +57,8 @@ MISTAKES = {
     "an empty CSV file": ((*LIST, "--csv", "/dev/null"), "the first line must name the columns"),
     "unknown account's outcomes": (("outcomes", "--group", "g", "--account", "nobody"), UNKNOWN),
     "bad start of outcomes": (("outcomes", "--group", "g", "--from", "yesterday"), "start: 'yesterday' is neither"),
+    "bad start of the audit": (("audit", "--since", "yesterday"), "--since: must be a time"),
+    "unknown account's audit": (("audit", "--account", "nobody"), UNKNOWN),
     "no queue to pause": (("queue", "pause"), " queue pause: missing argument 'QUEUE'; see: "),
     "no intent to cancel": (("cancel",), "give either an ID, or --account and --campaign"),
     "no intent to get": (("get",), " get: missing argument 'ID'; see: "),

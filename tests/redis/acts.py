@@ -14,22 +14,26 @@ from tests.redis.driver import Driver
 
 from tuma_producer import At, Producer
 from tuma_producer.contract.custody import Terms
+from tuma_worker.bootstrap import build_tokens
 from tuma_worker.core.answers import Fault, Rejected
+from tuma_worker.core.budgets import Budget
 from tuma_worker.core.custody import Conclusion, Custody, Result, Told
 from tuma_worker.core.failover import SOON
 from tuma_worker.core.funds import Balance
 from tuma_worker.core.next_step import Halt
 from tuma_worker.core.receipts import Inbound, Receipt
 from tuma_worker.core.states import Evidence, RecipientState
+from tuma_worker.core.tokens import Scope as ApiScope
 from tuma_worker.dispatch.carrying import Mover
 from tuma_worker.dispatch.redriving import Redriven, Redriver
 from tuma_worker.events.replaying import replay
 from tuma_worker.queue.scripts import Release, permit, push, release, renew
 from tuma_worker.store import accounts
+from tuma_worker.store.budgets import Budgets
 from tuma_worker.store.campaigns import Campaigns
 from tuma_worker.store.carried import Carried
 from tuma_worker.store.custody import Custodies, tally_request
-from tuma_worker.store.dead import Choice, DeadLetters
+from tuma_worker.store.dead import Choice, DeadLetters, Leaving
 from tuma_worker.store.feed import Feed, Trouble
 from tuma_worker.store.forgetting import Forgetting
 from tuma_worker.store.funds import Became, Funds
@@ -134,7 +138,8 @@ def dead_letter(driver: Driver, *to: str, **more: Any) -> tuple[DeadLetters, str
 
 def redriver(driver: Driver, letters: DeadLetters) -> Redriver:
     """Whoever sends these letters again."""
-    return Redriver(Producer(driver.redis, source="cli"), letters, name=lambda: secrets.token_hex(8), by="test")
+    leaving = Leaving("test", "all")
+    return Redriver(Producer(driver.redis, source="cli"), letters, name=lambda: secrets.token_hex(8), leaving=leaving)
 
 
 def _redrive(driver: Driver) -> None:
@@ -217,7 +222,7 @@ def _subscribe(driver: Driver) -> None:
     driver.enqueue()
     subscriptions, stream = Subscriptions(driver.redis, driver.queue.account), Stream(driver.redis, driver.queue.account)
     one = Subscription("test", "billing", "https://example.com", (Key("whsec_AAAA"),), created=1)
-    subscriptions.add(one, "0")
+    subscriptions.add(one, "0", by="test")
     assert of_accounts(driver.redis, [driver.queue.account]) == {driver.queue.account: [one]}
     feed = Feed(driver.redis, driver.queue.account, one)
     ((entry_id, event),) = feed.news()
@@ -226,15 +231,15 @@ def _subscribe(driver: Driver) -> None:
     assert (feed.place(), feed.waiting()) == (entry_id, 1)
     feed.note({entry_id: Trouble(1, 1)})
     feed.acknowledge([entry_id], troubled=[entry_id])
-    assert replay(subscriptions, "test", "-", "+").events == 1
+    assert replay(subscriptions, "test", "-", "+", by="test").events == 1
     assert [place for place, _ in feed.pending("0")] == [entry_id]
-    assert subscriptions.change("test", lambda seen: disabled(seen, "gone"), "subscription-disabled").disabled == "gone"
+    assert subscriptions.change("test", lambda seen: disabled(seen, "gone"), "subscription-disabled", by="test").disabled == "gone"
     assert stream.lead("test", 1.0)
     assert stream.make_room() == []
     assert stream.warn(Group("@test", entry_id))
     assert not stream.warn(Group("@test", entry_id))
     stream.expire()
-    subscriptions.remove("test")
+    subscriptions.remove("test", by="test")
     assert stream.groups() == {}
 
 
@@ -289,6 +294,18 @@ def _rights(driver: Driver) -> None:
     assert refused_commands(driver.redis) in (None, [])
 
 
+def _set_tokens(driver: Driver) -> None:
+    kept = build_tokens(driver.redis)
+    assert kept.add("an-act", "billing", [ApiScope.SEND], by="test") is not None
+    assert kept.remove("an-act", by="test")
+
+
+def _set_budget(driver: Driver) -> None:
+    budgets = Budgets(driver.redis, driver.queue.account)
+    budgets.set("billing", Budget.parse("5 recipients/day", None), by="test")
+    assert budgets.remove("billing", "day", by="test")
+
+
 def _forget(driver: Driver) -> None:
     letters, _ = dead_letter(driver)
     done = Forgetting(driver.redis, driver.queue.account, "+243990000000").forget()
@@ -307,5 +324,6 @@ ACTS: dict[str, Callable[[Driver], None]] = {
     **dict.fromkeys(("hand_over", "ask", "heard", "take_up", "conclude", "tally"), _custody),
     "file": _receipts, "park": _receipts, "receive": _receive,
     **dict.fromkeys(("lead", "subscribe", "unsubscribe", "amend", "warn"), _subscribe),
-    "half_open": _half_open, "rights": _rights, "forget": _forget, "withdraw": _withdraw, "resume": _withdraw,
+    "half_open": _half_open, "rights": _rights, "forget": _forget,
+    "set_tokens": _set_tokens, "set_budget": _set_budget, "withdraw": _withdraw, "resume": _withdraw,
 }  # fmt: skip

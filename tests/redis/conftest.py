@@ -41,6 +41,7 @@ PERMANENT = {
     r"tuma:\{[^}]+\}:profile": "one per account",
     r"tuma:\{[^}]+\}:inbox": "a stream of what is yet to be applied; its entries go as they are",
     r"tuma:\{[^}]+\}:events": "a stream, trimmed at every entry",
+    r"tuma:\{[^}]+\}:audit": "a stream, trimmed at every entry",
     r"tuma:\{[^}]+\}:subscriptions": "who is told of events over HTTP, until somebody takes them off",
     r"tuma:\{[^}]+\}:troubles:[\w.-]+": "one field per event that a subscriber was told in vain; gone with the subscription",
     r"tuma:\{[^}]+\}:intent:[\w~-]+": "an intent that has not ended; at its end it gets an expiry, which is checked below",

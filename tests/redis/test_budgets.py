@@ -53,7 +53,7 @@ def budgets(driver: Driver) -> Budgets:
 
 
 def allow(budgets: Budgets, budget: str, source: str = "billing") -> None:
-    budgets.set(source, Budget.parse(budget, PRICE))
+    budgets.set(source, Budget.parse(budget, PRICE), by="test")
 
 
 def used(budgets: Budgets) -> list[float]:
@@ -255,7 +255,7 @@ def test_a_budget_that_is_changed_keeps_what_was_used_of_the_same_kind(driver: D
     assert used(budgets) == [1]
     allow(budgets, "2 messages/day")
     assert used(budgets) == [0]
-    assert [budgets.remove("billing", "day") for _ in range(2)] == [True, False]
+    assert [budgets.remove("billing", "day", by="test") for _ in range(2)] == [True, False]
     assert (budgets.all(), driver.redis.exists(driver.account.budgets)) == ([], 0)
 
 

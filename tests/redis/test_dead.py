@@ -20,7 +20,7 @@ from tuma_worker.core.states import Evidence, RecipientState
 from tuma_worker.dispatch.redriving import LATE, Redriven
 from tuma_worker.store import dead
 from tuma_worker.store.attempts import Target
-from tuma_worker.store.dead import Choice, DeadLetters, Wanted
+from tuma_worker.store.dead import Choice, DeadLetters, Leaving, Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -157,7 +157,7 @@ def test_a_walk_ends_though_new_ones_come_and_survives_that_others_leave(driver:
     met = []
     for page in letters.walk(Wanted()):
         met += [letter.number for letter in page]
-        letters.drop(first, [letter.number for letter in page], by="test")
+        letters.drop(first, [letter.number for letter in page], Leaving("test", "all"))
         dead_letter(driver)
     assert met == numbers(6)
 
@@ -220,7 +220,7 @@ def test_a_redrive_killed_in_the_midst_of_their_leaving_is_finished_without_a_se
     assert plan is not None
     before = intents(driver)
     (new,) = [key.decode().rpartition(":")[2] for key in before if old.encode() not in key]
-    letters.redriven(old, plan, f"lisoloo-main.{new}", numbers(1), by="test")
+    letters.redriven(old, plan, f"lisoloo-main.{new}", numbers(1), Leaving("test", "all"))
     done = redrive(driver, letters, letters.of_intent(old))
     assert (done.intents, intents(driver), letters.size()) == ([f"lisoloo-main.{new}"], before, 0)
 
@@ -228,7 +228,7 @@ def test_a_redrive_killed_in_the_midst_of_their_leaving_is_finished_without_a_se
 def test_who_was_dropped_or_corrected_after_a_redrive_was_cut_short_is_not_sent_by_the_one_that_finishes_it(driver: Driver) -> None:
     letters, old = dead_letter(driver, *numbers(3))
     assert letters.plan(old, "p", SAME, numbers(3))
-    letters.drop(old, numbers(1), by="test")
+    letters.drop(old, numbers(1), Leaving("test", "all"))
     batch_id = letters.of_intent(old)[0].attempt
     assert batch_id is not None
     assert driver.attempts.apply(batch_id, [Target(old, number(1))], RecipientState.DELIVERED, Evidence.HANDSET) == 1
@@ -256,11 +256,11 @@ def test_scripts_of_a_redrive_and_a_drop_repeated_change_nothing(driver: Driver)
     assert letters.plan(old, "p", SAME, numbers(2))
     assert not letters.plan(old, "another", SAME, numbers(2))
     assert driver.snapshot() == planned
-    letters.redriven(old, "p", "lisoloo-main.1", numbers(2), by="test")
-    letters.drop(old, numbers(3)[2:], by="test")
+    letters.redriven(old, "p", "lisoloo-main.1", numbers(2), Leaving("test", "all"))
+    letters.drop(old, numbers(3)[2:], Leaving("test", "all"))
     left = driver.snapshot()
-    letters.redriven(old, "p", "lisoloo-main.1", numbers(2), by="test")
-    letters.drop(old, numbers(3)[2:], by="test")
+    letters.redriven(old, "p", "lisoloo-main.1", numbers(2), Leaving("test", "all"))
+    letters.drop(old, numbers(3)[2:], Leaving("test", "all"))
     assert letters.planned(old, "p") is None
     assert driver.snapshot() == left
 

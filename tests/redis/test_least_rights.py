@@ -22,6 +22,7 @@ from tuma_worker.bootstrap import build_tokens
 from tuma_worker.core import tokens
 from tuma_worker.queue.consumer import Bell
 from tuma_worker.store import accounts, sessions
+from tuma_worker.store.dead import Leaving
 from tuma_worker.store.following import BEGINNING, Follower
 from tuma_worker.store.line import look
 from tuma_worker.store.steering import Scope, Steering
@@ -82,7 +83,7 @@ def test_the_advised_user_may_explain_keep_tokens_and_sessions_and_follow_events
     intent = Driver(limited, queue_of()).enqueue()
     assert Producer(limited).explain(f"lisoloo-main.{intent}").in_line == 1
     kept = build_tokens(limited)
-    token = kept.add("billing", "billing", [tokens.Scope.SEND])
+    token = kept.add("billing", "billing", [tokens.Scope.SEND], by="test")
     assert token is not None
 
     async def follow() -> tuple[tokens.Token | None, int]:
@@ -99,8 +100,8 @@ def test_the_advised_user_may_explain_keep_tokens_and_sessions_and_follow_events
         found, events = loop.run(follow())
     assert found is not None
     assert (found.name, events) == ("billing", 1)
-    assert kept.rotate("billing", 0) is not None
-    assert kept.remove("billing")
+    assert kept.rotate("billing", 0, by="test") is not None
+    assert kept.remove("billing", by="test")
 
 
 def test_the_advised_user_may_wait_and_be_woken(limited: Redis, url: str) -> None:
@@ -125,7 +126,7 @@ def test_the_advised_user_may_operate(limited: Redis) -> None:
     Tail(limited, ["lisoloo-main"]).read(["lisoloo-main"])
     letters, intent = dead_letter(Driver(limited, queue_of(account="dead")))
     assert letters.counts() == {"rejected": 1}
-    letters.drop(intent, [one.number for one in letters.of_intent(intent)], by="test")
+    letters.drop(intent, [one.number for one in letters.of_intent(intent)], Leaving("test", "all"))
     assert letters.size() == 0
 
 

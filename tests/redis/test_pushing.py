@@ -57,7 +57,7 @@ class Desk:
     def subscribe(self, **more: Any) -> Subscription:  # noqa: ANN401 - fields of a subscription
         fields = {"source": None, "url": self.subscriber.url + "/sms", "keys": (Key(new_secret()),), "created": 0}
         one = Subscription(**{"id": secrets.token_hex(4), **fields, **more})
-        self.subscriptions.add(one, "0")
+        self.subscriptions.add(one, "0", by="test")
         return one
 
     def pusher(self, name: str = "one", *, guard: Guard | None = None) -> Pusher:
@@ -233,7 +233,7 @@ def test_a_subscriber_that_is_down_for_a_day_hears_everything_in_order_and_again
     assert desk.standing(one).disabled is None
 
     told = len(desk.subscriber.taken)
-    assert replay(desk.subscriptions, one.id, "-", "+").events == told
+    assert replay(desk.subscriptions, one.id, "-", "+", by="test").events == told
     desk.now += TURN
     desk.push(pusher)
     again = desk.subscriber.taken[told:]
@@ -377,7 +377,7 @@ def test_a_subscriber_is_told_one_event_again_by_its_id(desk: Desk) -> None:
     desk.push(pusher)
     event = desk.subscriber.taken[2]
     entry = event["id"].partition("/")[2]
-    assert replay(desk.subscriptions, one.id, entry, entry).events == 1
+    assert replay(desk.subscriptions, one.id, entry, entry, by="test").events == 1
     desk.now += TURN
     assert desk.push(pusher) == {"told": 1}
     assert desk.subscriber.taken[-1] == event
@@ -472,7 +472,7 @@ def test_whoever_answers_how_and_dies_when_every_event_is_told_and_each_intents_
             elif act == "die":
                 pusher = desk.dies(pusher)
             else:
-                replay(desk.subscriptions, one.id, "-", "+")
+                replay(desk.subscriptions, one.id, "-", "+", by="test")
         subscriber.answers = willing
         desk.live(pusher, 2 * HOUR, step=200.0)
         told = {intent: list(dict.fromkeys(found)) for intent, found in sequences(subscriber.taken).items()}

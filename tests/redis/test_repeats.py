@@ -105,10 +105,10 @@ def test_nor_does_one_for_a_campaign(driver: Driver, producer: Producer, verb: V
 
 def test_nor_does_a_change_of_the_suppression_list(driver: Driver, producer: Producer) -> None:
     account = driver.queue.account
-    steps = with_lost_replies(driver.redis, suppress(account, number(1)), lambda: producer.unsuppress(account, number(1)))
+    steps = with_lost_replies(driver.redis, suppress(account, number(1), "test"), lambda: producer.unsuppress(account, number(1)))
     assert (steps, [*producer.suppressions(account)]) == (1, [])
     producer.suppress(account, number(1))
-    steps = with_lost_replies(driver.redis, unsuppress(account, number(1)), lambda: producer.suppress(account, number(1)))
+    steps = with_lost_replies(driver.redis, unsuppress(account, number(1), "test"), lambda: producer.suppress(account, number(1)))
     assert (steps, [one.number for one in producer.suppressions(account)]) == (1, [number(1)])
 
 

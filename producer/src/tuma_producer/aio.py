@@ -282,13 +282,13 @@ class AsyncProducer:
         changes = {"message": message, "schedule": schedule, "to": to}
         return await self._answer(edit(intent_id, changes, by or self._source))
 
-    async def suppress(self, account: str, numbers: str | Iterable[str]) -> int:
+    async def suppress(self, account: str, numbers: str | Iterable[str], *, by: str | None = None) -> int:
         """Put numbers on an account's suppression list; see `Producer.suppress`."""
-        return await self._change_list(account, suppression.suppress(account, numbers))
+        return await self._change_list(account, suppression.suppress(account, numbers, by or self._source))
 
-    async def unsuppress(self, account: str, numbers: str | Iterable[str]) -> int:
+    async def unsuppress(self, account: str, numbers: str | Iterable[str], *, by: str | None = None) -> int:
         """Take numbers off an account's suppression list; see `Producer.unsuppress`."""
-        return await self._change_list(account, suppression.unsuppress(account, numbers))
+        return await self._change_list(account, suppression.unsuppress(account, numbers, by or self._source))
 
     async def _change_list(self, account: str, steps: suppression.Counting) -> int:
         try:

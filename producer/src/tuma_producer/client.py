@@ -336,21 +336,21 @@ class Producer:
         changes = {"message": message, "schedule": schedule, "to": to}
         return self._answer(edit(intent_id, changes, by or self._source))
 
-    def suppress(self, account: str, numbers: str | Iterable[str]) -> int:
+    def suppress(self, account: str, numbers: str | Iterable[str], *, by: str | None = None) -> int:
         """Put numbers on an account's suppression list. Returns how many were not on it yet.
 
         From then on no call begins with them, also where they wait already: such recipients end `suppressed`, those of later sends
-        at once. Each account has a list of its own. Raises `UnknownAccount`, and `InvalidSend` where one is no number; then none is
-        added.
+        at once. Each account has a list of its own. `by` is who asks, as in `cancel`. Raises `UnknownAccount`, and `InvalidSend`
+        where one is no number; then none is added.
         """
-        return self._change_list(account, suppression.suppress(account, numbers))
+        return self._change_list(account, suppression.suppress(account, numbers, by or self._source))
 
-    def unsuppress(self, account: str, numbers: str | Iterable[str]) -> int:
+    def unsuppress(self, account: str, numbers: str | Iterable[str], *, by: str | None = None) -> int:
         """Take numbers off an account's suppression list. Returns how many were on it; raises as `suppress` does.
 
         Recipients that ended `suppressed` stay so.
         """
-        return self._change_list(account, suppression.unsuppress(account, numbers))
+        return self._change_list(account, suppression.unsuppress(account, numbers, by or self._source))
 
     def _change_list(self, account: str, steps: suppression.Counting) -> int:
         try:

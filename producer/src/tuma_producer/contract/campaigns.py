@@ -104,10 +104,10 @@ class _Calls:
         self.account, self.name = account, name
         campaigns, self._index = campaign_keys(account, name)
         self._keys = [account_keys(account).profile, campaigns, self._index]
-        self._answer = account_keys(account).answer
+        self._answer, self._audit = account_keys(account).answer, account_keys(account).audit
 
     def hold(self, **header: Any) -> Call:  # noqa: ANN401 - what the script says of it
-        return Call(_HOLD, [*self._keys, self._answer(new_token())], [self.name, json.dumps(header)])
+        return Call(_HOLD, [*self._keys, self._answer(new_token()), self._audit], [self.name, json.dumps(header)])
 
     def held(self, replies: Sequence[Any]) -> int:
         """How many have arrived while it was held, as the script tells. Raises where there is no such account or campaign."""

@@ -48,16 +48,19 @@ def control(intent_id: str, verb: Verb, by: str) -> Control:
     An intent by which another account carries recipients is a part of its home's: what is asked of it is asked of the whole.
     """
     intent_id = home_of(intent_id) or intent_id
-    (reply,) = yield [_ask(intent_id, verb, by)]
-    return (yield from _control(intent_id, verb, by, reply))
+    (reply,) = yield [_ask(intent_id, verb, by, act=True)]
+    return (yield from _control(intent_id, verb, by, reply, act=True))
 
 
-def _control(intent_id: str, verb: Verb, by: str, told: Sequence[Any]) -> Control:
-    """What follows from the first answer: only of a send that goes by itself it says all that is here."""
+def _control(intent_id: str, verb: Verb, by: str, told: Sequence[Any], *, act: bool) -> Control:
+    """What follows from the first answer: only of a send that goes by itself it says all that is here.
+
+    An `act` is told to the audit; what is done as a part of one is not.
+    """
     if told[0] == b"schedule":
-        return (yield from _control_schedule(intent_id, verb, by, told))
+        return (yield from _control_schedule(intent_id, verb, by, told, act=act))
     if told[0] == b"custody":
-        return (yield from _control_custody(intent_id, verb, by, told))
+        return (yield from _control_custody(intent_id, verb, by, told, act=act))
     (answer,) = yield from _followed([_answer(intent_id, verb, told)], by)
     return answer.result(intent_id)
 
@@ -92,25 +95,25 @@ def control_many(intent_ids: Sequence[str], verb: Verb, by: str) -> Generator[li
         replies = yield [_ask(intent_id, verb, by) for intent_id in some]
         for intent_id, reply in zip(some, replies, strict=True):
             with suppress(UnknownIntent):
-                results.append((yield from _control(intent_id, verb, by, reply)))
+                results.append((yield from _control(intent_id, verb, by, reply, act=False)))
     return results
 
 
-def _control_custody(intent_id: str, verb: Verb, by: str, told: Sequence[Any]) -> Control:
+def _control_custody(intent_id: str, verb: Verb, by: str, told: Sequence[Any], *, act: bool) -> Control:
     """What waits for the hand-over is steered as any send; what the provider has, or may have, the provider is asked about."""
     if told[1] == b"handing-over":
-        (told,) = yield [_ask(intent_id, verb, by, handing_over=True)]
+        (told,) = yield [_ask(intent_id, verb, by, handing_over=True, act=act)]
         if told[0] != b"custody" and not (here := _answer(intent_id, verb, told)).with_provider:
             return here.result(intent_id)
-    (reply,) = yield [custody.asking(intent_id, verb, by)]
+    (reply,) = yield [custody.asking(intent_id, verb, by, act=act)]
     return custody.answer(intent_id, verb, reply, ENDS)
 
 
-def _control_schedule(intent_id: str, verb: Verb, by: str, told: Sequence[Any]) -> Control:
+def _control_schedule(intent_id: str, verb: Verb, by: str, told: Sequence[Any], *, act: bool) -> Control:
     """First the schedule, so that nothing of it comes into being any more, then the occurrences that it names."""
     after, schedule = (int(told[1]), schedule_in(told[2])) if verb == "resume" else (None, None)
     while True:
-        (reply,) = yield [_change(intent_id, verb, by, after, schedule)]
+        (reply,) = yield [_change(intent_id, verb, by, after, schedule, act=act)]
         if reply[0] != b"again":
             break
         after = int(reply[1])
@@ -216,7 +219,16 @@ def _outcome(stopped: int, of: int) -> Outcome:
     return "done" if stopped and stopped == of else "partly" if stopped else "too-late"
 
 
-def _ask(intent_id: str, verb: Verb, by: str, *, occurrence: bool = False, part: bool = False, handing_over: bool = False) -> Call:
+def _ask(
+    intent_id: str,
+    verb: Verb,
+    by: str,
+    *,
+    occurrence: bool = False,
+    part: bool = False,
+    handing_over: bool = False,
+    act: bool = False,
+) -> Call:
     """The call about one intent's recipients. Raises `UnknownIntent` for what cannot be an id."""
     account, short_id = _parts(intent_id)
     keys, queue = account_keys(account), account_keys(account).queue("send")
@@ -224,24 +236,25 @@ def _ask(intent_id: str, verb: Verb, by: str, *, occurrence: bool = False, part:
     target, allowed = MOVES[verb]
     header = {
         **_COMMON, "target": target, "allowed": _spaced(allowed), "ends": _spaced(ENDS), "by": by,
-        "occurrence": occurrence, "part": part, "handing_over": handing_over,
+        "occurrence": occurrence, "part": part, "handing_over": handing_over, "act": act,
     }  # fmt: skip
     if verb == "resume":
         script, more = _RESUME, [queue.state, queue.bell]
     else:
         script, more = _WITHDRAW, []
         header["held"] = _HELD[verb]
-    return Call(script, [*line, *more, keys.events, keys.intent(short_id), keys.answer(token())], [short_id, json.dumps(header)])
+    about = [keys.events, keys.intent(short_id), keys.answer(token()), keys.audit]
+    return Call(script, [*line, *more, *about], [short_id, json.dumps(header)])
 
 
-def _change(intent_id: str, verb: Verb, by: str, after: int | None, schedule: Schedule | None) -> Call:
+def _change(intent_id: str, verb: Verb, by: str, after: int | None, schedule: Schedule | None, *, act: bool) -> Call:
     """The call about when a schedule fires next: after this instant, where it is to be resumed."""
     account, short_id = _parts(intent_id)
     keys, queue = account_keys(account), account_keys(account).queue("send")
-    header = {**_COMMON, "by": by} | ({"held": _HELD[verb]} if verb in _HELD else {})
+    header = {**_COMMON, "by": by, "act": act} | ({"held": _HELD[verb]} if verb in _HELD else {})
     following = None if schedule is None or after is None else next_firing(schedule, after)
     args: list[Argument] = [short_id, json.dumps(header), *("" if one is None else one for one in (after, following))]
-    return Call(_RESCHEDULE, [queue.due, queue.bell, keys.events, keys.intent(short_id), keys.answer(token())], args)
+    return Call(_RESCHEDULE, [queue.due, queue.bell, keys.events, keys.intent(short_id), keys.answer(token()), keys.audit], args)
 
 
 def _parts(intent_id: str) -> tuple[str, str]:

@@ -207,15 +207,19 @@ class HandOver(Enqueue):
 # --------------------------------------------------------------------------------------------------------- asking for a verb
 
 
-def asking(intent_id: str, verb: Verb, by: str) -> Call:
-    """The call that asks the provider for a verb about this intent. Raises `UnknownIntent` for what cannot be an id."""
+def asking(intent_id: str, verb: Verb, by: str, *, act: bool) -> Call:
+    """The call that asks the provider for a verb about this intent, as an `act` or as a part of one.
+
+    Raises `UnknownIntent` for what cannot be an id.
+    """
     parts = split_id(intent_id)
     if parts is None:
         raise UnknownIntent(intent_id)
     account, short_id = parts
     keys, queue = account_keys(account), account_keys(account).queue(CONTROL)
     line = [queue.entries, queue.groups, *map(queue.sources, range(len(LANES))), queue.due, queue.spent, queue.state, queue.bell]
-    return Call(_ASK, [keys.events, keys.intent(short_id), *line, keys.answer(token())], [short_id, verb, by, EVENTS_KEPT])
+    its = [keys.events, keys.intent(short_id), *line, keys.answer(token()), keys.audit]
+    return Call(_ASK, its, [short_id, verb, by, EVENTS_KEPT, int(act)])
 
 
 def answer(intent_id: str, verb: Verb, reply: Sequence[bytes], ends: Sequence[str]) -> ControlResult:

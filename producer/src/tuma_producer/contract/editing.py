@@ -94,7 +94,7 @@ class _Standing:
 
 @dataclass(frozen=True, slots=True)
 class _Edited:
-    """What is to stand in the place of what was `seen`. `schedule` is given where the times change."""
+    """What is to stand in the place of what was `seen`, and the names of what `changes`. `schedule` is given where the times do."""
 
     seen: _Standing
     send: Send
@@ -102,6 +102,7 @@ class _Edited:
     body: str
     numbers: str
     schedule: Schedule | None
+    changes: str
 
     @classmethod
     def of(cls, account: str, short_id: str, seen: _Standing, changes: Mapping[str, Any]) -> _Edited:
@@ -110,7 +111,7 @@ class _Edited:
         send = wire.again(account, short_id, seen.record, **fields)
         numbers = " ".join(dict.fromkeys(send.to)) if "to" in changes else seen.numbers
         group, body = wire.content(send, short_id)
-        return cls(seen, send, group, body, numbers, send.schedule if "schedule" in changes else None)
+        return cls(seen, send, group, body, numbers, send.schedule if "schedule" in changes else None, " ".join(sorted(changes)))
 
     def following(self, after: int) -> int | None:
         """The firing to wait for: one that has come due already, if the new times have it; else the first after this instant."""
@@ -131,16 +132,19 @@ class _Calls:
         self._by = by
         keys = account_keys(self.account)
         queue = keys.queue("send")
-        self._keys, self._answer = [queue.due, queue.bell, keys.events, keys.intent(self.short_id)], keys.answer
+        self._keys, self._account_keys = [queue.due, queue.bell, keys.events, keys.intent(self.short_id)], keys
 
     def look(self) -> Call:
         return self._call([self.short_id, "{}", "", "", "", "", ""])
 
     def change(self, edited: _Edited, after: int) -> Call:
-        header = {"edits": edited.seen.edits, "timed": edited.schedule is not None, "by": self._by, "maxlen": EVENTS_KEPT}
+        header = {
+            "edits": edited.seen.edits, "timed": edited.schedule is not None, "by": self._by, "maxlen": EVENTS_KEPT,
+            "changed": edited.changes,
+        }  # fmt: skip
         following = edited.following(after)
         args: list[Argument] = [self.short_id, json.dumps(header), edited.group, edited.body, edited.numbers, after]
         return self._call([*args, "" if following is None else following])
 
     def _call(self, args: list[Argument]) -> Call:
-        return Call(_EDIT, [*self._keys, self._answer(token())], args)
+        return Call(_EDIT, [*self._keys, self._account_keys.answer(token()), self._account_keys.audit], args)

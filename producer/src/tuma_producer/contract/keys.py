@@ -12,6 +12,7 @@ from functools import cached_property, lru_cache
 ACCOUNTS = "tuma:accounts"  # set of account names, for listing only; it shares no slot with any account
 ROUTES = "tuma:routes"  # hash: a route's name to its accounts by prefix, as JSON; it shares no slot with any account either
 TOKENS = "tuma:tokens"  # hash: digest of each API token to whose it is and what it may do, as JSON; the gateway's alone
+AUDIT = f"tuma:{{{TOKENS}}}:audit"  # stream: as an account's, of what belongs to none; a script touches it together with the tokens
 
 
 def session(digest: str) -> str:
@@ -122,6 +123,11 @@ class AccountKeys:
     def events(self) -> str:
         """Stream: every change of state of every intent of the account."""
         return self._prefix + "events"
+
+    @cached_property
+    def audit(self) -> str:
+        """Stream: what somebody steered, who it was, and what stood before and after. The last ten thousand or so."""
+        return self._prefix + "audit"
 
     @cached_property
     def subscriptions(self) -> str:

@@ -23,14 +23,17 @@ _UNSUPPRESS = load("tuma_producer.contract", "unsuppress")
 Counting = Generator[list[Call], list[Any], int]  # it gives calls, is sent their replies, and returns how many changed
 
 
-def suppress(account: str, numbers: str | Iterable[str]) -> Counting:
-    """What to ask for so that these numbers are on the list. Raises `InvalidSend` for one that is none, and `UnknownAccount`."""
-    return _change(_SUPPRESS, account, _checked(numbers))
+def suppress(account: str, numbers: str | Iterable[str], by: str) -> Counting:
+    """What to ask for, in the name of `by`, so that these numbers are on the list.
+
+    Raises `InvalidSend` for one that is none, and `UnknownAccount`.
+    """
+    return _change(_SUPPRESS, account, _checked(numbers), by)
 
 
-def unsuppress(account: str, numbers: str | Iterable[str]) -> Counting:
-    """What to ask for so that these numbers are not on the list; raises as `suppress` does."""
-    return _change(_UNSUPPRESS, account, _checked(numbers))
+def unsuppress(account: str, numbers: str | Iterable[str], by: str) -> Counting:
+    """What to ask for, in the name of `by`, so that these numbers are not on the list; raises as `suppress` does."""
+    return _change(_UNSUPPRESS, account, _checked(numbers), by)
 
 
 def listed(page: Iterable[Sequence[Any]]) -> Iterator[Suppression]:
@@ -39,10 +42,10 @@ def listed(page: Iterable[Sequence[Any]]) -> Iterator[Suppression]:
         yield Suppression(number.decode(), moment(int(since)))
 
 
-def _change(script: Script, account: str, numbers: Iterable[str]) -> Counting:
+def _change(script: Script, account: str, numbers: Iterable[str], by: str) -> Counting:
     keys, remaining, changed = account_keys(account), iter(numbers), 0
     while some := list(islice(remaining, PAGE)):
-        (reply,) = yield [Call(script, [keys.profile, keys.suppressed, keys.answer(token())], [*some])]
+        (reply,) = yield [Call(script, [keys.profile, keys.suppressed, keys.answer(token()), keys.audit], [by, *some])]
         if reply < 0:
             raise UnknownAccount(account)
         changed += int(reply)

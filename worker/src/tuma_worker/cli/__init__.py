@@ -23,6 +23,7 @@ from tuma_worker.cli import (
     tokens,
     watch,
 )
+from tuma_worker.cli.audit import audit
 from tuma_worker.cli.demo import demo
 from tuma_worker.cli.doctor import doctor
 from tuma_worker.cli.forget import forget
@@ -84,6 +85,7 @@ app.add_typer(budgets.app, name="budgets")
 app.add_typer(subscriptions.app, name="subscriptions")
 app.add_typer(tokens.app, name="tokens")
 app.command(context_settings=provider.CONTEXT)(provider.provider)
+app.command()(audit)
 app.command()(sweep)
 app.command()(forget)
 app.command()(look.config)

@@ -10,6 +10,7 @@ import typer
 from tuma_producer.errors import TumaError
 from tuma_producer.intents import checked_source
 from tuma_worker.cli.output import Json, say, say_json, screen, table
+from tuma_worker.cli.queue import By, who
 from tuma_worker.cli.reach import reach
 from tuma_worker.core.budgets import PERIODS, Budget
 from tuma_worker.store.budgets import Budgets
@@ -29,6 +30,7 @@ def set_(
     source: Source,
     budget: Annotated[str, typer.Argument(metavar="BUDGET", help="Such as '1000 recipients/day' or '200 USD/month'.")],
     *,
+    by: By = None,
     json: Json = False,
 ) -> None:
     """Let a source use at the most so much: recipients, messages (segments times recipients), or messages at the account's price.
@@ -45,7 +47,7 @@ def set_(
         except ValueError as error:
             message = f"BUDGET: {error}"
             raise TumaError(message) from None
-        budgets.set(checked_source(source), wanted)
+        budgets.set(checked_source(source), wanted, by=who(by))
     if json:
         say_json({"account": account, "source": source, "budget": str(wanted)})
     else:
@@ -76,6 +78,7 @@ def remove(
     source: Source,
     period: Annotated[str, typer.Argument(metavar="PERIOD", help="day or month.")],
     *,
+    by: By = None,
     json: Json = False,
 ) -> None:
     """Take a budget away: the source may use what it wants.
@@ -88,7 +91,7 @@ def remove(
         raise TumaError(message)
     with reach() as store:
         store.expect([account])
-        removed = Budgets(store.redis, account).remove(source, wanted)
+        removed = Budgets(store.redis, account).remove(source, wanted, by=who(by))
     if json:
         say_json({"account": account, "source": source, "period": period, "removed": removed})
     else:

@@ -22,7 +22,7 @@ from tuma_worker.cli.queue import By, who
 from tuma_worker.cli.reach import Reach, reach
 from tuma_worker.core.dead import DeadClass
 from tuma_worker.dispatch.redriving import LATE, Redriven, Redriver
-from tuma_worker.store.dead import Choice, DeadLetters, Letter, Wanted
+from tuma_worker.store.dead import Choice, DeadLetters, Leaving, Letter, Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -187,6 +187,9 @@ def _instant(milliseconds: int) -> datetime:
 # -------------------------------------------------------------------------------------------------------------- choosing
 
 
+_Group = tuple[DeadLetters, list[Letter], Leaving]  # of one intent
+
+
 @dataclass
 class _Chosen:
     """The letters that a command is about, and those among them that it passes over."""
@@ -195,6 +198,7 @@ class _Chosen:
     ids: list[str]
     filter: _Filter
     spare_unknown: bool
+    by: str
     spared: int = 0
     missing: int = 0
 
@@ -202,20 +206,22 @@ class _Chosen:
         """How many letters there are to look at, about; None where only intents are named."""
         return None if self.ids else sum(letters.size() for letters in self.filter.accounts(self.store))
 
-    def groups(self) -> Iterator[tuple[DeadLetters, list[Letter]]]:
+    def groups(self) -> Iterator[_Group]:
         """The chosen letters, those of one intent together."""
-        for letters, found in self._by_id() if self.ids else self._by_filter():
+        for letters, found, leaving in self._by_id() if self.ids else self._by_filter():
             chosen = [one for one in found if not (self.spare_unknown and one.kind is DeadClass.UNKNOWN)]
             self.spared += len(found) - len(chosen)
             if chosen:
-                yield letters, chosen
+                yield letters, chosen, leaving
 
-    def _by_filter(self) -> Iterator[tuple[DeadLetters, list[Letter]]]:
+    def _by_filter(self) -> Iterator[_Group]:
         for letters in self.filter.accounts(self.store):
-            for found in letters.intents(self.filter.wanted(letters)):
-                yield letters, found
+            wanted = self.filter.wanted(letters)
+            leaving = Leaving(self.by, str(wanted))
+            for found in letters.intents(wanted):
+                yield letters, found, leaving
 
-    def _by_id(self) -> Iterator[tuple[DeadLetters, list[Letter]]]:
+    def _by_id(self) -> Iterator[_Group]:
         for given in dict.fromkeys(self.ids):
             intent_id, _, rest = given.partition(":")
             number = _normal(rest) if rest else None
@@ -224,7 +230,7 @@ class _Chosen:
             if not found:
                 self.missing += 1
                 complain(f"{intent_id}: no such dead letter")
-            yield letters, found
+            yield letters, found, Leaving(self.by, intent_id)
 
 
 def _normal(number: str) -> str:
@@ -234,13 +240,13 @@ def _normal(number: str) -> str:
         raise TumaError(str(error)) from None
 
 
-def _choose(store: Reach, ids: list[str] | None, chosen: _Filter, *, every: bool, spare_unknown: bool) -> _Chosen:
+def _choose(store: Reach, ids: list[str] | None, chosen: _Filter, by: str | None, *, every: bool, spare_unknown: bool) -> _Chosen:
     """Which letters the command line names. Raises `TumaError` where it names none, or in two ways."""
     filtered = chosen != _Filter()
     if bool(ids) + (every or filtered) != 1:
         message = "say which: ids, or --all, or --account, --class, --source, --older-than"
         raise TumaError(message)
-    return _Chosen(store, ids or [], chosen, spare_unknown=spare_unknown and not ids and chosen.kinds is None)
+    return _Chosen(store, ids or [], chosen, spare_unknown=spare_unknown and not ids and chosen.kinds is None, by=who(by))
 
 
 @contextmanager
@@ -286,14 +292,14 @@ def redrive(
     """
     done = Redriven()
     with reach() as store:
-        chosen = _choose(store, ids, _filter(account, kind, source, older_than), every=every, spare_unknown=True)
+        chosen = _choose(store, ids, _filter(account, kind, source, older_than), by, every=every, spare_unknown=True)
         if account_to is not None:
             store.expect([account_to])
         try:
             with _progress(chosen, "redriving") as advance:
-                for letters, found in chosen.groups():
+                for letters, found, leaving in chosen.groups():
                     choice = Choice(account_to or letters.account, sender, expires_in)
-                    redriver = Redriver(store.producer, letters, name=lambda: secrets.token_hex(8), by=who(by))
+                    redriver = Redriver(store.producer, letters, lambda: secrets.token_hex(8), leaving)
                     if dry_run:
                         redriver.foresee(found, choice, done)
                     else:
@@ -340,13 +346,13 @@ def drop(
     """
     dropped: Counter[str] = Counter()
     with reach() as store:
-        chosen = _choose(store, ids, _filter(account, kind, source, older_than), every=every, spare_unknown=False)
+        chosen = _choose(store, ids, _filter(account, kind, source, older_than), by, every=every, spare_unknown=False)
         if not dry_run and not yes:
             _confirm(chosen)
         with _progress(chosen, "dropping") as advance:
-            for letters, found in chosen.groups():
+            for letters, found, leaving in chosen.groups():
                 if not dry_run:
-                    letters.drop(found[0].short_id, [one.number for one in found], by=who(by))
+                    letters.drop(found[0].short_id, [one.number for one in found], leaving)
                 dropped.update(one.kind for one in found)
                 advance(len(found))
     if json:

@@ -51,6 +51,7 @@ def add(
     start: Annotated[
         str, typer.Option("--from", metavar="now|beginning|EVENT|TIME", help="Where it begins: TIME as 2026-12-01T08:00Z.")
     ] = "now",
+    by: By = None,
     json: Json = False,
 ) -> None:
     """Tell somebody of an account's events from now on. Prints the secret with which they are signed: it is not shown again.
@@ -66,7 +67,7 @@ def add(
             keys=(Key(secret),),
             created=found.now(),
         )
-        if not found.add(one, after):
+        if not found.add(one, after, by=who(by)):
             message = f"subscription {one.id} is there already; for a new secret run: tuma subscriptions rotate {account} {one.id}"
             raise TumaError(message)
     _tell(_Row(account, one), json=json, secret=secret)
@@ -101,13 +102,13 @@ def _seen(found: Subscriptions, one: Subscription) -> _Row:
 
 
 @app.command()
-def remove(account: Account, subscription: Id, *, json: Json = False) -> None:
+def remove(account: Account, subscription: Id, *, by: By = None, json: Json = False) -> None:
     """Tell somebody nothing more, and forget what they have been told.
 
     Example: tuma subscriptions remove lisoloo-main 5f2c9a0b1d3e
     """
     with _subscriptions(account) as found:
-        found.remove(subscription)
+        found.remove(subscription, by=who(by))
     if json:
         say_json({"account": account, "id": subscription, "removed": True})
     else:
@@ -120,6 +121,7 @@ def rotate(
     subscription: Id,
     *,
     overlap: Annotated[float, typer.Option(min=0, help="Seconds for which the old secret signs too.")] = 86_400.0,
+    by: By = None,
     json: Json = False,
 ) -> None:
     """Sign with a new secret, and for a while with the old one beside it. Prints the new one: it is not shown again.
@@ -129,7 +131,7 @@ def rotate(
     secret = new_secret()
     with _subscriptions(account) as found:
         now = found.now()
-        one = found.change(subscription, lambda one: one.rotated(secret, now, round(overlap * 1000)))
+        one = found.change(subscription, lambda one: one.rotated(secret, now, round(overlap * 1000)), by=who(by), act="rotated")
     _tell(_Row(account, one), json=json, secret=secret)
 
 
@@ -141,7 +143,7 @@ def enable(account: Account, subscription: Id, *, by: By = None, json: Json = Fa
     """
     with _subscriptions(account) as found:
         Feed(found.redis, account, found.named(subscription)).forget_troubles()
-        one = found.change(subscription, lambda one: disabled(one, None), "subscription-enabled", by=who(by))
+        one = found.change(subscription, lambda one: disabled(one, None), "subscription-enabled", by=who(by), act="enabled")
     _tell(_Row(account, one), json=json)
 
 
@@ -157,6 +159,7 @@ def replay(
     until: Annotated[
         str | None, typer.Option("--to", metavar="EVENT|TIME", help="And to this one or this time.", show_default=False)
     ] = None,
+    by: By = None,
     json: Json = False,
 ) -> None:
     """Tell a subscriber again what they have been told: one event, or all of some time; as far as it is still there.
@@ -165,7 +168,7 @@ def replay(
     """
     first, last = _range(account, event, since, until)
     with _subscriptions(account) as found:
-        done = replay_events(found, subscription, first, last)
+        done = replay_events(found, subscription, first, last, by=who(by))
     if json:
         say_json({"account": account, "id": subscription, **asdict(done)})
         return

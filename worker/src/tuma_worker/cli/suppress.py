@@ -29,6 +29,7 @@ from tuma_worker.cli.output import (
     screen,
     table,
 )
+from tuma_worker.cli.queue import By, who
 from tuma_worker.cli.reach import Reach, reach
 from tuma_worker.dispatch import opting_out
 from tuma_worker.providers.operations import NotDone
@@ -66,7 +67,7 @@ def list_(account: Account, *, show_numbers: ShowNumbers = False, json: Json = F
 
 
 @app.command()
-def add(account: Account, numbers: Numbers, *, json: Json = False) -> None:
+def add(account: Account, numbers: Numbers, *, by: By = None, json: Json = False) -> None:
     """Put numbers on an account's suppression list. From then on no call begins with them.
 
     Recipients that wait for a call already end `suppressed`, those of later sends at once.
@@ -74,18 +75,18 @@ def add(account: Account, numbers: Numbers, *, json: Json = False) -> None:
     Example: tuma suppress add lisoloo-main +243990000001
     """
     with reach() as store:
-        added = store.producer.suppress(account, numbers)
+        added = store.producer.suppress(account, numbers, by=who(by))
     _tell(account, "added", added, json=json)
 
 
 @app.command()
-def remove(account: Account, numbers: Numbers, *, json: Json = False) -> None:
+def remove(account: Account, numbers: Numbers, *, by: By = None, json: Json = False) -> None:
     """Take numbers off an account's suppression list. Who ended for it stays ended.
 
     Example: tuma suppress remove lisoloo-main +243990000001
     """
     with reach() as store:
-        removed = store.producer.unsuppress(account, numbers)
+        removed = store.producer.unsuppress(account, numbers, by=who(by))
     _tell(account, "removed", removed, json=json)
 
 
@@ -111,7 +112,7 @@ def export(account: Account) -> None:
 
 
 @app.command()
-def sync(account: Account, *, json: Json = False) -> None:
+def sync(account: Account, *, by: By = None, json: Json = False) -> None:
     """Put whoever opted out at the provider on an account's list, and tell the provider of the others on it.
 
     Each page that is read and each number that is told is a call, within the account's limits.
@@ -123,7 +124,9 @@ def sync(account: Account, *, json: Json = False) -> None:
         store.expect([account])
         with meanwhile() as shown, bootstrap.errands(store.redis, store.settings, account, shown.waits) as exchange:
             try:
-                synced = opting_out.sync(store.producer, account, opt_outs, exchange, lambda one: shown.advance(one.told, None))
+                synced = opting_out.sync(
+                    store.producer, account, opt_outs, exchange, lambda one: shown.advance(one.told, None), by=who(by)
+                )
             except NotDone as problem:
                 complain(problem)
                 raise typer.Exit(NOT_AS_WISHED) from None
@@ -165,6 +168,7 @@ def import_(
         str, typer.Argument(metavar="FILE", help="Numbers, one a line, or a CSV file with them in front; '-': standard input.")
     ],
     *,
+    by: By = None,
     json: Json = False,
 ) -> None:
     """Put a file's numbers on an account's suppression list: what is right in it is added, and the rest reported by line.
@@ -176,7 +180,7 @@ def import_(
         done = _Imported()
         with progress(lambda: str(done), listing.size, listing.position) as advance:
             for page in _pages(listing.rows, done):
-                _add(store, account, page, done)
+                _add(store, account, page, done, who(by))
                 advance()
     if json:
         say_json({"account": account, "added": done.added, "known": done.known, "refused": done.refused})
@@ -203,7 +207,7 @@ def _number(row: rows.Row, done: _Imported) -> str | None:
         return None
 
 
-def _add(store: Reach, account: str, page: list[str], done: _Imported) -> None:
-    added = store.producer.suppress(account, page) if page else 0
+def _add(store: Reach, account: str, page: list[str], done: _Imported, by: str) -> None:
+    added = store.producer.suppress(account, page, by=by) if page else 0
     done.added += added
     done.known += len(page) - added

@@ -13,6 +13,7 @@ from tuma_producer.errors import TumaError
 from tuma_producer.intents import checked_source
 from tuma_worker import bootstrap
 from tuma_worker.cli.output import NOT_AS_WISHED, Json, complain, say, say_json, screen, table
+from tuma_worker.cli.queue import By, who
 from tuma_worker.cli.reach import reach
 from tuma_worker.core.limits import Counted, Limit
 from tuma_worker.core.tokens import Scope
@@ -42,6 +43,7 @@ def add(
         str | None,
         typer.Option(help="How often it may ask each gateway, such as 50/s: requests, and lines of batches.", show_default=False),
     ] = None,
+    by: By = None,
     json: Json = False,
 ) -> None:
     """Make a token and show it, this once: only its digest is kept.
@@ -56,7 +58,8 @@ def add(
         message = "NAME: must be 1 to 32 of a-z, 0-9 and '-', the first a letter or digit"
         raise TumaError(message)
     with reach() as store:
-        made = bootstrap.build_tokens(store.redis).add(name, checked_source(source), wanted, lifetime=expires_in, rate=_rate(rate))
+        tokens = bootstrap.build_tokens(store.redis)
+        made = tokens.add(name, checked_source(source), wanted, by=who(by), lifetime=expires_in, rate=_rate(rate))
     if made is None:
         message = f"NAME: there is a token {name!r}; rotate it, or remove it first"
         raise TumaError(message)
@@ -87,6 +90,7 @@ def rotate(
     name: Name,
     *,
     overlap: Annotated[float, typer.Option(min=0, help="Seconds for which the old one holds too.")] = 3600.0,
+    by: By = None,
     json: Json = False,
 ) -> None:
     """Make another token that may do the same, and show it. The old one holds for a while, so that it can be replaced everywhere.
@@ -94,7 +98,7 @@ def rotate(
     Example: tuma tokens rotate billing-prod --overlap 86400
     """
     with reach() as store:
-        made = bootstrap.build_tokens(store.redis).rotate(name, overlap)
+        made = bootstrap.build_tokens(store.redis).rotate(name, overlap, by=who(by))
     if made is None:
         _unknown(name)
     _show(name, made, json=json)
@@ -113,13 +117,13 @@ def _unknown(name: str) -> NoReturn:
 
 
 @app.command()
-def remove(name: Name, *, json: Json = False) -> None:
+def remove(name: Name, *, by: By = None, json: Json = False) -> None:
     """Let a token hold no longer. The gateways know within five seconds.
 
     Example: tuma tokens remove billing-prod
     """
     with reach() as store:
-        removed = bootstrap.build_tokens(store.redis).remove(name)
+        removed = bootstrap.build_tokens(store.redis).remove(name, by=who(by))
     if not removed:
         _unknown(name)
     if json:

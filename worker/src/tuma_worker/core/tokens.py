@@ -37,6 +37,9 @@ class Token:
         """Whether it is still good at this time, in Unix milliseconds."""
         return self.expires is None or now < self.expires
 
+    def __str__(self) -> str:
+        return f"{' '.join(self.scopes)} for {self.source}" + (f", {self.rate}" if self.rate else "")
+
     def may_see(self, source: str) -> bool:
         """Whether what belongs to this source is any of its business."""
         return source == self.source or Scope.OPERATE in self.scopes

@@ -24,8 +24,10 @@ class Synced:
     told: int = 0
 
 
-def sync(producer: Producer, account: str, opt_outs: OptOuts, exchange: Exchange, done: Callable[[Synced], None]) -> Synced:
-    """Take over what the provider knows, and tell it what it does not. `done` is called as it goes on.
+def sync(
+    producer: Producer, account: str, opt_outs: OptOuts, exchange: Exchange, done: Callable[[Synced], None], *, by: str
+) -> Synced:
+    """Take over what the provider knows, in the name of `by`, and tell it what it does not. `done` is called as it goes on.
 
     What is taken over holds from that step on, also where a later call fails; to do it again goes on from there.
     """
@@ -33,7 +35,7 @@ def sync(producer: Producer, account: str, opt_outs: OptOuts, exchange: Exchange
     listed = iter(opt_outs.read(exchange))
     while page := list(islice(listed, PAGE)):
         theirs.update(page)
-        synced.taken += producer.suppress(account, page)
+        synced.taken += producer.suppress(account, page, by=by)
         done(synced)
     ours = sorted({one.number for one in producer.suppressions(account)} - theirs)
     for number in ours:

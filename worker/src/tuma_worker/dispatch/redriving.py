@@ -21,7 +21,7 @@ from tuma_producer.errors import IdempotencyConflict
 
 if TYPE_CHECKING:
     from tuma_producer import Producer, Send
-    from tuma_worker.store.dead import Choice, DeadLetters, Letter
+    from tuma_worker.store.dead import Choice, DeadLetters, Leaving, Letter
 
 LATE = "its deadline has passed"
 
@@ -39,12 +39,12 @@ class Redriven:
 
 @dataclass(frozen=True, slots=True)
 class Redriver:
-    """Sends dead letters of one account again, in the name of `by`. The producer may be any source's: a send keeps its own."""
+    """Sends dead letters of one account again. The producer may be any source's: a send keeps its own."""
 
     producer: Producer
     letters: DeadLetters
     name: Naming
-    by: str
+    leaving: Leaving
 
     def redrive(self, letters: Sequence[Letter], choice: Choice, so_far: Redriven) -> None:
         """Send these letters of one intent again, together, and add to `so_far` what it came to.
@@ -92,7 +92,7 @@ class Redriver:
         choice, numbers = planned
         new_id = self._enqueue(self._send(short_id, record, plan, choice, numbers))
         # Killed here, it has been enqueued and the letters are still in the index: who finds the plan gets this id again.
-        self.letters.redriven(short_id, plan, new_id, numbers, by=self.by)
+        self.letters.redriven(short_id, plan, new_id, numbers, self.leaving)
         so_far.recipients += len(numbers)
         so_far.intents.append(new_id)
 

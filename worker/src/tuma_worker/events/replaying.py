@@ -23,16 +23,16 @@ class Replayed:
     left: str | None = None
 
 
-def replay(subscriptions: Subscriptions, subscription_id: str, first: str, last: str) -> Replayed:
+def replay(subscriptions: Subscriptions, subscription_id: str, first: str, last: str, *, by: str) -> Replayed:
     """Have a subscriber told again of what is between these entries of the stream, both included, and of what it wants of that.
 
-    Raises `UnknownSubscriptionError`.
+    `by` is who asks for it. Raises `UnknownSubscriptionError`.
     """
     subscription = subscriptions.named(subscription_id)
     feed = Feed(subscriptions.redis, subscriptions.account, subscription)
     done = _put_back(feed, first, last)
     if done.events:
-        subscriptions.change(subscription_id, _with_a_replay)
+        subscriptions.change(subscription_id, _with_a_replay, by=by, act="replayed")
     return done
 
 

@@ -72,6 +72,7 @@ OPERATIONS = (
     Operation("POST", f"{_CAMPAIGN}/cancel", Scope.OPERATE, operating.cancel_campaign),
     Operation("POST", f"{_CAMPAIGN}/pause", Scope.OPERATE, operating.pause_campaign),
     Operation("POST", f"{_CAMPAIGN}/resume", Scope.OPERATE, operating.resume_campaign),
+    Operation("GET", "/v1/audit", Scope.OPERATE, operating.list_acts),
     Operation("GET", "/v1/queues", Scope.OPERATE, operating.list_queues),
     Operation("GET", _QUEUE, Scope.OPERATE, operating.get_queue),
     Operation("POST", f"{_QUEUE}/pause", Scope.OPERATE, operating.pause_queue),

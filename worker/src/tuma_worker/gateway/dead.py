@@ -15,7 +15,7 @@ from tuma_worker.core.dead import DeadClass
 from tuma_worker.dispatch.redriving import Redriven, Redriver
 from tuma_worker.gateway import bodies
 from tuma_worker.gateway.forms import LINES, encoded, line_of
-from tuma_worker.store.dead import Choice, DeadLetters, Wanted
+from tuma_worker.store.dead import Choice, DeadLetters, Leaving, Wanted
 from tuma_worker.store.owners import source_of
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ async def redrive_intent(ask: Ask) -> Response:
     """Send an intent's dead letters again, as one new intent."""
     chosen = await bodies.read_as(ask.request, _Chosen)
     letters, found = await of_intent(ask, ask.named("intent_id"))
-    return _told(await redrive(ask, letters, await _choice(ask, letters, chosen), found))
+    return _told(await redrive(ask, letters, await _choice(ask, letters, chosen), found, ask.named("intent_id")))
 
 
 async def of_intent(ask: Ask, intent_id: str) -> tuple[DeadLetters, Iterator[list[Letter]]]:
@@ -98,7 +98,7 @@ async def redrive_account(ask: Ask) -> Response:
     kinds = frozenset(chosen.classes) or frozenset(DeadClass) - {DeadClass.UNKNOWN}
     before = None if chosen.older_than is None else round((ask.desk.clock() - chosen.older_than) * 1000)
     wanted = Wanted(kinds, chosen.source, before)
-    return _told(await redrive(ask, letters, await _choice(ask, letters, chosen), letters.intents(wanted)))
+    return _told(await redrive(ask, letters, await _choice(ask, letters, chosen), letters.intents(wanted), str(wanted)))
 
 
 async def _choice(ask: Ask, letters: DeadLetters, chosen: _Chosen) -> Choice:
@@ -111,9 +111,9 @@ def _told(done: Redriven) -> Response:
     return encoded({"redriven": done.recipients, "intents": done.intents, "skipped": done.skipped})
 
 
-async def redrive(ask: Ask, letters: DeadLetters, choice: Choice, groups: Iterator[list[Letter]]) -> Redriven:
-    """Send these letters again, in the name of the token; those of one intent stand together."""
-    redriver = Redriver(Producer(ask.desk.store), letters, ask.desk.name, ask.token.name)
+async def redrive(ask: Ask, letters: DeadLetters, choice: Choice, groups: Iterator[list[Letter]], told: str) -> Redriven:
+    """Send these letters again, in the name of the token; those of one intent stand together. The audit calls them all `told`."""
+    redriver = Redriver(Producer(ask.desk.store), letters, ask.desk.name, Leaving(ask.token.name, told))
     done = Redriven()
     await run_in_threadpool(_all, redriver, groups, choice, done)
     return done

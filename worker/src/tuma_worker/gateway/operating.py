@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
@@ -17,11 +18,11 @@ from tuma_worker.gateway import bodies
 from tuma_worker.gateway.forms import LINES, encoded, line_of
 from tuma_worker.gateway.problems import Kind, Problem
 from tuma_worker.queue.config import SEND
-from tuma_worker.store import accounts, line
+from tuma_worker.store import accounts, audit, line
 from tuma_worker.store.steering import Scope, Steering
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Iterator, Mapping
 
     from starlette.responses import Response
 
@@ -210,14 +211,42 @@ async def suppress(ask: Ask) -> Response:
     """Put numbers on the list."""
     account = await ask.account()
     given = await bodies.read_as(ask.request, _Numbers)
-    return encoded({"account": account, "added": await ask.producer.suppress(account, given.numbers)})
+    return encoded({"account": account, "added": await ask.producer.suppress(account, given.numbers, by=ask.token.name)})
 
 
 async def unsuppress(ask: Ask) -> Response:
     """Take numbers off the list."""
     account = await ask.account()
     given = await bodies.read_as(ask.request, _Numbers)
-    return encoded({"account": account, "removed": await ask.producer.unsuppress(account, given.numbers)})
+    return encoded({"account": account, "removed": await ask.producer.unsuppress(account, given.numbers, by=ask.token.name)})
+
+
+# ------------------------------------------------------------------------------------------------------------------- audit
+
+_ACTS_AT_ONCE = 500  # in one piece of an answer
+
+
+async def list_acts(ask: Ask) -> Response:
+    """Who steered what, a line for each, oldest first."""
+    given = bodies.parameters(ask.request, "account", "since")
+    names = [await ask.known(given["account"])] if "account" in given else [*await ask.producer.accounts(), None]
+    found = audit.acts(ask.desk.store, names, _since(given.get("since")))
+    return StreamingResponse(_written(found), media_type=LINES)
+
+
+def _written(found: Iterator[audit.Act]) -> Iterator[bytes]:
+    while page := list(islice(found, _ACTS_AT_ONCE)):
+        yield b"".join(map(line_of, page))
+
+
+def _since(given: str | None) -> datetime | None:
+    try:
+        moment = None if given is None else datetime.fromisoformat(given)
+    except ValueError:
+        moment = datetime.min  # noqa: DTZ901 - no zone is what is refused below
+    if moment is not None and moment.tzinfo is None:
+        bodies.refuse("since", "must be a time with its zone, such as 2026-12-01T08:00Z")
+    return moment
 
 
 # --------------------------------------------------------------------------------------------------------------------------

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.money import from_micros, micros
 from tuma_producer.contract.reading import texts
+from tuma_producer.contract.scripts import load
 from tuma_worker.core.budgets import PERIODS, Budget, Period
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
 _ONE = Decimal(1)
+_SET = load(__package__, "set_budget")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +47,18 @@ class Budgets:
         amount, _, currency = (told or b"").decode().partition(" ")
         return (Decimal(amount), currency) if amount else None
 
-    def set(self, source: str, budget: Budget) -> None:
+    def set(self, source: str, budget: Budget, *, by: str) -> None:
         """Let the source use so much from now on. What it has used in this period stands, if that was counted in the same way."""
-        field = f"{source}|{budget.period}"
         told = f"{micros(budget.most)} {micros(budget.price or _ONE)} {budget.counts} {budget.unit}"
-        before = cast("bytes | None", self.redis.hget(self._key, field))
-        pipeline: Any = self.redis.pipeline(transaction=True)
-        pipeline.hset(self._key, field, told)
-        if before is not None and before.decode().split(" ")[1:] != told.split(" ")[1:]:
-            pipeline.hdel(self._key, f"{field}|used")
-        pipeline.execute()
+        self._set(source, budget.period, told, by)
 
-    def remove(self, source: str, period: Period) -> bool:
+    def remove(self, source: str, period: Period, *, by: str) -> bool:
         """Let the source use what it wants. False where it had no such budget."""
-        field = f"{source}|{period}"
-        return bool(self.redis.hdel(self._key, field, f"{field}|used"))
+        return self._set(source, period, "", by)
+
+    def _set(self, source: str, period: Period, told: str, by: str) -> bool:
+        keys = [self._key, account_keys(self.account).audit]
+        return bool(_SET.run(self.redis, keys, [f"{source}|{period}", told, by]))
 
     def all(self) -> list[Kept]:
         """Every budget, by source."""

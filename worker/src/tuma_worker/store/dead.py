@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from tuma_producer.contract.keys import account_keys
@@ -61,6 +62,12 @@ class Wanted:
     source: str | None = None
     before: int | None = None
 
+    def __str__(self) -> str:
+        kinds = ", ".join(kind for kind in DeadClass if kind in self.kinds) if self.kinds != frozenset(DeadClass) else ""
+        before = "" if self.before is None else f"dead before {datetime.fromtimestamp(self.before / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
+        source = "" if self.source is None else f"of {self.source}"
+        return "; ".join(filter(None, (kinds, source, before))) or "all"
+
     def __contains__(self, letter: Letter) -> bool:
         known = letter.kind in self.kinds and self.source in {None, letter.source}
         return known and (self.before is None or letter.died < self.before)
@@ -73,6 +80,14 @@ class Choice:
     account: str
     sender_id: str | None = None
     expires_in: float | None = None
+
+
+@dataclass(slots=True)
+class Leaving:
+    """In whose name letters leave. `told` is what the audit calls them all: the first of them that leave write its one entry."""
+
+    by: str
+    told: str
 
 
 class _Place(NamedTuple):
@@ -190,17 +205,17 @@ class DeadLetters:
         numbers = [place.member.decode().partition(":")[2] for place in self._dead(short_id, marked)]
         return (Choice(**json.loads(choice)), numbers) if choice and numbers else None
 
-    def redriven(self, short_id: str, name: str, new_id: str, numbers: Sequence[str], *, by: str) -> None:
+    def redriven(self, short_id: str, name: str, new_id: str, numbers: Sequence[str], leaving: Leaving) -> None:
         """Note that these letters have been sent again by this plan, as this intent."""
-        self._leave(short_id, numbers, by, name, new_id)
+        self._leave(short_id, numbers, leaving, name, new_id)
 
-    def drop(self, short_id: str, numbers: Sequence[str], *, by: str) -> None:
+    def drop(self, short_id: str, numbers: Sequence[str], leaving: Leaving) -> None:
         """Let these letters go for good; their ends stay what they are."""
-        self._leave(short_id, numbers, by, "", "")
+        self._leave(short_id, numbers, leaving, "", "")
 
-    def _leave(self, short_id: str, numbers: Sequence[str], *about: str) -> None:
-        by, plan, new_id = about
-        keys = [self._keys.dead, self._keys.intent(short_id), self._keys.events]
+    def _leave(self, short_id: str, numbers: Sequence[str], leaving: Leaving, plan: str, new_id: str) -> None:
+        keys = [self._keys.dead, self._keys.intent(short_id), self._keys.events, self._keys.audit]
         for start in range(0, len(numbers), _AT_ONCE):
             some = numbers[start : start + _AT_ONCE]
-            _LEAVE.run(self.redis, keys, [short_id, by, EVENTS_KEPT, plan, new_id, *some])
+            if _LEAVE.run(self.redis, keys, [short_id, leaving.by, EVENTS_KEPT, plan, new_id, leaving.told, *some]):
+                leaving.told = ""

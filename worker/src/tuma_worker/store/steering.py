@@ -101,7 +101,7 @@ class Steering:
     def set_limit(self, limit: Limit) -> None:
         """Use this count and window for the limit of that name, from the next claim on, in every worker."""
         value = self._signed(f"{limit.count:.17g} {round(limit.window * 1000)}")
-        self._steer("limit-set", f"{limit.name} {limit}", value, f"limit:{limit.name}")
+        self._steer("limit-set", f"{limit.name} {limit}", value, f"limit:{limit.name}", subject=limit.name)
 
     def unset_limit(self, name: str) -> bool:
         """Go back to what the workers are configured with. False where the limit was not set here."""
@@ -125,7 +125,9 @@ class Steering:
     def _queue(self) -> QueueKeys:
         return AccountKeys(self.account).queue(self.operation)
 
-    def _steer(self, event: str, what: str, value: str, *fields: str | bytes) -> bool:
+    def _steer(self, event: str, what: str, value: str, *fields: str | bytes, subject: str = "") -> bool:
         """Run the script, whose head says what the arguments are."""
-        keys = [self._queue.state, self._queue.bell, AccountKeys(self.account).events]
-        return bool(_STEER.run(self.redis, keys, [event, what, self.by, EVENTS_KEPT, value, *fields]))
+        account = AccountKeys(self.account)
+        keys = [self._queue.state, self._queue.bell, account.events, account.audit]
+        args = [event, what, self.by, EVENTS_KEPT, f"{self.account}.{self.operation} {subject or what}", value, *fields]
+        return bool(_STEER.run(self.redis, keys, args))

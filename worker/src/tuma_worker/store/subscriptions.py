@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from urllib.parse import urlsplit
 
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.scripts import load
@@ -62,6 +63,12 @@ class Subscription:
         """Its group of consumers. No group of a source's or of an operator's is called so by chance: see `reading.group_of`."""
         return f"{GROUP}{self.id}"
 
+    def __str__(self) -> str:
+        where = "each intent's own address" if self.url is None else urlsplit(self.url).hostname
+        told = [f"{self.source or 'all'} to {where}", f"secrets: {len(self.keys)}"]
+        told += [f"disabled: {self.disabled}"] if self.disabled else []
+        return ", ".join([*told, f"replays: {self.replays}"] if self.replays else told)
+
     def secrets(self, now: int) -> list[str]:
         """What to sign with at this time (Unix ms)."""
         return [key.secret for key in self.keys if key.until is None or now < key.until]
@@ -79,18 +86,18 @@ class Subscriptions:
     redis: Redis
     account: str
 
-    def add(self, subscription: Subscription, after: str) -> bool:
+    def add(self, subscription: Subscription, after: str, *, by: str) -> bool:
         """Keep a new one, which is told what came after this entry of the stream; `0`: all that is there, `$`: only news.
 
         False where there is another one of this id.
         """
-        args = [subscription.id, _packed(subscription), subscription.group, after]
-        return bool(_SUBSCRIBE.run(self.redis, [self._keys.subscriptions, self._keys.events], args))
+        args = [subscription.id, _packed(subscription), subscription.group, after, by, str(subscription)]
+        return bool(_SUBSCRIBE.run(self.redis, [self._keys.subscriptions, self._keys.events, self._keys.audit], args))
 
-    def remove(self, subscription_id: str) -> None:
+    def remove(self, subscription_id: str, *, by: str) -> None:
         """Take one off, and forget its place. Raises `UnknownSubscriptionError`."""
-        keys = [self._keys.subscriptions, self._keys.events, self._keys.troubles(subscription_id)]
-        if not _UNSUBSCRIBE.run(self.redis, keys, [subscription_id, f"{GROUP}{subscription_id}"]):
+        keys = [self._keys.subscriptions, self._keys.events, self._keys.troubles(subscription_id), self._keys.audit]
+        if not _UNSUBSCRIBE.run(self.redis, keys, [subscription_id, f"{GROUP}{subscription_id}", by]):
             raise UnknownSubscriptionError(subscription_id, self.account)
 
     def all(self) -> list[Subscription]:
@@ -107,15 +114,21 @@ class Subscriptions:
         to: Callable[[Subscription], Subscription],
         event: str = "",
         *,
+        by: str,
         why: str = "",
-        by: str = "",
+        act: str = "",
     ) -> Subscription:
-        """Make of one what `to` makes of it, and say it as `event` where that changes it. Raises `UnknownSubscriptionError`."""
+        """Make of one what `to` makes of it, and say it as `event` where that changes it. Raises `UnknownSubscriptionError`.
+
+        `act` is what the audit calls it: nothing where it is no person's doing.
+        """
         while True:
             seen = self._written(subscription_id)
-            changed = to(_unpacked(subscription_id, seen))
+            before = _unpacked(subscription_id, seen)
+            changed = to(before)
             args: list[Argument] = [subscription_id, seen, _packed(changed), event, why, by, EVENTS_KEPT]
-            if _AMEND.run(self.redis, [self._keys.subscriptions, self._keys.events], args):
+            keys = [self._keys.subscriptions, self._keys.events, self._keys.audit]
+            if _AMEND.run(self.redis, keys, [*args, act, str(before), str(changed)]):
                 return changed
 
     def now(self) -> int:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any, cast
 
-from tuma_producer.contract.keys import TOKENS
+from tuma_producer.contract.keys import AUDIT, TOKENS
+from tuma_producer.contract.scripts import load
 from tuma_worker.core.tokens import PREFIX, Scope, Token, digest
 from tuma_worker.store.clock import server_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from redis import Redis
     from redis.asyncio import Redis as AsyncRedis
+
+_SET = load(__package__, "set_tokens")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,40 +29,41 @@ class Tokens:
     secret: Callable[[], str]
 
     def add(
-        self, name: str, source: str, scopes: Sequence[Scope], *, lifetime: float | None = None, rate: str | None = None
+        self, name: str, source: str, scopes: Sequence[Scope], *, by: str, lifetime: float | None = None, rate: str | None = None
     ) -> str | None:
         """Make a token that holds for `lifetime` seconds, for ever where None. None where there is one of this name.
 
-        `rate` is how often it may ask, such as `50/s`; as often as it likes where None.
+        `by` is who makes it; `rate` is how often it may ask, such as `50/s`; as often as it likes where None.
         """
         now = server_ms(self.redis)
         if self._named(name, now):
             return None
         expires = None if lifetime is None else now + round(lifetime * 1000)
-        return self._kept(Token(name, source, tuple(scopes), now, expires, rate))
+        made, token = self._fresh(), Token(name, source, tuple(scopes), now, expires, rate)
+        self._set((by, "added", name, "", str(token)), {digest(made): _packed(token)})
+        return made
 
-    def rotate(self, name: str, overlap: float) -> str | None:
-        """Make another token of the same name; those before it hold for `overlap` seconds more. None where there is none.
-
-        The new one comes first: who dies in between has two that hold, and rotates again.
-        """
+    def rotate(self, name: str, overlap: float, *, by: str) -> str | None:
+        """Make another token of the same name; those before it hold for `overlap` seconds more. None where there is none."""
         now = server_ms(self.redis)
         before = self._named(name, now)
         if not before:
             return None
         newest = max(before.values(), key=lambda token: token.created)
-        made = self._kept(replace(newest, created=now))
+        made, token = self._fresh(), replace(newest, created=now)
         until = now + round(overlap * 1000)
         # An end that is set already is not put off.
-        ending = {key: _packed(replace(token, expires=min(token.expires or until, until))) for key, token in before.items()}
-        self.redis.hset(TOKENS, mapping=cast("Any", ending))
+        ending = {key: _packed(replace(one, expires=min(one.expires or until, until))) for key, one in before.items()}
+        act = (by, "rotated", name, str(newest), f"{token}, {overlap:g} s with the old one")
+        self._set(act, ending | {digest(made): _packed(token)})
         return made
 
-    def remove(self, name: str) -> bool:
+    def remove(self, name: str, *, by: str) -> bool:
         """Let the tokens of this name hold no longer. False where there is none."""
         found = self._named(name, server_ms(self.redis))
         if found:
-            self.redis.hdel(TOKENS, *found)
+            newest = max(found.values(), key=lambda token: token.created)
+            self._set((by, "removed", name, str(newest), ""), dict.fromkeys(found, ""))
         return bool(found)
 
     def all(self) -> list[Token]:
@@ -70,10 +75,12 @@ class Tokens:
             self.redis.hdel(TOKENS, *over)
         return sorted((known[key] for key in known.keys() - over), key=lambda token: (token.name, token.created))
 
-    def _kept(self, token: Token) -> str:
-        text = PREFIX + self.secret()
-        self.redis.hset(TOKENS, digest(text), _packed(token))
-        return text
+    def _fresh(self) -> str:
+        return PREFIX + self.secret()
+
+    def _set(self, act: tuple[str, str, str, str, str], tokens: Mapping[str, str]) -> None:
+        """Run the script, whose head says what the arguments are."""
+        _SET.run(self.redis, [TOKENS, AUDIT], [*act, *chain.from_iterable(tokens.items())])
 
     def _named(self, name: str, now: int) -> dict[str, Token]:
         return {key: token for key, token in self._read().items() if token.name == name and token.holds_at(now)}

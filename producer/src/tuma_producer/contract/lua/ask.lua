@@ -1,8 +1,8 @@
 -- Ask the provider to cancel, pause or resume what it keeps of an intent; or tell what became of it.
 --
 -- KEYS  1 events  2 intent, then of the control queue:  3 entries  4 groups  5-7 sources of each lane  8 due  9 spent  10 state  11 bell
---       12 answer
--- ARGV  1 short id  2 verb  3 who asks  4 length of the event stream
+--       12 answer  13 audit
+-- ARGV  1 short id  2 verb  3 who asks  4 length of the event stream  5 1 where it is asked for by itself, and no part of more
 -- Returns {'unknown-intent'} · {answer, custody, number, state, ...} where answer is one of
 --         requested: under way · done: so it stands · refused: it is cancelled, or that was asked for · too-late: nothing is still to come
 --         unsupported: the provider cannot · unknown: it was never known to have it
@@ -12,6 +12,7 @@
 -- asked for since. Who asks again later finds it under way, or what it came to; only a verb whose outcome stayed unknown is asked for
 -- anew.
 -- include: answered
+-- include: audited
 -- include: clock
 -- include: ready
 -- include: recipients
@@ -41,7 +42,9 @@ for _, one in ipairs(recipients_in_order(key)) do
   flat[#flat + 1] = one.state
 end
 
+local asked = false
 local function tell(event, what)
+  asked = true
   redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[4], '*', 'e', event, 'i', id, 's', source,
     'q', redis.call('HINCRBY', key, 'seq', 1), 'w', what, 'by', by)
 end
@@ -95,5 +98,8 @@ local function decide()
   return start()
 end
 
-local told = decide()
+local stood, told = custody, decide()
+if told == 'requested' and asked and ARGV[5] == '1' then
+  audited(KEYS[13], by, wanted .. '-requested', 'intent', id, stood, custody)
+end
 return answer(KEYS[12], {told, custody, unpack(flat)})

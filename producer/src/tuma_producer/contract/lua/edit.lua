@@ -1,8 +1,8 @@
 -- Change what a schedule sends, to whom or when, from its next firing on; or only look at how it stands.
 --
--- KEYS  1 due  2 bell  3 events  4 intent  5 answer
--- ARGV  1 short id  2 JSON: {edits: how often it had been edited when it was looked at, timed: whether its times change, by, maxlen},
---         or {} to look
+-- KEYS  1 due  2 bell  3 events  4 intent  5 answer  6 audit
+-- ARGV  1 short id  2 JSON: {edits: how often it had been edited when it was looked at, timed: whether its times change, by, maxlen,
+--         changed: the names of what changes}, or {} to look
 --       3 group  4 body  5 numbers, with spaces between
 --       6 where its times change: an instant in Unix ms  7 the firing to wait for, the first after it, or empty where there is none
 -- Returns {'unknown-intent'} · {'custody'} where the provider keeps it · {'no-schedule'} · {'cancelled'} or {'done'} where it has ended
@@ -15,6 +15,7 @@
 -- due if the new times have it as well. Repeatable: a repeat is told its first answer, whatever
 -- others have changed since; who asks for what stands already is told so.
 -- include: answered
+-- include: audited
 -- include: clock
 -- include: ready
 -- include: body
@@ -38,6 +39,12 @@ elseif about[1] == '0' then
   return {held or 'done'}
 end
 
+-- As the audit shows it: no text and nobody's number.
+local function outline(to, firing, changed)
+  local _, spaces = string.gsub(to, ' ', '')
+  return string.format('%d|%.0f|%s', spaces + 1, firing, changed)
+end
+
 local function stands()
   return answer(KEYS[5], {'edited', held or 'scheduled', held and '' or string.format('%.0f', following)})
 end
@@ -58,6 +65,8 @@ if header.timed then
   end
   following = chosen
 end
+audited(KEYS[6], header.by, 'edited', 'schedule', id, outline(numbers, tonumber(about[5]), ''),
+  outline(ARGV[5], following, header.changed))
 body_replace(key, ARGV[4])
 redis.call('HSET', key, 'group', ARGV[3], 'to', ARGV[5], 'edits', edits + 1, 'next', string.format('%.0f', following))
 redis.call('XADD', KEYS[3], 'MAXLEN', '~', header.maxlen, '*', 'e', 'edited', 'i', id, 's', about[6],

@@ -1,7 +1,8 @@
 -- Change when a schedule fires next: never again, not until it is resumed, or from its next time on.
 --
--- KEYS  1 due  2 bell  3 events  4 intent  5 answer
--- ARGV  1 short id  2 JSON: {held: 'cancelled', 'paused' or nothing for a resumption, by, retention, maxlen}
+-- KEYS  1 due  2 bell  3 events  4 intent  5 answer  6 audit
+-- ARGV  1 short id  2 JSON: {held: 'cancelled', 'paused' or nothing for a resumption, by, retention, maxlen,
+--         act: as in withdraw.lua}
 --       3 for a resumption: an instant in Unix ms  4 the first firing after it, or empty where there is none
 -- Returns {'unknown-intent'} · {'again', now} where `now` does not lie between the instant and that firing
 --       · {how it stands: 'scheduled', 'paused', 'cancelled' or 'done', next firing or empty, short id of an occurrence, ...}
@@ -10,6 +11,7 @@
 -- far as they are noted. What came and went while it was paused is passed over. Repeatable: a repeat is told its first answer, whatever
 -- others have asked for since.
 -- include: answered
+-- include: audited
 -- include: clock
 -- include: ready
 -- include: waits
@@ -31,6 +33,12 @@ local function tell(event, ...)
     'q', redis.call('HINCRBY', key, 'seq', 1), ...)
 end
 
+local function note(action, after)
+  if header.act then
+    audited(KEYS[6], header.by, action, 'schedule', id, held or 'scheduled', after)
+  end
+end
+
 local function finish()
   redis.call('HSET', key, 'open', 0, 'next', '')
   redis.call('PEXPIRE', key, header.retention)
@@ -40,6 +48,7 @@ local function hold()
   redis.call('ZREM', k.due, waits_name(id))
   redis.call('HSET', key, 'held', header.held)
   tell(header.held, 'by', header.by)
+  note(header.held, header.held)
   if header.held == 'cancelled' then
     finish()
   end
@@ -48,6 +57,7 @@ end
 local function go_on(following)
   redis.call('HDEL', key, 'held')
   tell('resumed', 'by', header.by, 't', following or '')
+  note('resumed', following and 'scheduled' or 'done')
   if following then
     redis.call('HSET', key, 'next', string.format('%.0f', following))
     waits_put(k, id, following)

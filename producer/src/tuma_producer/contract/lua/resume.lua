@@ -1,8 +1,8 @@
 -- Put a paused intent back into the line.
 --
--- KEYS  1 entries  2 groups  3-5 sources of each lane  6 due  7 spent  8 state  9 bell  10 events  11 intent  12 answer
+-- KEYS  1 entries  2 groups  3-5 sources of each lane  6 due  7 spent  8 state  9 bell  10 events  11 intent  12 answer  13 audit
 -- ARGV  1 short id  2 JSON: {target, allowed, ends, retention, maxlen, by, occurrence: whether a schedule's,
---         handing_over: whether of one that the provider is to keep}
+--         handing_over: whether of one that the provider is to keep, act: as in withdraw.lua}
 -- Returns {'unknown-intent'} · {'schedule', now, body}: reschedule.lua is for those · {'custody', how it stands}: ask.lua is for
 --       those · {'ended'}: an occurrence that ended
 --       · {'resumed' or how else the intent stands, number, state, ...}: where each recipient stands, as in withdraw.lua.
@@ -15,6 +15,7 @@
 -- include: recipients
 -- include: body
 -- include: answered
+-- include: audited
 
 local id, header, now = ARGV[1], cjson.decode(ARGV[2]), clock()
 local k = {entries = KEYS[1], groups = KEYS[2], sources = {KEYS[3], KEYS[4], KEYS[5]}, due = KEYS[6], spent = KEYS[7],
@@ -62,6 +63,9 @@ if held == 'paused' then
   if #back > 0 then
     ready_push(k, lane, source, group, back)
     ready_ring(k, lane, now)
+  end
+  if header.act then
+    audited(KEYS[13], header.by, 'resumed', 'intent', id, held, 'active')
   end
   held = 'resumed'
 end

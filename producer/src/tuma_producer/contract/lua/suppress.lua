@@ -1,12 +1,13 @@
 -- Put numbers on an account's suppression list: from now on no call begins with them.
 --
--- KEYS  1 profile  2 suppressed  3 answer
--- ARGV  1... numbers, at most a thousand
+-- KEYS  1 profile  2 suppressed  3 answer  4 audit
+-- ARGV  1 who asks  2... numbers, at most a thousand
 -- Returns how many were not on it yet · -1 where the account is not known.
 --
 -- Atomic, so that an account that is not known gets no list. A number keeps the time at which it was first added. Repeatable: a
 -- repeat is told its first answer, and puts back nobody who was taken off since.
 -- include: answered
+-- include: audited
 -- include: clock
 
 local first = answered(KEYS[3])
@@ -16,8 +17,13 @@ elseif redis.call('EXISTS', KEYS[1]) == 0 then
   return -1
 end
 local now, members = clock(), {}
-for _, number in ipairs(ARGV) do
+for i = 2, #ARGV do
   members[#members + 1] = now
-  members[#members + 1] = number
+  members[#members + 1] = ARGV[i]
 end
-return answer(KEYS[3], redis.call('ZADD', KEYS[2], 'NX', unpack(members)))
+local before = redis.call('ZCARD', KEYS[2])
+local added = redis.call('ZADD', KEYS[2], 'NX', unpack(members))
+if added > 0 then
+  audited(KEYS[4], ARGV[1], 'added', 'suppressions', '', before, before + added)
+end
+return answer(KEYS[3], added)

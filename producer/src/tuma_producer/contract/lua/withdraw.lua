@@ -1,9 +1,9 @@
 -- Take what still waits of an intent out of the line: for good, or until it is resumed.
 --
--- KEYS  1 entries  2 groups  3-5 sources of each lane  6 due  7 spent  8 events  9 intent  10 answer
+-- KEYS  1 entries  2 groups  3-5 sources of each lane  6 due  7 spent  8 events  9 intent  10 answer  11 audit
 -- ARGV  1 short id  2 JSON: {held: 'cancelled'|'paused', target, allowed, ends, retention, maxlen, by,
 --         occurrence: whether a schedule's, part: whether one that carries another's recipients,
---         handing_over: whether of one that the provider is to keep}
+--         handing_over: whether of one that the provider is to keep, act: whether it is asked for by itself, and no part of more}
 -- Returns {'unknown-intent'} · {'schedule'}: reschedule.lua is for those · {'custody', how it stands}: ask.lua is for those
 --       · {'ended'}: an occurrence that ended by itself
 --       · {'held', number, state, ...}: how the intent is held now, and where each recipient stands: `carried:<id>` for one that
@@ -19,6 +19,7 @@
 -- include: move
 -- include: recipients
 -- include: answered
+-- include: audited
 
 local id, header, now = ARGV[1], cjson.decode(ARGV[2]), clock()
 local k = {entries = KEYS[1], groups = KEYS[2], sources = {KEYS[3], KEYS[4], KEYS[5]}, due = KEYS[6], spent = KEYS[7]}
@@ -63,6 +64,9 @@ if held ~= header.held and held ~= 'cancelled' and about[6] ~= '0' then
   end
   ready_pull(k, lane, source, group, entries, due)
   move_all(move_context(header, now, KEYS[8]), items)
+  if header.act then
+    audited(KEYS[11], header.by, header.held, 'intent', id, held or 'active', header.held)
+  end
   held = header.held
 end
 

@@ -102,10 +102,10 @@ async def redrive(ask: Ask, form: Form) -> str:
     """Send dead letters again: those of one intent, or all of an account that are of one class."""
     if "id" in form:
         letters, found = await dead.of_intent(ask, form["id"])
-        return _redriven(await dead.redrive(ask, letters, Choice(letters.account), found))
+        return _redriven(await dead.redrive(ask, letters, Choice(letters.account), found, form["id"]))
     letters = DeadLetters(ask.desk.store, await ask.known(form.get("account", "")))
     wanted = Wanted(frozenset({_class(form)}))
-    return _redriven(await dead.redrive(ask, letters, await _choice(ask, letters, form), letters.intents(wanted)))
+    return _redriven(await dead.redrive(ask, letters, await _choice(ask, letters, form), letters.intents(wanted), str(wanted)))
 
 
 def _class(form: Form) -> DeadClass:
