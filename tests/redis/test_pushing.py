@@ -125,7 +125,7 @@ def open_desk(redis: Redis, subscriber: Subscriber) -> Iterator[Desk]:
         for pusher in made.pushers:
             pusher.close()
     for one in made.subscriptions.all():
-        made.subscriptions.remove(one.id)
+        made.subscriptions.remove(one.id, by="test")
 
 
 @pytest.fixture
@@ -191,7 +191,7 @@ def test_while_a_secret_is_replaced_either_is_believed_and_then_the_new_one_alon
     one = desk.subscribe()
     old, new = one.keys[0].secret, new_secret()
     now, pusher = round(desk.now * 1000), desk.pusher()
-    desk.subscriptions.change(one.id, lambda seen: seen.rotated(new, now, 3_600_000))
+    desk.subscriptions.change(one.id, lambda seen: seen.rotated(new, now, 3_600_000), by="test")
     for hours, both in ((0.5, True), (1.5, False)):
         desk.now += hours * HOUR
         desk.submit()

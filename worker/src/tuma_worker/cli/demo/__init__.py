@@ -65,7 +65,7 @@ def demo(
 
 def _token(redis: Redis) -> str | None:
     """A token with which all may be seen and done."""
-    return build_tokens(redis).add("demo", "demo", [Scope.READ, Scope.CONTROL, Scope.OPERATE])
+    return build_tokens(redis).add("demo", "demo", [Scope.READ, Scope.CONTROL, Scope.OPERATE], by="demo")
 
 
 def _tell(console: Console, summary: Summary, *, as_json: bool) -> None:
