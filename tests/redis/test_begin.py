@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.redis.driver import SECRET, Driver, number, numbers, queue_of, target_of
+from tests.redis.driver import SECRET, Driver, number, numbers, queue_of, target_of, virtual_clock
 
 from tuma_producer import Producer
+from tuma_worker.core.answers import TryLater
 from tuma_worker.core.states import Evidence
+from tuma_worker.queue.scripts import Release
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -71,6 +73,29 @@ def test_a_worker_that_lost_the_reply_and_then_the_lease_says_that_it_made_no_ca
     assert driver.attempts.disown(batch.batch_id, SECRET, targets) == 1
     assert driver.state_of(intent, number(1)) == "queued"
     assert driver.taken(worker="w2").actor == "send"
+
+
+def test_whose_time_is_no_more_come_since_the_clock_stepped_back_waits_for_it_again(driver: Driver) -> None:
+    """Another server has taken over between the claim and the call, and its clock is a little behind."""
+    with virtual_clock(driver.redis) as clock:
+        driver.enqueue(number(1))
+        batch = driver.taken()
+        assert driver.begin(batch) is not None
+        driver.settle(batch, TryLater("503", after=5.0))
+        put_off = driver.due()
+        (at,) = put_off.values()
+        clock.set(int(at) * 1000)
+        again = driver.taken()
+        clock.forward(-0.05)
+        begun = driver.begin(again)
+        assert begun is not None
+        assert not begun.targets
+        driver.release(again, Release.DONE)
+        assert driver.due() == put_off
+        clock.forward(0.05)
+        begun = driver.begin(driver.taken())
+        assert begun is not None
+        assert [target.number for target in begun.targets] == [number(1)]
 
 
 @pytest.mark.parametrize("length", [1, 44, 45, 200, 500, 1_600])

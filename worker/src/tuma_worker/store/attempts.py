@@ -167,6 +167,7 @@ class Attempts:
             account.bad_numbers,
             self.queue.keys.crashes,
             account.suppressed,
+            self.queue.keys.due,
         ]
         intents = _Intents(account, targets, before=len(keys))
         header = {

@@ -16,7 +16,7 @@
 --    intent stand together. dead: whether this move makes a dead letter, which is Python's to say as well; untried: the call it comes back
 --    from shall not count; later: until when it is put off, in ms: who is withdrawn keeps that; provider_id: nil keeps the one that is
 --    known; fenced: only if its last call was `batch`; stood: only if it has not moved since that time. An item that is moved learns its
---    `tries`
+--    `tries`, one that is put off until when (`later`)
 -- Returns for each item what became of it: 'moved', 'missing', 'other' where a fence kept it, 'early' where it was to be called and is
 -- put off, or the state that did not allow it.
 
@@ -114,7 +114,7 @@ local function move_intent(c, items, from, to, results)
     elseif not move_is(item.allowed, state) then
       results[i] = state
     elseif item.target == 'sending' and move_later(packed) > c.now then
-      results[i] = 'early'
+      results[i], item.later = 'early', move_later(packed)
     else
       if held and item.target == 'queued' then  -- withdrawn while its call was under way: it does not go again
         item.target = held == 'cancelled' and 'cancelled' or 'accepted'

@@ -1,6 +1,6 @@
 -- Write an attempt down before its call is made, and learn who is still to be sent to.
 --
--- KEYS  1 inflight  2 batch  3 events  4 bad numbers  5 crashes  6 suppressed  7... intents
+-- KEYS  1 inflight  2 batch  3 events  4 bad numbers  5 crashes  6 suppressed  7 due  8... intents
 -- ARGV  1 batch id  2 JSON: {token, maxlen, ends, retention, keep, sending: allowed, ended: allowed for those that end here,
 --         lane, source, group, heed: whether bad numbers are left out}
 --       3... key index, short id, number for each job; jobs of one intent stand together
@@ -103,10 +103,16 @@ for i, item in ipairs(items) do
   end
 end
 
+local function job_of(item)
+  return table.concat({header.lane, header.source, header.group, item.id .. ':' .. item.number}, '|')
+end
+
 local c, recipients, live = move_context(header, now, KEYS[3]), {}, {}
 c.attempt = ARGV[1]
 for i, result in ipairs(move_all(c, items)) do
-  if result == 'moved' and items[i].target == 'sending' then
+  if result == 'early' then  -- where its job is there already, it has this name
+    redis.call('ZADD', KEYS[7], items[i].later, job_of(items[i]))
+  elseif result == 'moved' and items[i].target == 'sending' then
     recipients[#recipients + 1] = items[i].number
     recipients[#recipients + 1] = items[i].id
     live[i] = items[i]
