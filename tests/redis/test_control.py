@@ -116,6 +116,32 @@ def test_news_that_a_withdrawn_one_was_sent_after_all_corrects_the_record(driver
     assert (again.outcome, again.ended) == ("too-late", (number(1),))
 
 
+@pytest.mark.parametrize("ready", [False, True], ids=["put off", "ready"])
+def test_a_pause_and_a_resume_bring_together_nobody_whom_a_spoiled_call_has_parted(redis: Redis, *, ready: bool) -> None:
+    driver = Driver(redis, queue_of(batch_max=4))
+    with virtual_clock(redis) as clock:
+        intent = driver.enqueue(*numbers(4))
+        whole = driver.taken()
+        assert driver.begin(whole) is not None
+        driver.settle(whole, Rejected("1104", suspect_numbers=True))
+        clock.set(int(max(driver.due().values())) * 1000)
+        for half in (driver.taken(), driver.taken()):
+            assert driver.begin(half) is not None
+            driver.settle(half, TryLater("503", after=600.0))
+        back = int(max(driver.due().values())) * 1000
+        if ready:
+            clock.set(back)
+            driver.release(driver.taken())
+        assert ask(driver, "pause", intent).outcome == "done"
+        assert (driver.waiting(), driver.due()) == ([], {}), "none of its jobs is left behind"
+        assert ask(driver, "resume", intent).outcome == "done"
+        clock.set(back)
+        halves = [driver.taken(), driver.taken()]
+        assert [len(half.jobs) for half in halves] == [2, 2]
+        assert all(begun is not None and len(begun.targets) == 2 for begun in map(driver.begin, halves))
+        assert (driver.waiting(), driver.due()) == ([], {})
+
+
 def test_only_news_of_its_own_last_call_speaks_against_a_withdrawal(driver: Driver) -> None:
     intent = driver.enqueue(number(1))
     first = driver.taken()

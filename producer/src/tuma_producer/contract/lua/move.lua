@@ -2,7 +2,7 @@
 --
 -- A recipient is a field of its intent's hash: state|since ms|evidence|reason|batch|provider's id for it|its tries.
 -- One that nothing has happened to yet has its state alone. Behind the tries stands `@ms` where it was put off: before then it is not
--- called, whichever job of it comes first.
+-- called, whichever job of it comes first. Behind that stands `/most` where it waits for a call of at most so many recipients.
 -- The caller says from which states a move is allowed: the table of moves is Python's. What is not allowed is left as it is,
 -- which makes every repeat and every late or doubled piece of news harmless.
 --
@@ -14,9 +14,9 @@
 -- A move about no attempt has an empty batch: the recipient's last one stays, so that late news of that call still applies.
 -- items: {key, id, number, target, allowed, evidence, reason, batch, provider_id, dead, untried, later, fenced, stood}; items of one
 --    intent stand together. dead: whether this move makes a dead letter, which is Python's to say as well; untried: the call it comes back
---    from shall not count; later: until when it is put off, in ms: who is withdrawn keeps that; provider_id: nil keeps the one that is
---    known; fenced: only if its last call was `batch`; stood: only if it has not moved since that time. An item that is moved learns its
---    `tries`, one that is put off until when (`later`)
+--    from shall not count; later: until when it is put off, in ms, and most: for a call of how many at most: who is withdrawn keeps
+--    both; provider_id: nil keeps the one that is known; fenced: only if its last call was `batch`; stood: only if it has not moved since that time. An item that is moved learns its
+--    `tries`, one that is early how it stands (`packed`)
 -- Returns for each item what became of it: 'moved', 'missing', 'other' where a fence kept it, 'early' where it was to be called and is
 -- put off, or the state that did not allow it.
 
@@ -43,11 +43,34 @@ local function move_fenced(item, packed)
 end
 
 local function move_tries(packed)
-  return tonumber(string.match(packed, '|(%d+)@?%d*$') or 0)
+  return tonumber(string.match(packed, '|(%d+)@?[%d/]*$') or 0)
 end
 
 local function move_later(packed)
-  return tonumber(string.match(packed, '|%d+@(%d+)$') or 0)
+  return tonumber(string.match(packed, '|%d+@(%d+)/?%d*$') or 0)
+end
+
+local function move_most(packed)
+  return tonumber(string.match(packed, '|%d+@%d+/(%d+)$') or 0)
+end
+
+-- The group that its job waits in: that of the rest of its intent, or the one for smaller calls.
+local function move_group(group, packed)
+  local most = move_most(packed)
+  return most > 0 and string.gsub(group, '^([^.]+%.%d+)%.%d+%.', '%1.' .. most .. '.') or group
+end
+
+-- What stands behind the tries.
+local function move_put_off(c, item, packed)
+  local later, most = item.later, item.most
+  if not later and item.target == 'accepted' then
+    later, most = move_later(packed), move_most(packed)
+  end
+  later, most = later or 0, most or 0
+  if most == 0 and later <= c.now then
+    return ''
+  end
+  return '@' .. later .. (most > 0 and '/' .. most or '')
 end
 
 -- Who has died stands in the index from the same step on. What is older than its record may be goes a little faster than others
@@ -114,7 +137,7 @@ local function move_intent(c, items, from, to, results)
     elseif not move_is(item.allowed, state) then
       results[i] = state
     elseif item.target == 'sending' and move_later(packed) > c.now then
-      results[i], item.later = 'early', move_later(packed)
+      results[i], item.packed = 'early', packed
     else
       if held and item.target == 'queued' then  -- withdrawn while its call was under way: it does not go again
         item.target = held == 'cancelled' and 'cancelled' or 'accepted'
@@ -127,10 +150,9 @@ local function move_intent(c, items, from, to, results)
       local begins = item.target == 'sending'
       begun = begun or begins
       item.tries = math.max(0, move_tries(packed) + (begins and 1 or 0) - (item.untried and 1 or 0))
-      local later = not is_end and (item.later or item.target == 'accepted' and move_later(packed)) or 0
       writes[#writes + 1] = item.number
       writes[#writes + 1] = table.concat({item.target, c.now, item.evidence, item.reason, item.batch,
-        item.provider_id or move_provider_id(packed), item.tries .. (later > c.now and '@' .. later or '')}, '|')
+        item.provider_id or move_provider_id(packed), item.tries .. (is_end and '' or move_put_off(c, item, packed))}, '|')
       move_event(c, id, source, seq, item, item.target, was_end and 1 or 0)
       if item.dead then
         died[#died + 1] = c.now

@@ -43,25 +43,29 @@ if held == 'paused' then
     'q', redis.call('HINCRBY', key, 'seq', 1), 'by', header.by)
   local until_ = tonumber(about[6] or 0)  -- until then it is held back, so that it can still be withdrawn
   local items = recipients_to_move(recipients_in_order(key), key, id, header.target, header.allowed, 'resumed')
-  local back, ready, put_off = {}, ready_time(now), false
+  local groups, ready, put_off = {}, ready_time(now), false
   for _, item in ipairs(items) do
     local subject = id .. ':' .. item.number
-    item.later = move_later(item.was.packed)  -- no resume brings it forward
+    local its = move_group(group, item.was.packed)
+    item.later, item.most = move_later(item.was.packed), move_most(item.was.packed)  -- no resume brings it forward, or together again
     local due = math.max(until_, item.later)
     if due > now then
-      redis.call('ZADD', k.due, due, table.concat({lane, source, group, subject}, '|'))
+      redis.call('ZADD', k.due, due, table.concat({lane, source, its, subject}, '|'))
       put_off = true
     else
-      back[#back + 1] = ready
-      back[#back + 1] = subject
+      groups[its] = groups[its] or {}
+      table.insert(groups[its], ready)
+      table.insert(groups[its], subject)
     end
   end
   move_all(move_context(header, now, KEYS[10]), items)
   if put_off then
     ready_ring(k, 0, now)  -- it may be the next one due
   end
-  if #back > 0 then
-    ready_push(k, lane, source, group, back)
+  for its, back in pairs(groups) do
+    ready_push(k, lane, source, its, back)
+  end
+  if next(groups) then
     ready_ring(k, lane, now)
   end
   if header.act then

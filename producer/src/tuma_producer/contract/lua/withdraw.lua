@@ -44,11 +44,24 @@ elseif header.occurrence and about[6] == '0' and about[5] ~= 'cancelled' then
 end
 local lane, source, group, at, held = tonumber(about[1]), about[2], about[3], tonumber(about[4]), about[5]
 
--- The name of a waiting recipient's job; one that has come due again, or is of a narrower group, has another: `begin` drops it.
-local function jobs_of(one)
-  local since = tonumber(string.match(one.packed, '^%a+|(%d+)') or at)
-  local subject = id .. ':' .. one.number
-  return table.concat({lane, source, group, ready_time(since), subject}, '|'), table.concat({lane, source, group, subject}, '|')
+-- The names of a waiting recipient's job, in the line and in the due set. `begin` drops one that has another, because quiet hours or a
+-- limit put it off: the record does not know of that.
+local function pull(items)
+  local groups = {}
+  for _, item in ipairs(items) do
+    local one = item.was
+    if one.state == 'queued' then
+      local its, subject = move_group(group, one.packed), id .. ':' .. one.number
+      local since = math.max(move_later(one.packed), tonumber(string.match(one.packed, '^%a+|(%d+)') or at))
+      local names = groups[its] or {entries = {}, due = {}}
+      groups[its] = names
+      table.insert(names.entries, table.concat({lane, source, its, ready_time(since), subject}, '|'))
+      table.insert(names.due, table.concat({lane, source, its, subject}, '|'))
+    end
+  end
+  for its, names in pairs(groups) do
+    ready_pull(k, lane, source, its, names.entries, names.due)
+  end
 end
 
 if held ~= header.held and held ~= 'cancelled' and about[6] ~= '0' then
@@ -56,13 +69,7 @@ if held ~= header.held and held ~= 'cancelled' and about[6] ~= '0' then
   redis.call('XADD', KEYS[8], 'MAXLEN', '~', header.maxlen, '*', 'e', header.held, 'i', id, 's', source,
     'q', redis.call('HINCRBY', key, 'seq', 1), 'by', header.by)
   local items = recipients_to_move(recipients_in_order(key), key, id, header.target, header.allowed, header.held)
-  local entries, due = {}, {}
-  for _, item in ipairs(items) do
-    if item.was.state == 'queued' then
-      entries[#entries + 1], due[#due + 1] = jobs_of(item.was)
-    end
-  end
-  ready_pull(k, lane, source, group, entries, due)
+  pull(items)
   move_all(move_context(header, now, KEYS[8]), items)
   if header.act then
     audited(KEYS[11], header.by, header.held, 'intent', id, held or 'active', header.held)

@@ -104,14 +104,14 @@ for i, item in ipairs(items) do
 end
 
 local function job_of(item)
-  return table.concat({header.lane, header.source, header.group, item.id .. ':' .. item.number}, '|')
+  return table.concat({header.lane, header.source, move_group(header.group, item.packed), item.id .. ':' .. item.number}, '|')
 end
 
 local c, recipients, live = move_context(header, now, KEYS[3]), {}, {}
 c.attempt = ARGV[1]
 for i, result in ipairs(move_all(c, items)) do
   if result == 'early' then  -- where its job is there already, it has this name
-    redis.call('ZADD', KEYS[7], items[i].later, job_of(items[i]))
+    redis.call('ZADD', KEYS[7], move_later(items[i].packed), job_of(items[i]))
   elseif result == 'moved' and items[i].target == 'sending' then
     recipients[#recipients + 1] = items[i].number
     recipients[#recipients + 1] = items[i].id

@@ -47,12 +47,14 @@ if not calling then
   held = {lane = record[3], source = record[4], group = record[5]}
 end
 
+local back = header.group or held.group
+local most = tonumber(string.match(back, '^[^.]+%.%d+%.(%d+)%.'))
 local items = move_items(5, function(item, verdict, provider_id)
   verdict = header.verdicts[tonumber(verdict)]
   item.target, item.allowed, item.evidence, item.reason = verdict.target, verdict.allowed, verdict.evidence, verdict.reason
   item.batch, item.fenced, item.provider_id, item.dead = batch, true, provider_id, verdict.dead
   if verdict.target == 'queued' then
-    item.untried, item.later = header.untried, now + header.retry
+    item.untried, item.later, item.most = header.untried, now + header.retry, most
   end
 end)
 local c = move_context(header, now, KEYS[14], KEYS[15])
@@ -66,7 +68,7 @@ for i, result in ipairs(move_all(c, items)) do
   if result == 'moved' and items[i].target == 'queued' then
     put_off = true
     redis.call('ZADD', k.due, now + header.retry,
-      table.concat({held.lane, held.source, header.group or held.group, items[i].id .. ':' .. items[i].number}, '|'))
+      table.concat({held.lane, held.source, back, items[i].id .. ':' .. items[i].number}, '|'))
   end
 end
 
