@@ -108,6 +108,35 @@ def test_a_follower_that_nobody_follows_lapses(driver: Driver, broker: TumaBroke
         assert set(broker._leases._held) == {held.claim.batch_id}
 
 
+def test_a_thread_that_is_to_stop_puts_the_follower_back(driver: Driver, broker: TumaBroker) -> None:
+    with closing(broker), closing(broker.consume(driver.queue.name, timeout=100)) as consumer:
+        driver.enqueue_singles(2)
+        batch_id = taken_and_settled(driver, consumer)
+        assert driver.in_flight()
+        consumer._seat.stopping.set()  # between the settlement and the next batch
+        assert not consumer.follow(batch_id)
+        assert not driver.in_flight()
+        assert len(driver.waiting()) == 1
+
+
+def test_what_failed_behind_a_settlement_is_no_death_of_the_follower(driver: Driver, broker: TumaBroker) -> None:
+    messages = watched(broker)
+
+    def work(held: Held) -> None:
+        slot_is_awaited(broker, driver.queue.name)
+        settle(driver, held)
+        broker._consumers[driver.queue.name]._seat.stopping.set()  # what is put back stays there
+        message = "nobody foresaw this"
+        raise RuntimeError(message)
+
+    send_actor(broker, work)
+    driver.enqueue_singles(2)
+    with working(broker, threads=1):
+        messages.wait(1)
+        until(lambda: not driver.in_flight())
+    assert len(driver.waiting()) == 1
+
+
 def test_a_lost_reply_leaves_neither_the_settlement_nor_the_next_batch_behind(driver: Driver, broker: TumaBroker) -> None:
     with closing(broker), closing(broker.consume(driver.queue.name, timeout=100)) as consumer:
         driver.enqueue_singles(2)

@@ -231,7 +231,12 @@ class Consumer(dramatiq.Consumer):
         if rung:
             with reachable():
                 self._bell.pass_on()
-        return self._slots.take(self, self._timeout)
+        if not self._slots.take(self, self._timeout):
+            return False
+        if self._seat.stopping.is_set():  # since it began to wait
+            self._slots.give()
+            return False
+        return True
 
     def _claim(self) -> Claim | Wait:
         asked_at = self._leases.clock()
@@ -266,24 +271,36 @@ class Consumer(dramatiq.Consumer):
         Until then nobody keeps its lease: where the thread never comes here, it lapses.
         """
         settled = self._leases.get(message_id)
-        if settled.follower is None:
+        follower, settled.follower = settled.follower, None
+        if follower is None:
             return False
-        if settled.follower.claim.actor != settled.claim.actor:
-            self._leases.add(settled.follower)
-            self._seat.handed.append(settled.follower.claim)
-            with suppress(*FAILURES):  # without Redis the consumer's wait ends by itself
-                self._bell.unblock()
-                self._bell.pass_on()  # it may be about to wait
+        if self._seat.stopping.is_set():
+            self._put_back(follower)
             return False
-        self._leases.follow(message_id, settled.follower)
+        if follower.claim.actor != settled.claim.actor:
+            self._hand_over(follower)
+            return False
+        self._leases.follow(message_id, follower)
         return True
 
+    def _hand_over(self, held: Held) -> None:
+        self._leases.add(held)
+        self._seat.handed.append(held.claim)
+        with suppress(*FAILURES):  # without Redis the consumer's wait ends by itself
+            self._bell.unblock()
+            self._bell.pass_on()  # it may be about to wait
+
     def _let_go_of_handed(self) -> None:
-        """Put back what would wait for a thread in vain. Where it cannot be, its lease lapses."""
+        """Put back what would wait for a thread in vain."""
         while self._seat.handed:
             batch_id = self._seat.handed.popleft().batch_id
             held = self._leases.get(batch_id)
             self._leases.drop(batch_id)
+            self._put_back(held)
+
+    def _put_back(self, held: Held) -> None:
+        """Put back what nobody has begun. Where it cannot be, its lease lapses."""
+        with suppress(ConnectionClosed):
             self._release(held, Release.BACK)
 
     def _message_or_nothing(self, found: Claim) -> Proxy | None:
@@ -353,8 +370,10 @@ class Consumer(dramatiq.Consumer):
         held = self._leases.get(_batch_id(message))
         if held.claim.actor == FOREIGN:
             self._finish(message, Release.DONE)
-        else:
-            self._forget(_batch_id(message))
+            return
+        if held.follower is not None:
+            self._put_back(held.follower)  # it had no part in what failed
+        self._forget(_batch_id(message))
 
     def requeue(self, messages: Iterable[dramatiq.MessageProxy]) -> None:
         """Put batches back that no thread has started on."""
