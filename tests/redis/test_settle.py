@@ -112,6 +112,16 @@ def test_a_second_job_of_somebody_who_is_in_a_call_or_paused_ends_nobody(driver:
     assert driver.state_of(paused, number(1)) == "accepted"
 
 
+def test_a_second_job_of_somebody_who_is_put_off_ends_nobody(driver: Driver, clock: VirtualClock) -> None:
+    intent = driver.enqueue(number(0))
+    driver.settle(begun(driver), TryLater("503", after=3600.0))
+    targets = [target_of(f"{intent}:{number(0)}")]
+    assert driver.attempts.end(targets, RecipientState.FAILED, reason="worker-died") == 0
+    assert driver.state_of(intent, number(0)) == "queued"
+    clock.set(int(next(iter(driver.due().values()))) * 1000)
+    assert driver.attempts.end(targets, RecipientState.FAILED, reason="worker-died") == 1
+
+
 def test_a_resolver_that_is_behind_does_not_end_who_was_paused_after_a_refusal(driver: Driver) -> None:
     intent = driver.enqueue(number(0))
     batch = begun(driver)

@@ -242,10 +242,10 @@ class Sender:
 
     def _end(self, held: Held, state: RecipientState, reason: str) -> None:
         targets = [_target(job.subject) for job in held.claim.jobs]
-        self.outlets[held.queue.account].attempts.end(targets, state, reason=reason)
-        _log.error(
-            Event.DELIVERY_DEAD, account=held.queue.account, reason=reason, intents=_shown({target.intent for target in targets})
-        )
+        ended = self.outlets[held.queue.account].attempts.end(targets, state, reason=reason)
+        intents = _shown({target.intent for target in targets})
+        if ended:
+            _log.error(Event.DELIVERY_DEAD, account=held.queue.account, recipients=ended, intents=intents, reason=reason)
 
 
 def _count(held: Held, begun: Begun, reply: Reply, step: NextStep, *, took: float | None) -> None:

@@ -376,9 +376,9 @@ class Attempts:
     def end(self, targets: Sequence[Target], state: RecipientState, *, reason: str) -> int:
         """End recipients that wait in the line, by our own decision. Returns how many ended.
 
-        A job may be a second one of its recipient, who is in a call by now, or paused: whom nobody waits for is left.
+        A job may be a second one of its recipient, who is in a call by now, paused or put off: whose turn it is not is left.
         """
-        request = apply_request(self._account, "", targets, state, Evidence.INFERRED, reason=reason, unfenced=True, among=_QUEUED)
+        request = apply_request(self._account, "", targets, state, Evidence.INFERRED, reason=reason, unfenced=True, due=True, among=_QUEUED)
         moved, *_ = request.run(self.redis)
         return int(moved)
 
@@ -422,6 +422,7 @@ def apply_request(
     provider_ids: Sequence[str] = (),
     phase: str | None = None,
     unfenced: bool = False,
+    due: bool = False,
     by_receipt: bool = False,
     stood: int | None = None,
     among: frozenset[RecipientState] | None = None,
@@ -452,6 +453,8 @@ def apply_request(
         header["stood"] = stood
     if unfenced:
         header["unfenced"] = True
+    if due:
+        header["due"] = True
     args: list[Argument] = [batch_id, json.dumps(header), *intents.named(targets)]
     return Call(_APPLY, [*keys, *intents.keys], args)
 

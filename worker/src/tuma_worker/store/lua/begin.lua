@@ -101,6 +101,7 @@ for i, item in ipairs(items) do
   elseif now < tonumber(bad_until[i] or 0) then
     item.target, item.allowed, item.reason = 'rejected', header.ended, 'known-bad'
   end
+  item.due = item.target == 'sending'
 end
 
 local function job_of(item)
