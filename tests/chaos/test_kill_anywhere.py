@@ -60,6 +60,7 @@ NO_SCENARIO = {
     "store.warn": "says something, once; who comes after looks again",
     "store.reckon": "a reading of the balance: who follows reads it anew, and what was spent stands; tested with the reserve",
     "store.rights": "only looks",
+    "store.age": "the next look does what is left, and a repeat changes nothing: tested with ages",
     "store.forget": "an operator's, who asks again and finds the rest: tested with forgetting",
     "store.plan": "an operator's command: see test_kill_an_operator",
     "store.leave": "an operator's command: see test_kill_an_operator",

@@ -29,6 +29,7 @@ from tuma_worker.dispatch.redriving import Redriven, Redriver
 from tuma_worker.events.replaying import replay
 from tuma_worker.queue.scripts import Release, permit, push, release, renew
 from tuma_worker.store import accounts
+from tuma_worker.store.ages import Ages
 from tuma_worker.store.budgets import Budgets
 from tuma_worker.store.campaigns import Campaigns
 from tuma_worker.store.carried import Carried
@@ -312,6 +313,11 @@ def _forget(driver: Driver) -> None:
     assert (done.recipients, done.waits, letters.size()) == (1, (), 0)
 
 
+def _age(driver: Driver) -> None:
+    dead_letter(driver)
+    assert Ages(driver.redis, driver.queue.account, records_for=60.0, texts_for=0.0).heed()
+
+
 ACTS: dict[str, Callable[[Driver], None]] = {
     "enqueue": _send, "claim": _send, "begin": _send, "settle": _send, "apply": _apply, "note": _apply, "resend": _resend,
     "release": _release, "permit": _permit,
@@ -324,6 +330,6 @@ ACTS: dict[str, Callable[[Driver], None]] = {
     **dict.fromkeys(("hand_over", "ask", "heard", "take_up", "conclude", "tally"), _custody),
     "file": _receipts, "park": _receipts, "receive": _receive,
     **dict.fromkeys(("lead", "subscribe", "unsubscribe", "amend", "warn"), _subscribe),
-    "half_open": _half_open, "rights": _rights, "forget": _forget,
+    "half_open": _half_open, "rights": _rights, "forget": _forget, "age": _age,
     "set_tokens": _set_tokens, "set_budget": _set_budget, "withdraw": _withdraw, "resume": _withdraw,
 }  # fmt: skip

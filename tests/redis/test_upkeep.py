@@ -107,6 +107,16 @@ def test_who_reads_on_is_not_warned_of(brook: Brook) -> None:
     assert brook.length < MOST
 
 
+def test_an_account_may_keep_events_for_less_long(brook: Brook) -> None:
+    stream = Stream(brook.driver.redis, brook.driver.queue.account, kept_for=3_600_000)
+    brook.happen(1000, ago=7_200_000)
+    stream.expire()
+    assert brook.length < 200
+    brook.happen(10, ago=3_000_000)
+    brook.join("asleep")
+    assert [group.name for group in stream.make_room()] == ["asleep"]
+
+
 def test_what_is_too_old_goes_and_who_has_not_read_it_is_warned_of_before(brook: Brook) -> None:
     brook.happen(1000, ago=KEPT_FOR - 3_600_000)
     brook.join("asleep")

@@ -16,6 +16,7 @@ import structlog
 
 from tuma_producer.contract import custody
 from tuma_producer.contract.connection import FAILURES, connect_for_threads, connect_to_wait, is_cluster
+from tuma_producer.contract.wire import RETENTION_MS
 from tuma_producer.errors import TumaError
 from tuma_producer.quiet import Hours, Quiet
 from tuma_worker import logs, providers
@@ -50,6 +51,7 @@ from tuma_worker.receipts.applying import Applier, Box
 from tuma_worker.receipts.group import Group
 from tuma_worker.receipts.intake import Door, Intake
 from tuma_worker.store import accounts, routes
+from tuma_worker.store.ages import Ages
 from tuma_worker.store.attempts import Attempts
 from tuma_worker.store.carried import Carried
 from tuma_worker.store.custody import Custodies
@@ -291,7 +293,12 @@ def build_sweeper(redis: Redis, settings: Settings, *, only: str | None = None, 
     # Two looks must be further apart than a lease: what a worker that has just died held is in its hand until then.
     apart = max([0.0 if by_hand else settings.sweep_every, *(queue.lease for queue in queues)])
     watched = [_unowned(redis, queue, settings.accounts[queue.account]) for queue in queues]
-    return Sweeper(watched, None if by_hand else _name(), apart)
+    ages = {name: Ages(redis, name, one.records_for, one.texts_for) for name, one in settings.accounts.items() if _forgets(one)}
+    return Sweeper(watched, None if by_hand else _name(), apart, ages)
+
+
+def _forgets(account: Account) -> bool:
+    return account.texts_for is not None or account.records_for * 1000 < RETENTION_MS
 
 
 def _unowned(redis: Redis, queue: QueueConfig, account: Account) -> Unowned:
@@ -456,7 +463,7 @@ def build_pusher(redis: Redis, settings: Settings) -> Pusher:
 
 def build_upkeep(redis: Redis, settings: Settings) -> Upkeep:
     """What keeps the event streams of all configured accounts within their bounds."""
-    return Upkeep([Stream(redis, name) for name in settings.accounts], _name())
+    return Upkeep([Stream(redis, name, round(one.events_for * 1000)) for name, one in settings.accounts.items()], _name())
 
 
 def _proves_itself(account: Account) -> bool:

@@ -309,6 +309,11 @@ def moment(milliseconds: int) -> datetime:
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
+def without_text(body: Mapping[str, Any]) -> str:
+    """A record's body as it is written once the text is forgotten."""
+    return _JSON.encode({name: value for name, value in body.items() if name != "message"})
+
+
 def decode(intent_id: str, record: Mapping[str, str], attempts: Iterable[Attempt] = (), holds: Iterable[str] = ()) -> Intent:
     """A record as its users see it. Counts are counted, not kept: they cannot fail to add up."""
     # Sorted: Redis gives a hash's fields in no order that lasts.

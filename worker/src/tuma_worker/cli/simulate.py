@@ -40,6 +40,9 @@ def simulate(
     threads: Annotated[int, typer.Option(min=1, help="Threads of a worker.")] = 8,
     per_worker: Annotated[int, typer.Option(min=1, help="Accounts that one worker serves at the most.")] = 100,
     masters: Annotated[int, typer.Option(min=1, help="Masters of Redis: more than one is a cluster.")] = 1,
+    records_days: Annotated[float, typer.Option(min=0, max=7, help="Days for which records are kept (records_for).")] = 7,
+    events_days: Annotated[float, typer.Option(min=0, max=7, help="Days for which events are kept (events_for).")] = 7,
+    receipts_days: Annotated[float, typer.Option(min=0, help="Days for which receipts are kept (raw_receipts_for).")] = 3,
     memory: Annotated[float, typer.Option(min=0.1, help="GiB that each master may use.")] = 16,
     json: Json = False,
 ) -> None:
@@ -49,7 +52,10 @@ def simulate(
 
     Example: tuma simulate --accounts 1000 --masters 3
     """
-    load = {"calls": _per_second(limit), "recipients": recipients, "seconds": call_seconds, "receipts": receipts, "hours": hours}
+    load = {
+        "calls": _per_second(limit), "recipients": recipients, "seconds": call_seconds, "receipts": receipts, "hours": hours,
+        "records_days": records_days, "events_days": events_days, "receipts_days": receipts_days,
+    }  # fmt: skip
     site = Site(threads=threads, per_worker=per_worker, nodes=masters, node_memory=round(memory * GIB))
     found = [demand(Load(accounts=count, **load), site) for count in accounts or _SERIES]
     if json:

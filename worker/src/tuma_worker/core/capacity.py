@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 GIB = 1 << 30
-KEPT_DAYS = {"intent": 7, "attempt": 4, "receipt": 3}  # that each is kept when it is over
+_ATTEMPT_DAYS = 4  # that one is kept when it is over
 _HEADROOM = 1.25  # of slots, for the longer calls
 _BUSY = 0.7  # of a core, at the most, for what must answer at once
 
@@ -16,8 +16,9 @@ class Costs:
     """CPU in seconds, memory in bytes. `tests/bench/README.md` says how each is measured.
 
     A call costs a worker and Redis something, and each recipient in it something more. A receipt costs a gateway and a worker, and
-    is taken to cost Redis what a recipient does, and so is an enqueue. A worker has `connections`, and so many more for each
-    account that it serves; an account costs each worker that serves it something even where nothing is to do.
+    is taken to cost Redis what a recipient does, and so is an enqueue. `finished_record` is the part of `finished_recipient` that
+    is no event. A worker has `connections`, and so many more for each account that it serves; an account costs each worker that
+    serves it something even where nothing is to do.
     """
 
     worker_call: float = 1.5e-3
@@ -28,6 +29,7 @@ class Costs:
     worker_receipt: float = 0.2e-3
     waiting: int = 700
     finished_recipient: int = 1120
+    finished_record: int = 360
     finished_call: int = 780
     raw_receipt: int = 500
     connections: int = 13
@@ -44,6 +46,7 @@ class Load:
     """Accounts that use their allowance up: `calls` per second of each, with `recipients` to a call that takes so many `seconds`.
 
     They do so for `hours` of a day; `receipts` come of each recipient, and as many recipients wait as go in `backlog` hours.
+    Records, events and receipts are kept for so many days.
     """
 
     accounts: int
@@ -53,6 +56,9 @@ class Load:
     receipts: float = 2.0
     hours: float = 10.0
     backlog: float = 1.0
+    records_days: float = 7.0
+    events_days: float = 7.0
+    receipts_days: float = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +97,7 @@ class Demand:
 LEVERS = {
     "one account": "a master has one core: more recipients to a call, or the account's sends over several accounts",
     "redis cores": "more masters: a cluster spreads accounts",
-    "memory": "more masters or memory; shorter raw_receipts_for; several recipients to an intent",
+    "memory": "more masters or memory; shorter events_for, records_for and raw_receipts_for; several recipients to an intent",
     "connections": "fewer accounts to a worker (`--account`), more threads instead of more workers, or more masters",
 }
 
@@ -138,6 +144,8 @@ def redis_cores(calls: float, recipients: float, receipts: float, costs: Costs) 
 
 def _bytes(load: Load, calls: float, recipients: float, costs: Costs) -> float:
     """What waits, and what is kept of the last days."""
-    recipient = costs.finished_recipient * KEPT_DAYS["intent"] + load.receipts * costs.raw_receipt * KEPT_DAYS["receipt"]
-    a_second = recipients * recipient + calls * costs.finished_call * KEPT_DAYS["attempt"]
+    record, events = costs.finished_record, costs.finished_recipient - costs.finished_record
+    receipts = load.receipts * costs.raw_receipt * load.receipts_days
+    recipient = record * load.records_days + events * load.events_days + receipts
+    a_second = recipients * recipient + calls * costs.finished_call * _ATTEMPT_DAYS
     return load.hours * 3600 * a_second + load.backlog * 3600 * recipients * costs.waiting

@@ -9,6 +9,7 @@ each has chosen would let it through twice.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -72,6 +73,8 @@ class Redriver:
     def _skips(self, record: dict[str, str], choice: Choice) -> str | None:
         if not record:
             return "its record is gone"
+        if "message" not in json.loads(record["body"]):
+            return "its text is forgotten"
         passed = record["expires"] and int(record["expires"]) <= self.letters.now()
         return LATE if passed and choice.expires_in is None else None
 

@@ -19,9 +19,10 @@ from tuma_worker.store.campaigns import Campaigns
 from tuma_worker.store.planned import Planned
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from threading import Event as Signal
 
+    from tuma_worker.store.ages import Ages
     from tuma_worker.store.unowned import Seen, Unowned
 
 _log = structlog.get_logger(__name__)
@@ -53,13 +54,14 @@ class Sweeper:
     """Looks after some accounts in the name of `worker`, every `every` seconds.
 
     Of all workers one looks after an account, for as long as it goes on doing so; without a name it looks whoever else does, which
-    costs reading twice and changes nothing else. A recipient gets a job again only if two looks of
-    the same process saw it without an owner and unchanged.
+    costs reading twice and changes nothing else. `ages` are those of accounts that remember less than others. A recipient gets a
+    job again only if two looks of the same process saw it without an owner and unchanged.
     """
 
     accounts: Sequence[Unowned]
     worker: str | None
     every: float
+    ages: Mapping[str, Ages] = field(default_factory=dict)
     _suspects: dict[str, Seen] = field(default_factory=dict)
 
     def keep_sweeping(self, stop: Signal) -> None:
@@ -85,13 +87,21 @@ class Sweeper:
         lost = {target: packed for target, packed in seen.items() if before.get(target) == packed}
         ended = unowned.close(look.silent) + unowned.end_forgotten(lost)
         restored = unowned.restore(lost)  # who has ended is left
+        if account in self.ages:
+            self.ages[account].heed()
         forgotten = Campaigns(unowned.redis, account).forget()
         Planned(unowned.redis, account).forget()
         self._suspects[account] = {target: packed for target, packed in seen.items() if target not in lost}
         intents = sorted({target.intent for target in lost})[:_SHOWN] if restored else ()
         suspected = len(self._suspects[account])
         return Swept(
-            account, looked=True, suspected=suspected, restored=restored, intents=tuple(intents), ended=ended, campaigns=forgotten
+            account,
+            looked=True,
+            suspected=suspected,
+            restored=restored,
+            intents=tuple(intents),
+            ended=ended,
+            campaigns=forgotten,
         )
 
 

@@ -97,9 +97,10 @@ class Account(BaseModel):
     Webhooks are believed with the present credentials or, while these are being replaced, with `webhook_password_old` and
     `webhook_secret_old`; only from the addresses in `webhook_from`, networks such as 203.0.113.0/24 (none: from anywhere). Where
     the provider names a `webhook_timestamp_header`, the signature covers `<timestamp>.<body>`, and an old one is refused. What
-    they said is kept as it came for `raw_receipts_for` seconds (0: not at all). `inbound_event` is the event by which the provider
-    tells of messages that people write (None: they are not taken in); who writes one of `stop_words`, and nothing else, is put on
-    the account's suppression list.
+    they said is kept as it came for `raw_receipts_for` seconds (0: not at all). An intent that is over is remembered for
+    `records_for` seconds, a week at the most, and its text for `texts_for` (None: for as long); events for `events_for`, a week at
+    the most. `inbound_event` is the event by which the provider tells of messages that people write (None: they are not taken in);
+    who writes one of `stop_words`, and nothing else, is put on the account's suppression list.
 
     Where `approved` is set, each sender is shown to numbers alone that begin with one of its prefixes, such as
     `{"KITOKO": ["+243"]}`; recipients to whom theirs may not be shown are refused before a call.
@@ -163,6 +164,9 @@ class Account(BaseModel):
     webhook_timestamp_header: Text | None = None
     webhook_from: Networks = ()
     raw_receipts_for: Duration = 259_200.0
+    records_for: Annotated[Seconds, Field(le=604_800)] = 604_800.0
+    texts_for: Duration | None = None
+    events_for: Annotated[Seconds, Field(le=604_800)] = 604_800.0
     inbound_event: Text | None = None
     stop_words: Texts = WORDS
 

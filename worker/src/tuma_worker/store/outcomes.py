@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _WARN = load(__package__, "warn")
 
 KEPT_READ = EVENTS_KEPT * 3 // 5  # events that are kept though every group has read them; above, only what some group has not
-KEPT_FOR = RETENTION_MS  # ms: as long as a finished intent
+KEPT_FOR = RETENTION_MS  # ms, where an account is set to no less: as long as a finished intent
 SILENT_FOR = 86_400_000  # ms until it is said again of a group that it is behind
 _NEARLY = 0.8  # of either bound, at which it is said
 _AT_ONCE = 10_000  # entries trimmed in one step, which must not hold up everybody else's
@@ -41,10 +41,11 @@ class Group(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """The events of one account."""
+    """The events of one account, kept for so many ms."""
 
     redis: Redis
     account: str
+    kept_for: int = KEPT_FOR
 
     def lead(self, name: str, seconds: float) -> bool:
         """Whether `name` is the one process that looks after the stream, for so long from now; the first to ask is."""
@@ -68,7 +69,7 @@ class Stream:
 
     def expire(self) -> None:
         """Trim what is too old, whoever has read it."""
-        oldest = server_ms(self.redis) - KEPT_FOR
+        oldest = server_ms(self.redis) - self.kept_for
         while self.redis.xtrim(self._keys.events, minid=oldest, limit=_AT_ONCE):
             continue
 
@@ -112,11 +113,10 @@ class Stream:
     def _length(self) -> int:
         return int(self.redis.xlen(self._keys.events))
 
-    @staticmethod
-    def _will_lose(group: Group, last: Group, now: int, *, full: bool) -> bool:
+    def _will_lose(self, group: Group, last: Group, now: int, *, full: bool) -> bool:
         """Whether what it needs is nearly too old, or the stream nearly full of what it and the last one need."""
         # How far from the stream's end an entry stands, nobody tells; when it came, it says itself.
-        return now - group.since > KEPT_FOR * _NEARLY or (full and group.since <= (last.since + now) / 2)
+        return now - group.since > self.kept_for * _NEARLY or (full and group.since <= (last.since + now) / 2)
 
 
 def _order(entry_id: str) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from tuma_producer.contract.connection import server_for
 from tuma_producer.contract.keys import account_keys
+from tuma_producer.contract.wire import RETENTION_MS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,6 +36,16 @@ class Open:
 
 
 @dataclass(frozen=True, slots=True)
+class Over:
+    """An intent that is over, for `age` ms, and is `kept` for so many from its end; whether it still has its text."""
+
+    short_id: str
+    age: int
+    kept: int
+    has_text: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Records:
     """The records of one account."""
 
@@ -47,6 +58,19 @@ class Records:
             if verb or (still_open not in {None, b"0"} and not (following and held)):
                 yield Open(short_id, following.decode() if following else None, int(last or 0), asked=bool(verb))
 
+    def over(self) -> Iterator[Over]:
+        """Those of which nothing is to come any more."""
+        for page in self._keys():
+            pipeline: Any = self.redis.pipeline(transaction=False)
+            for key in page:
+                pipeline.pttl(key)
+                pipeline.hmget(key, "open", "kept", "textless")
+            found = pipeline.execute()
+            for key, left, (still_open, kept, textless) in zip(page, found[::2], found[1::2], strict=True):
+                if left >= 0 and still_open is not None:
+                    for_ms = RETENTION_MS if kept is None or left > int(kept) else int(kept)
+                    yield Over(self._short_id(key), for_ms - left, for_ms, textless is None)
+
     def naming(self, number: str) -> Iterator[tuple[str, list[str]]]:
         """Those of which the number is a recipient, schedules too, with the attempts that there were for each."""
         for short_id, (packed, scheduled, attempts) in self._all(number, "to", "attempts"):
@@ -55,16 +79,23 @@ class Records:
 
     def _all(self, *fields: str) -> Iterator[tuple[str, Sequence[bytes | None]]]:
         """Every record's short id, with these fields of it."""
+        for page in self._keys():
+            pipeline = self.redis.pipeline(transaction=False)
+            for key in page:
+                pipeline.hmget(key, fields)
+            for key, values in zip(page, pipeline.execute(), strict=True):
+                yield self._short_id(key), values
+
+    def _keys(self) -> Iterator[list[bytes]]:
         prefix = account_keys(self.account).intent("")
         server = server_for(self.redis, prefix)
         cursor: Any = None
         while cursor != 0:
             cursor, page = cast("Any", server.scan(cursor or 0, match=f"{prefix}*", count=PAGE))
-            pipeline = self.redis.pipeline(transaction=False)
-            for key in page:
-                pipeline.hmget(key, fields)
-            for key, values in zip(page, pipeline.execute(), strict=True):
-                yield key.decode().removeprefix(prefix), values
+            yield page
+
+    def _short_id(self, key: bytes) -> str:
+        return key.decode().removeprefix(account_keys(self.account).intent(""))
 
     def moving(self, short_id: str) -> Iterator[list[tuple[str, str]]]:
         """The numbers of an intent's recipients that somebody must move on, with their fields, page by page."""
