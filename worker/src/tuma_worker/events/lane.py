@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _AHEAD = 200  # intents with an event that may go, beyond which nothing more is read
 _MOST = 100_000  # events that are read ahead of one that is not taken
 _AT_HAND = 2_000  # of them that are held whole
+_OWED_AT_MOST, _OWED_FOR = 100, 1.0  # events that are told twice if this process dies, at most, and for how many seconds
 _NONE = Trouble(0, 0)
 _AS_A_WHOLE = "endpoint"  # among the troubles: since when nothing has got through
 
@@ -100,6 +101,7 @@ class Lane:
     _lines: defaultdict[str, _Line] = field(default_factory=lambda: defaultdict(_Line))
     _troubles: dict[str, Trouble] = field(default_factory=dict)
     _done: list[str] = field(default_factory=list)
+    _owed_since: float = 0.0
     _noted: dict[str, Trouble] = field(default_factory=dict)
     _mended: list[str] = field(default_factory=list)
 
@@ -223,6 +225,14 @@ class Lane:
         whole = self._troubles.get(_AS_A_WHOLE)
         return not self._calls_back and whole is not None and self.clock() - whole.since / 1000 > BORNE_FOR
 
+    @property
+    def owes(self) -> bool:
+        """Whether what has come of the events is to be written down now: it is much, or old, or nothing more is on its way."""
+        if self._noted or self._mended or len(self._done) >= _OWED_AT_MOST:
+            return True
+        resting = not any(line.endpoint.under_way for line in self._lines.values())
+        return bool(self._done) and (resting or self.clock() - self._owed_since >= _OWED_FOR)
+
     def flush(self) -> None:
         """Write down what has come of the events since the last time."""
         if self._noted:
@@ -249,6 +259,7 @@ class Lane:
             line.may_go[chain] = None
         else:
             del self._chains[chain], self._targets[chain]
+        self._owed_since = self._owed_since if self._done else self.clock()
         self._done.append(delivery.entry_id)
         self._mend(delivery.entry_id)
 

@@ -156,7 +156,8 @@ class Pusher:
             if self._lanes.get(name) is lane:  # else it is somebody else's by now, or was begun anew
                 outcomes += self._safely(name, lane, partial(self._heed, name, lane, delivery, answered))
         for name, lane in list(self._lanes.items()):
-            self._safely(name, lane, partial(_flush, lane))
+            if lane.owes:
+                self._safely(name, lane, partial(_flush, lane))
         return outcomes
 
     def _heed(self, name: LaneName, lane: Lane, delivery: Delivery, answered: Future[Answer]) -> Outcomes:
