@@ -18,6 +18,12 @@
 {{- end }}
 {{- if and .Values.gateway.ingress.enabled .Values.gateway.httpRoute.enabled }}
 {{- fail "gateway.ingress.enabled: gateway.httpRoute is enabled as well; choose one way in" }}{{ end }}
+{{- if .Values.gateway.httpRoute.enabled }}
+{{- if not .Values.gateway.httpRoute.parentRefs }}
+{{- fail "gateway.httpRoute.parentRefs: no Gateway is named, so no receipt comes in; name the one that the route is attached to" }}{{ end }}
+{{- if not .Values.gateway.httpRoute.host }}
+{{- fail "gateway.httpRoute.host: no host is named; set that of publicUrl" }}{{ end }}
+{{- end }}
 {{- if and .Values.gateway.enabled (not .Values.publicUrl) (or .Values.gateway.ingress.enabled .Values.gateway.httpRoute.enabled) }}
 {{- fail "publicUrl: receipts have a way in, but providers are not told of it; set the address that they reach" }}{{ end }}
 {{- if lt (int .Values.gateway.graceSeconds) (add .Values.gateway.preStopSeconds 10 | int) }}

@@ -1,4 +1,4 @@
-"""The schemas of the custom resources that the chart renders, as packages ship them: nothing is fetched for a test."""
+"""The schemas of the custom resources that the chart renders, as packages ship them, or ours: nothing is fetched for a test."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from typing import Any
 
 from cloudcoil.models.keda.v1alpha1 import ScaledObject
 from cloudcoil.models.prometheus_operator.v1 import PodMonitor, PrometheusRule
+from tests.support.gateway_api import HTTPRoute
 
 # They take what they do not know, and drop it.
 _MODELS: dict[tuple[str, str], Any] = {
     ("keda.sh/v1alpha1", "ScaledObject"): ScaledObject,
     ("monitoring.coreos.com/v1", "PodMonitor"): PodMonitor,
     ("monitoring.coreos.com/v1", "PrometheusRule"): PrometheusRule,
+    ("gateway.networking.k8s.io/v1", "HTTPRoute"): HTTPRoute,
 }
 # KEDA has had it since 2.17; for older Pythons the package ends at 2.16.
 _NEWER = {"ScaledObject": ("spec", "fallback", "behavior")}

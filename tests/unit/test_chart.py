@@ -129,6 +129,15 @@ REFUSED: dict[str, tuple[Values, str]] = {
         plain(gateway={"ingress": {"enabled": True, "host": "h"}, "httpRoute": {"enabled": True, "host": "h"}}),
         "choose one",
     ),
+    "a route from nowhere": (
+        plain(publicUrl="https://s.example", gateway={"httpRoute": {"enabled": True, "host": "s.example"}}),
+        "gateway.httpRoute.parentRefs: no Gateway is named",
+    ),
+    "a route to nowhere": (
+        plain(publicUrl="https://s.example", gateway={"httpRoute": {"enabled": True, "parentRefs": [{"name": "g"}]}}),
+        "gateway.httpRoute.host: no host is named",
+    ),
+    "a parent without a name": (plain(gateway={"httpRoute": {"parentRefs": [{"namespace": "n"}]}}), "name"),
     "a way that nobody knows": (plain(gateway={"ingress": {"enabled": True, "host": "h"}}), "publicUrl: receipts have a way in"),
     "hpa over two accounts": (
         plain(accounts={"a": account(), "b": account()}, workers={"main": {"autoscaling": {"mode": "hpa"}}}),
@@ -183,10 +192,13 @@ def _validate(rendered: str, version: str) -> None:
     kubernetes_validate.validate(json.loads(rendered), version, strict=True)
 
 
-@pytest.mark.parametrize("case", ["keda", "monitoring"])
-def test_what_renders_for_keda_and_the_prometheus_operator_is_valid_to_them(case: str) -> None:
+OTHERS = {"keda": {"ScaledObject"}, "monitoring": {"PodMonitor", "PrometheusRule"}, "route": {"HTTPRoute"}}
+
+
+@pytest.mark.parametrize("case", OTHERS)
+def test_what_renders_for_keda_the_prometheus_operator_and_the_gateway_api_is_valid_to_them(case: str) -> None:
     found = [one for one in objects(CASES[case]).values() if custom_resources.is_known(one)]
-    assert {one["kind"] for one in found} in ({"ScaledObject"}, {"PodMonitor", "PrometheusRule"})
+    assert {one["kind"] for one in found} == OTHERS[case]
     assert [custom_resources.strangers(one) for one in found] == [[]] * len(found)
 
 
@@ -197,6 +209,25 @@ def test_a_field_that_keda_does_not_know_is_found() -> None:
     number = scaled | {"spec": scaled["spec"] | {"triggers": [{"type": "metrics-api", "metadata": {"targetValue": 8}}]}}
     with pytest.raises(ValueError, match=r"targetValue"):
         custom_resources.strangers(number)
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ({"parentRefs": [{"name": "g", "kind": "Gateway!"}]}, "parentRefs.0.kind"),
+        ({"hostnames": ["s.example:443"]}, "hostnames.0"),
+        ({"rules": [{"matches": [{"path": {"value": "receipts/"}}]}]}, "must be an absolute path"),
+        ({"rules": [{"backendRefs": [{"name": "rel"}]}]}, "port is required for a Service"),
+        ({"rules": [{"backendRefs": [{"name": "rel", "port": "http"}]}]}, "backendRefs.0.port"),
+        ({"rules": []}, "rules"),
+    ],
+)
+def test_a_route_that_the_gateway_api_would_refuse_is_found(spec: dict[str, Any], words: str) -> None:
+    route = objects(CASES["route"])["HTTPRoute", "rel-gateway"]
+    with pytest.raises(ValueError, match=re.escape(words)):
+        custom_resources.strangers(route | {"spec": route["spec"] | spec})
+    unknown = route | {"spec": route["spec"] | {"hostname": "s.example"}}
+    assert custom_resources.strangers(unknown) == ["spec.hostname"]
 
 
 # ---------------------------------------------------------------------------------------------------- Helm 3 beside Helm 4
