@@ -36,7 +36,8 @@ WORKERS = 4
 TOGETHER = 10  # sends with one text: as many as make calls and messages of the threefold limits run out together
 STEADY_MS = 50.0
 STEADY = {"latency_ms": STEADY_MS}
-JITTER = {"jitter_ms": 400.0}
+JITTER_MS = 400.0  # at most, each way
+JITTER = {"jitter_ms": JITTER_MS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,17 @@ class Case:
     network: dict[str, float]
     priority: Priority = "transactional"
     together: int = 1
+
+    @property
+    def longest_call(self) -> float:
+        """Seconds that the network can make of a call."""
+        return (self.network.get("latency_ms", 0.0) + 2 * self.network.get("jitter_ms", 0.0)) / 1000
+
+    @property
+    def expected_floor(self) -> float:
+        """What must be used at the least, of the limit with the longest window: a permit is held for its call as well."""
+        window = max(limit.window for limit in self.limits)
+        return window / (window + self.longest_call) - 0.005
 
     def sends(self, seconds: float) -> Iterator[Send]:
         """More than all windows of the measurement can take, each window opened twice as an upper bound."""
@@ -84,12 +96,13 @@ def measure(case: Case, seconds: float) -> dict[str, Any]:
         store = stack.enter_context(house.store())
         provider = start_provider(programs, case.limits, **case.network)
         built = house.build_house(programs, store, case.provider, provider.url, case.limits)
+        built.introduce()
+        built.fill("bench", case.sends(seconds))
+        store.redis.config_resetstat()  # from here on scripts are the workers' alone
         workers = built.start_workers(WORKERS)
-        store.redis.config_resetstat()
-        accepted = sum(1 for _ in built.producer().enqueue_many(case.sends(seconds)))
         _let_run(provider, seconds)
         processes.end_all(workers)
-        return _figures(case, provider.calls(), seconds) | _work(built, workers, provider.calls(), accepted)
+        return _figures(case, provider.calls(), seconds) | _work(built, workers, provider.calls())
 
 
 def _let_run(provider: StrictProvider, seconds: float) -> None:
@@ -110,17 +123,18 @@ def _figures(case: Case, calls: Sequence[Call], seconds: float) -> dict[str, Any
         # Of several limits the scarcest decides: the others cannot be used up.
         "utilisation": rounded(max((one for one in used if one is not None), default=None)),
         "sustained": rounded(max((one for one in kept_up if one is not None), default=None)),
+        "expected_floor": rounded(case.expected_floor),
     }
 
 
-def _work(built: House, workers: Sequence[Program], calls: Sequence[Call], accepted: int) -> dict[str, Any]:
+def _work(built: House, workers: Sequence[Program], calls: Sequence[Call]) -> dict[str, Any]:
     """What it took inside. The workers have ended, so that nothing is in flight.
 
-    A call takes three scripts: claim, begin, settle; a send takes one. What is left of all scripts are claims that were told to
-    wait (and a few renewals of leases, at most one per worker and five seconds).
+    A call takes three scripts: claim, begin, settle. What is left of all that workers ran are claims that were told to wait (and a
+    few renewals of leases, at most one per worker and five seconds, and what each does once as it starts).
     """
     attempts = built.attempts()
-    refused = built.store.commands().get("evalsha", 0) - accepted - 3 * attempts
+    refused = built.store.commands().get("evalsha", 0) - 3 * attempts
     return {
         "wasted_claims": attempts - len(calls) + sum(_started_in_vain(worker) for worker in workers),
         "refused_claims_per_call": ratio(refused, len(calls)),
@@ -166,20 +180,18 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     limit = Limit(options.calls, "calls", options.window)
     wanted = peers.chosen(peers.LIMITED, options)
     measured = peers.measure_each(wanted, lambda peer: measure_peer(peer, limit, options.seconds))
-    return {"bench": "limits", **_together(results, options.window), "cases": results, "peers": measured, "machine": machine}
+    return {"bench": "limits", **_together(results), "cases": results, "peers": measured, "machine": machine}
 
 
-def _together(results: dict[str, dict[str, Any]], window: float) -> dict[str, Any]:
-    """The promises: sums over all cases, and the rate of the steady one."""
-    steady = results.get("steady", {})
+def _together(results: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The promises: sums over all cases, and the rate of the steady one; where it was not wanted, of the one that used least."""
+    told = "steady" if "steady" in results else min(results, key=lambda name: results[name]["sustained"] or 0.0)
+    of = ("utilisation", "sustained", "expected_floor", "refused_claims_per_call")
+    sums = ("violations", "rate_limited", "wasted_claims")
     return {
-        "violations": sum(one["violations"] for one in results.values()),
-        "rate_limited": sum(one["rate_limited"] for one in results.values()),
-        "utilisation": steady.get("utilisation"),
-        "sustained": steady.get("sustained"),
-        "expected_floor": rounded(window / (window + STEADY_MS / 1000) - 0.005),
-        "wasted_claims": sum(one["wasted_claims"] for one in results.values()),
-        "refused_claims_per_call": steady.get("refused_claims_per_call"),
+        **{name: sum(one[name] for one in results.values()) for name in sums},
+        "case": told,
+        **{name: results[told][name] for name in of},
     }
 
 
