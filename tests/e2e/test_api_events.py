@@ -83,7 +83,7 @@ def test_who_asks_for_the_head_alone_does_not_wait_for_the_end(http: httpx.Clien
 
 
 def test_a_reader_goes_when_its_token_does(house: House) -> None:
-    with client_of(house, new_token(house, "brief", "read", expires_in="1")) as http, reading(http) as events:
+    with client_of(house, new_token(house, "brief", "read", expires_in="2")) as http, reading(http) as events:
         assert list(events) == []
 
 

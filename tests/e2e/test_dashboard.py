@@ -123,7 +123,7 @@ def test_who_logs_out_is_out_wherever_the_secret_has_gone(asha: Visitor, strange
 
 
 def test_a_session_ends_with_its_token(stranger: Visitor, house: House) -> None:
-    stranger.log_in(new_token(house, "leaver", "operate", "read", expires_in="1"))
+    stranger.log_in(new_token(house, "leaver", "operate", "read", expires_in="2"))
     with stranger.http.stream("GET", "/live/") as answer:
         assert any(line == "event: end" for line in answer.iter_lines())
     assert stranger.http.get("/").headers["location"].startswith("/login")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tuma_worker.queue.config import QueueConfig
     from tuma_worker.queue.leases import Held
 
-PATIENCE = 8.0  # seconds after which a signal that must come is missed
+PATIENCE = 20.0  # seconds after which a signal that must come is missed
 LONG_IDLE = 30.0  # longer than any test: whoever wakes was woken
 
 

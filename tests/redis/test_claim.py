@@ -219,16 +219,16 @@ def test_a_text_of_many_segments_and_one_of_one_are_both_claimed(redis: Redis) -
 
 @pytest.mark.parametrize("dead", [False, True], ids=["by a worker that lives", "by one that dies of it"])
 def test_a_group_whose_only_job_was_lost_is_taken_once_and_keeps_neither_a_permit_nor_its_place(
-    redis: Redis, *, dead: bool
+    redis: Redis, clock: VirtualClock, *, dead: bool
 ) -> None:
     limit = calls(1, 60)
-    driver = Driver(redis, queue_of(limit, lease=0.05))
+    driver = Driver(redis, queue_of(limit, lease=15))
     driver.enqueue(message="The shop opens at 8")
     redis.delete(driver.queue.keys.entries)
     empty = driver.taken()
     assert empty.jobs == ()
     if dead:
-        driver.until(driver.server_ms() + 100)
+        clock.forward(16)
     else:
         begun = driver.begin(empty)
         assert begun is not None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from redis.exceptions import NoPermissionError
 from tests.redis.acts import ACTS, dead_letter
+from tests.redis.brokers import blocked
 from tests.redis.driver import Driver, queue_of
 from tests.support.producers import AnyProducer, Awaited
 
@@ -104,13 +105,18 @@ def test_the_advised_user_may_explain_keep_tokens_and_sessions_and_follow_events
     assert kept.remove("billing", by="test")
 
 
-def test_the_advised_user_may_wait_and_be_woken(limited: Redis, url: str) -> None:
-    bell = Bell(connect_to_wait(url, 10.0), "tuma:{lisoloo-main}:send:bell", limited)
-    waker = threading.Timer(0.2, bell.unblock)
+def test_the_advised_user_may_wait_and_be_woken(limited: Redis, url: str, redis: Redis) -> None:
+    bell = Bell(connect_to_wait(url, 60.0), "tuma:{lisoloo-main}:send:bell", limited)
+
+    def wake() -> None:
+        blocked(redis)
+        bell.unblock()
+
+    waker = threading.Thread(target=wake)
     waker.start()
     began = time.monotonic()
-    assert not bell.wait(10.0)
-    assert time.monotonic() - began < 5
+    assert not bell.wait(60.0)
+    assert time.monotonic() - began < 30
     waker.join()
     bell.close()
 

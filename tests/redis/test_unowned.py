@@ -229,13 +229,13 @@ def test_a_schedule_whose_job_was_lost_waits_again_at_the_second_look_and_fires(
 
 
 def test_schedules_that_wait_or_are_paused_or_are_over_are_not_missed(driver: Driver, unowned: Unowned) -> None:
-    soon = datetime.fromtimestamp(driver.server_ms() / 1000 + 0.05, UTC)
+    soon = datetime.fromtimestamp(driver.server_ms() / 1000 + 1, UTC)
     for verb in ("cancel", "pause"):
         schedule = driver.enqueue(schedule=At(times=soon + timedelta(days=1)))
         getattr(Producer(driver.redis), verb)(f"{driver.queue.account}.{schedule}")
     schedule = driver.enqueue(schedule=At(times=soon))
     assert unowned.look().lost == {}, "waiting"
-    driver.until(driver.server_ms() + 60)
+    driver.until(driver.due()[schedule])
     other = driver.enqueue()
     batch = driver.taken()
     driver.release(batch)
