@@ -7,80 +7,35 @@ truth that every answer is held against.
 
 from __future__ import annotations
 
-import json
 import os
-import secrets
-from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
-from pydantic import SecretStr
 from structlog.testing import capture_logs
-from tests.redis.driver import NEW_YEAR, number, virtual_clock
-from tests.support import servers
-from tests.support.programs import Tuma
-from tests.support.sandbox import Sandbox
+from tests.e2e.led import ACCOUNT, VERBS, World, open_world
+from tests.redis.driver import number
 
-from tuma_producer import At, Producer, Send
-from tuma_producer.contract.connection import connect
-from tuma_producer.contract.keys import AccountKeys
-from tuma_worker import bootstrap
-from tuma_worker.dispatch.sending import Sender
-from tuma_worker.queue.leases import Held
-from tuma_worker.queue.scripts import Claim, Release, claim, release
-from tuma_worker.settings import Account, Settings
+from tuma_producer import At, Send
+from tuma_worker.queue.scripts import Release, release
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from redis import Redis
-    from tests.redis.driver import VirtualClock
+    from collections.abc import Iterator, Sequence
 
     from tuma_producer import ControlResult, Intent
     from tuma_producer.intents import Verb
-    from tuma_worker.core.answers import Reply
-    from tuma_worker.dispatch.sending import Outlet
-    from tuma_worker.providers.base import Call
-    from tuma_worker.queue.config import QueueConfig
+    from tuma_worker.queue.leases import Held
 
-ACCOUNT, CAMPAIGN, KEY = "lisoloo-main", "spring", "sk_test_main"
-OPEN = ("100000/min",)
-VERBS: list[Verb] = ["cancel", "pause", "resume"]
+CAMPAIGN = "spring"
 KINDS = ("accept_then_reset", "reset_before_reading", "refuse_503")
 TROUBLE = [(operation, kind) for operation in ("send", *VERBS) for kind in KINDS]
 MOST = 6  # sends of a history: more would seldom be asked about twice
 LONG = "TUMA_TEST_LONG" in os.environ
 EXAMPLES, STEPS = (600, 40) if LONG else (20, 30)
-
-
-@dataclass
-class Interrupted:
-    """A provider's client in whose calls something else happens: when the provider has answered, and nobody has read it yet."""
-
-    client: Any
-    meanwhile: Callable[[], None] = lambda: None
-
-    def send(self, call: Call) -> Reply:
-        reply: Reply = self.client.send(call)
-        self._interrupt()
-        return reply
-
-    def hand_over(self, call: Call, schedule: Any) -> Reply:  # noqa: ANN401 - as it came
-        reply: Reply = self.client.hand_over(call, schedule)
-        self._interrupt()
-        return reply
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever else a client can do
-        return getattr(self.client, name)
-
-    def _interrupt(self) -> None:
-        meanwhile, self.meanwhile = self.meanwhile, lambda: None
-        meanwhile()
 
 
 @dataclass
@@ -102,81 +57,6 @@ class Asked:
     promised: dict[str, tuple[Verb, int]] = field(default_factory=dict)
     frozen: tuple[Verb, int] | None = None
     resumed: tuple[float, int] | None = None
-
-
-class World:
-    """One account at the sandbox, with its producer and the parts of its worker."""
-
-    def __init__(self, redis: Redis, url: str, sandbox: Sandbox, clock: VirtualClock) -> None:
-        self.redis, self.sandbox, self.clock = redis, sandbox, clock
-        configured = Account(
-            provider="lisoloo", base_url=f"{sandbox.url}/lisoloo", api_key=SecretStr(KEY), environment="sandbox",
-            limits=OPEN, control_limits=OPEN, status_limits=OPEN, cold_start="burst",
-            schedule_lead=0.0, breaker_after=1000, sender_id="KITOKO", batch_max=3,
-        )  # fmt: skip
-        made = Settings(redis_url=url, accounts={ACCOUNT: configured}, public_url=sandbox.url)
-        self._made, self._service = made, bootstrap.build_service(made)
-        self.queues = bootstrap.all_queues(ACCOUNT, configured)
-        outlet = self._service.sender.outlets[ACCOUNT]
-        self.provider = Interrupted(outlet.client)
-        self._lead(outlet)
-        self.producer = Producer(redis, source="test")
-
-    def _lead(self, outlet: Outlet) -> None:
-        """Let what the worker asks of the provider go through our hands, and its dice always fall on nothing."""
-        assert outlet.keeper is not None
-        keeper = replace(outlet.keeper, custodian=Interrupted(outlet.keeper.custodian))
-        self.custodian = cast("Interrupted", keeper.custodian)
-        led = replace(outlet, client=cast("Any", self.provider), keeper=keeper)
-        service = self._service
-        sender = Sender({ACCOUNT: led}, choose=lambda _most: 0.0, secret=service.sender.secret, pause=service.sender.pause)
-        steerer = replace(service.steerer, keepers={ACCOUNT: keeper})
-        self._actors: dict[str, Callable[[Held], None]] = {
-            "send": sender.send, "expire": sender.expire, "resolve": service.resolver.resolve, "fire": service.firer.fire,
-            "steer": steerer.steer, "look": steerer.look, "probe": service.prober.probe,
-            "abandon": steerer.abandon, "park": sender.park,
-        }  # fmt: skip
-
-    def anew(self) -> None:
-        """An empty server, an empty ledger, and both clocks at the same time, ten seconds past a minute."""
-        self.redis.flushall()
-        self.sandbox.disarm()
-        self.sandbox.forget()
-        self.clock.set(NEW_YEAR * 1000)
-        bootstrap.register_accounts(self.redis, self._made, by_worker=True)
-        self.forward(10)
-
-    def forward(self, seconds: float) -> None:
-        self.clock.forward(seconds)
-        self.sandbox.show(self.clock.now / 1_000_000)
-
-    def claim(self, queue: QueueConfig) -> Held | None:
-        found = claim(self.redis, queue, secrets.token_hex(8), "w1", last=False)
-        return Held(queue, found, until=1.0, clock=lambda: 0.0) if isinstance(found, Claim) else None
-
-    def work(self, held: Held) -> None:
-        """What Dramatiq does with a claimed batch."""
-        self._actors[held.claim.actor](held)
-        if not held.settled:
-            release(self.redis, held.queue, held.claim.batch_id, Release.DONE)
-
-    def work_off(self) -> None:
-        """Let the worker go on until nothing is left to do at this time."""
-        idle = 0
-        while idle < 3:  # a claim that has only put something off is followed by the next one
-            found = [held for queue in self.queues if (held := self.claim(queue)) is not None]
-            idle = 0 if found else idle + 1
-            for held in found:
-                self.work(held)
-
-    def get(self, intent_id: str) -> Intent:
-        return self.producer.get(intent_id)
-
-    def children(self, schedule_id: str) -> list[str]:
-        """The occurrences of a schedule that have fired."""
-        events = cast("list[Any]", self.redis.xrange(AccountKeys(ACCOUNT).events))
-        short = schedule_id.rpartition(".")[2].encode()
-        return [f"{ACCOUNT}.{one[b'o'].decode()}" for _, one in events if one[b"e"] == b"fired" and one[b"i"] == short]
 
 
 class AnyOrder(RuleBasedStateMachine):
@@ -230,10 +110,11 @@ class AnyOrder(RuleBasedStateMachine):
     def ask(self, data: st.DataObject, verb: Verb) -> None:
         self._ask(data.draw(st.sampled_from(list(self.asked))), verb)
 
-    def _ask(self, intent_id: str, verb: Verb) -> None:
+    def _ask(self, intent_id: str, verb: Verb) -> ControlResult:
         result: ControlResult = getattr(self.world.producer, verb)(intent_id)
         self._note(self.asked[intent_id], verb, result)
         self._adopt_children()
+        return result
 
     @precondition(lambda self: any(one.campaign for one in self.asked.values()))
     @rule(verb=st.sampled_from(VERBS))
@@ -315,11 +196,12 @@ class AnyOrder(RuleBasedStateMachine):
         self.work_off()
         self.world.provider.meanwhile = lambda: None
 
-    @precondition(lambda self: any(one.dates and one.custody == "worker" for one in self.asked.values()))
+    @precondition(lambda self: self.names < MOST)
     @rule(verb=st.sampled_from(("pause", "cancel")))
     def ask_while_a_date_is_in_hand(self, verb: Verb) -> None:
         """A worker that has claimed what is due finds it held."""
         self.work_off()
+        self._enqueue(1, campaign=False, dates=self._minutes([1]))
         self.world.forward(60)
         self.ask_between_claim_and_call(0, verb)
         self._work_on()
@@ -340,6 +222,21 @@ class AnyOrder(RuleBasedStateMachine):
         self._ask(kept, verb)
         self.work_off()
         self._ask(kept, verb)
+
+    @precondition(lambda self: self.names < MOST)
+    @rule(verb=st.sampled_from(("pause", "cancel")))
+    def ask_while_the_provider_is_away(self, verb: Verb) -> None:
+        """A verb that was not taken is asked for again, until it has been answered."""
+        self.world.sandbox.disarm()
+        self._enqueue(1, campaign=False, dates=self._minutes([6]), custody="provider")
+        asked = list(self.asked)[-1]
+        self.work_off()
+        self.order_trouble((verb, "refuse_503"))
+        self._ask(asked, verb)
+        self.work_off()
+        self.let_time_pass(60)
+        self.work_off()
+        assert self._ask(asked, verb).outcome == "done"
 
     @rule()
     def work_off(self) -> None:
@@ -481,18 +378,8 @@ def _batch_of(call: dict[str, Any]) -> str:
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
-    limits = {name: [{"count": 1_000_000, "seconds": 1}] for name in ("send", "status", *VERBS)}
-    config = {"lisoloo": {"keys": {KEY: {"label": ACCOUNT}}, "limits": limits, "retry_delays": []}}
-    with ExitStack() as stack:
-        server = servers.start(None)
-        stack.callback(server.stop)
-        process = Tuma().start("sandbox", "--port", "0", "--config", json.dumps(config))
-        stack.callback(process.kill)
-        sandbox = Sandbox(process.until("listening").split()[-1])
-        stack.callback(sandbox.close)
-        redis = stack.enter_context(connect(server.url))
-        clock = stack.enter_context(virtual_clock(redis))
-        yield World(redis, server.url, sandbox, clock)
+    with open_world() as found:
+        yield found
 
 
 def test_no_answer_is_untrue_no_promise_broken_and_the_ledger_agrees_with_all_of_it(world: World) -> None:
