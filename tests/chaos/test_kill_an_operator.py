@@ -11,6 +11,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.support import mortal
 from tests.support.houses import open_house
 
 if TYPE_CHECKING:
@@ -39,8 +40,7 @@ def house(server: servers.Server) -> Iterator[House]:
 def dies_redriving(house: House, account: str, side: str, step: str) -> int:
     """Let an operator begin a redrive and die at the step. Returns how the process ended."""
     command = ("dead", "redrive", "--account", account, "--all", "--sender", APPROVED)
-    fate = {"MORTAL_STEP": step, "MORTAL_SIDE": side, "MORTAL_SKIP": "0"}
-    operator = house.tuma.start_module("tests.support.mortal", *command, **fate)
+    operator = house.tuma.start_module("tests.support.mortal", *command, **mortal.fate(step, side))
     try:
         return operator.ended()
     finally:

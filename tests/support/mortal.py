@@ -1,26 +1,31 @@
 """A worker, or an operator's command, that ends its own life at one step of the road.
 
-`dramatiq tests.support.mortal:setup` is the worker, `python -m tests.support.mortal dead redrive ...` the command.
+`dramatiq tests.support.mortal:setup` is the worker (see `victims`), `python -m tests.support.mortal dead redrive ...` the command.
 
 Every durable step that either makes is a Redis script or a call to a provider. They are listed here from the code itself, so that
 one which is added later is listed as well: `queue.claim`, `store.settle`, `provider.send`.
 
-MORTAL_STEP names the step, MORTAL_SIDE says `before` or `after` it (after: Redis or the provider has done it, and nobody has seen
-the answer yet), MORTAL_SKIP how often the step is let pass first. Without MORTAL_STEP nothing is fated.
+`fate` says in the environment when: at which step, at which of its call sites (`callsites`) or at any, `before` or `after` it
+(after: Redis or the provider has done it, and nobody has seen the answer yet), and how often it is let pass first. A worker whose
+fate names a call site also ends, by SIGABRT, where it makes a step at a call site that is not listed.
 """
 
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import signal
 import sys
 import threading
+import traceback
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from tests.support.callsites import Site, Tree
 
 from tuma_producer.contract import scripts
 from tuma_producer.contract.scripts import Script, run_together
@@ -28,7 +33,7 @@ from tuma_worker import actors, cli, providers
 from tuma_worker.providers.base import Client, Custodian
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from tuma_worker.providers.http import Http
     from tuma_worker.providers.provider import Account, Provider
@@ -36,6 +41,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _ROOTS = ("tuma_producer", "tuma_worker")
+_FATE = "MORTAL_FATE"
 
 
 @cache
@@ -67,19 +73,33 @@ def steps() -> frozenset[str]:
     return frozenset({*transitions(), *provider_calls(), *provider_calls(Custodian)})
 
 
+@cache
+def sites() -> list[Site]:
+    """Every place in a worker where a durable step is made."""
+    return Tree(steps()).sites()
+
+
+def fate(step: str, side: str, site: str | None = None, *, skip: int = 0) -> dict[str, str]:
+    """The environment of a process that is to die at a step."""
+    known = [list(one) for one in sites()] if site else []
+    return {_FATE: json.dumps({"step": step, "side": side, "site": site, "skip": skip, "known": known})}
+
+
 @dataclass
 class Fate:
     """When this process dies. Thread-safe."""
 
     step: str
     side: str
+    site: str | None
     skip: int
+    known: Sequence[Site]
     _passed: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def around(self, step: str, do: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever the step answers
         """Do a step, and die on the side of it that was fated."""
-        if step != self.step or not self._is_the_one():
+        if not self._is_here(step) or not self._is_the_one():
             return do()
         if self.side == "before":
             _die()
@@ -87,15 +107,24 @@ class Fate:
         _die()
         return answer
 
+    def _is_here(self, step: str) -> bool:
+        if self.site is None:
+            return step == self.step
+        under_way = {site.name for site in self.known if site.step == step and site.is_under_way}
+        if not under_way:
+            traceback.print_stack()
+            _die(signal.SIGABRT)
+        return step == self.step and self.site in under_way
+
     def _is_the_one(self) -> bool:
         with self._lock:
             self._passed += 1
             return self._passed == self.skip + 1
 
 
-def _die() -> None:
+def _die(how: signal.Signals = signal.SIGKILL) -> None:
     """End the whole group at once: Dramatiq's master, which would notice and clean up, goes with its worker."""
-    os.killpg(os.getpgrp(), signal.SIGKILL)
+    os.killpg(os.getpgrp(), how)
     signal.pause()
 
 
@@ -106,8 +135,9 @@ def setup() -> None:
 
 
 def _meet_fate() -> None:
-    if step := os.environ.get("MORTAL_STEP"):
-        fate = Fate(step, os.environ["MORTAL_SIDE"], int(os.environ["MORTAL_SKIP"]))
+    if told := os.environ.get(_FATE):
+        found = json.loads(told)
+        fate = Fate(**found | {"known": [Site(*one) for one in found["known"]]})
         _watch_scripts(fate)
         _watch_providers(fate)
 
