@@ -83,6 +83,7 @@ NOT_KILLED = {
     ("store.conclude", "dispatch.custody.Steerer.abandon"): "comes after three deaths, and the job is there until it is done",
     ("store.apply", "dispatch.sweeping.Sweeper._sweep#2"): "as of those of whom no receipt told, of calls that nobody remembers",
     ("store.forget_campaign", "dispatch.sweeping.Sweeper._sweep"): "comes a retention later; the next look does what is left",
+    ("store.age", "dispatch.sweeping.Sweeper._sweep"): "the next look does what is left, and a repeat changes nothing",
     ("store.file", "receipts.applying._apply_alone"): APPLIED_ALONE,
     ("store.park", "receipts.applying._apply_alone"): APPLIED_ALONE,
     ("store.park", "receipts.applying.apply"): APPLIED,

@@ -378,7 +378,9 @@ class Attempts:
 
         A job may be a second one of its recipient, who is in a call by now, paused or put off: whose turn it is not is left.
         """
-        request = apply_request(self._account, "", targets, state, Evidence.INFERRED, reason=reason, unfenced=True, due=True, among=_QUEUED)
+        request = apply_request(
+            self._account, "", targets, state, Evidence.INFERRED, reason=reason, unfenced=True, due=True, among=_QUEUED
+        )
         moved, *_ = request.run(self.redis)
         return int(moved)
 
