@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,8 +12,12 @@ from tests.redis.driver import Driver, queue_of
 from tests.support.api import ALL_SCOPES, client_of, new_token, problem
 from tests.support.houses import open_house
 
+from tuma_producer import Send
+from tuma_producer.contract.keys import AccountKeys
 from tuma_worker.core.answers import Fault
 from tuma_worker.core.next_step import Halt
+from tuma_worker.store import listing, records
+from tuma_worker.store.listing import Filter, Listing
 from tuma_worker.store.steering import Steering
 
 if TYPE_CHECKING:
@@ -140,6 +145,170 @@ def test_what_is_not_understood_pauses_nothing(http: httpx.Client) -> None:
     assert http.get("/v1/queues/main.send").json()["holds"] == []
 
 
+def test_an_open_breaker_is_closed_by_whoever_resumes_the_account(http: httpx.Client, house: House) -> None:
+    state = AccountKeys("idle").queue("send").state
+    soon = round(time.time() * 1000) + 4000
+    house.redis.hset(state, mapping={"breaker": f"{soon - 5000} 5000 5 x read-timeout", "blocked_until": soon, "strikes": 1})
+    assert http.get("/v1/accounts/idle").json()["breaker"].startswith("breaker: open since")
+    assert http.post("/v1/accounts/idle/resume").json() == {"account": "idle", "resumed": True}
+    assert http.get("/v1/accounts/idle").json()["breaker"] is None
+    assert not house.redis.hexists(state, "blocked_until")
+    *_, last = lines(http.get("/v1/audit?account=idle"))
+    assert (last["action"], last["before"]) == ("breaker-closed", "breaker open: 5 x read-timeout")
+    house.redis.hset(state, mapping={"breaker": f"{soon - 5000} 5000 5 x read-timeout", "blocked_until": soon + 600_000})
+    assert http.post("/v1/accounts/idle/resume").json()["resumed"]
+    assert house.redis.hget(state, "blocked_until") == b"%d" % (soon + 600_000)  # the provider's own wish
+    house.redis.hdel(state, "blocked_until")
+
+
+def test_who_may_watch_sees_what_an_operator_sees_and_steers_nothing(http: httpx.Client, house: House) -> None:
+    intent = http.post("/v1/intents", json=SEND).headers["location"]
+    with client_of(house, new_token(house, "watcher", "watch", "read", "control", source="watching")) as watcher:
+        for path in ("/v1/accounts", "/v1/queues", "/v1/audit", "/v1/subscriptions", "/v1/accounts/main/dead", intent):
+            assert watcher.get(path).status_code == 200
+        assert watcher.get("/v1/intents?account=main").json()["intents"]
+        for path in ("/v1/queues/main.send/pause", "/v1/accounts/main/resume", "/v1/accounts/main/dead/drop", "/v1/subscriptions"):
+            problem(watcher.post(path, json={}), 403, "no-scope")
+        problem(watcher.post(f"{intent}/cancel"), 404, "unknown-intent")
+    http.post(f"{intent}/cancel")
+
+
+# ------------------------------------------------------------------------------------------------------ intents, schedules
+
+
+def test_intents_are_found_by_what_they_have_and_page_by_page(http: httpx.Client, house: House) -> None:
+    def found(client: httpx.Client, **filters: Any) -> set[str]:  # noqa: ANN401 - parameters of a query
+        ids: list[str] = []
+        cursor: dict[str, str] = {}
+        while True:
+            page = client.get("/v1/intents", params={"account": "main", **filters, **cursor}).json()
+            ids += [one["id"] for one in page["intents"]]
+            if page["next"] is None:
+                return set(ids)
+            cursor = {"cursor": page["next"]}
+
+    made = [
+        http.post("/v1/intents", json=SEND | {"priority": priority, "campaign_name": "found"}).json()["id"]
+        for priority in ("bulk", "bulk", "otp")
+    ]
+    http.post(f"/v1/intents/{made[0]}/cancel")
+    assert set(made) <= found(http) == found(http, limit=0)
+    assert found(http, source="ops", priority="bulk") & set(made) == set(made[:2])
+    assert found(http, state="cancelled") & set(made) == {made[0]}
+    at = http.get(f"/v1/intents/{made[2]}").json()["accepted"]
+    assert made[2] in found(http, since=at, until=at)
+    assert found(http, since="2999-01-01T00:00Z") == found(http, source="nobody") == set()
+    (outline,) = [one for one in http.get("/v1/intents?account=main&limit=200").json()["intents"] if one["id"] == made[0]]
+    assert (outline["state"], outline["counts"], outline["campaign_name"]) == ("cancelled", {"cancelled": 1}, "found")
+    assert NUMBER not in str(outline)
+    with client_of(house, new_token(house, "shop", "read", source="shop")) as shop:
+        assert found(shop) == set()
+        problem(shop.get("/v1/intents?account=main&source=ops"), 403, "wrong-source")
+    for query, field in (("", "account"), ("account=main&state=lost", "state"), ("account=main&priority=urgent", "priority"),
+                         ("account=main&since=yesterday", "since"), ("account=main&limit=201", "limit"),
+                         ("account=main&cursor=-1", "cursor"), ("account=main&limit=²", "limit")):  # fmt: skip
+        assert problem(http.get(f"/v1/intents?{query}"), 422, "invalid")["field"] == field
+    problem(http.get("/v1/intents?account=nobody"), 404, "no-account")
+    for intent in made:
+        http.post(f"/v1/intents/{intent}/cancel")
+
+
+def test_a_listing_looks_at_so_much_at_once_and_says_where_to_go_on(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(3):
+        house.send("idle", NUMBER)
+    monkeypatch.setattr(records, "PAGE", 1)
+    monkeypatch.setattr(listing, "PAGE", 1)
+    monkeypatch.setattr(listing, "LOOKED_AT", 2)
+    looked, place, pages = Listing(house.redis, "idle"), listing.BEGINNING, 0
+    met: set[str] = set()
+    while True:
+        page = looked.page(Filter(), place, 100)
+        met |= {one.id for one in page.intents}
+        pages += 1
+        if page.following is None:
+            break
+        place = page.following
+    assert (len(met), pages > 1) == (3, True)
+
+
+def test_schedules_are_listed_looked_at_and_changed(http: httpx.Client, house: House) -> None:
+    schedule = {"times": ["2998-01-01T08:00:00Z"]}
+    made = [http.post("/v1/intents", json=SEND | {"schedule": schedule}).json()["id"] for _ in range(3)]
+    first = http.get("/v1/schedules?account=main&limit=2").json()
+    rest = http.get("/v1/schedules", params={"account": "main", "limit": 2, "cursor": first["next"]}).json()
+    assert [one["id"] for one in (*first["schedules"], *rest["schedules"])] == made[::-1]
+    assert rest["next"] is None
+    assert (first["schedules"][0]["state"], first["schedules"][0]["next_firing"]) == ("scheduled", "2998-01-01T08:00:00.000+00:00")
+    path = f"/v1/schedules/{made[0]}"
+    edited = http.patch(
+        path, json={"message": "other", "to": [NUMBER, "+243990000002"], "schedule": {"times": ["2999-01-01T08:00:00Z"]}}
+    )
+    assert (edited.json()["recipients"], edited.json()["next_firing"]) == (2, "2999-01-01T08:00:00.000+00:00")
+    assert http.get(path).json()["next_firing"] == "2999-01-01T08:00:00.000+00:00"
+    *_, act = lines(http.get("/v1/audit?account=main"))
+    assert (act["action"], act["name"], act["by"], act["after"].endswith("new: message schedule to")) == (
+        "edited",
+        made[0],
+        "ops",
+        True,
+    )
+    assert problem(http.patch(path, json={"message": ""}), 422, "invalid")["field"] == "message"
+    assert problem(http.patch(path, json={}), 422, "invalid")["field"] == "message"
+    assert problem(http.patch(path, json={"schedule": {"times": ["2020-01-01T00:00:00Z"]}}), 422, "invalid")["field"] == "schedule"
+    for intent in made:
+        http.post(f"/v1/intents/{intent}/cancel")
+    problem(http.patch(path, json={"message": "again"}), 409, "not-editable")
+    problem(http.get("/v1/schedules/main.1"), 404, "unknown-intent")
+    problem(http.get(http.post("/v1/intents", json=SEND).headers["location"].replace("intents", "schedules")), 404, "no-schedule")
+    assert problem(http.get("/v1/schedules"), 422, "invalid")["field"] == "account"
+    assert problem(http.get("/v1/schedules?account=main&cursor=x"), 422, "invalid")["field"] == "cursor"
+    with client_of(house, new_token(house, "mall", "read", "control", source="mall")) as mall:
+        assert mall.get("/v1/schedules?account=main").json()["schedules"] == []
+        problem(mall.get(path), 404, "no-schedule")
+        problem(mall.patch(path, json={"message": "mine"}), 404, "unknown-intent")
+
+
+# ----------------------------------------------------------------------------------------------------------- subscriptions
+
+
+def test_subscriptions_are_steered_as_by_the_command_line(http: httpx.Client, house: House) -> None:
+    body = {"account": "idle", "url": "https://shop.example.com/sms", "source": "shop", "from": "beginning"}
+    made = http.post("/v1/subscriptions", json=body)
+    one = made.json()
+    path = made.headers["location"]
+    assert (made.status_code, path, one["secret"][:6]) == (201, f"/v1/subscriptions/{one['id']}", "whsec_")
+    (listed,) = http.get("/v1/subscriptions?account=idle").json()["subscriptions"]
+    assert listed | {"secret": one["secret"]} == one
+    assert [row["id"] for row in house.tuma("subscriptions", "list", "idle", "--json").json] == [one["id"].removeprefix("idle.")]
+    rotated = http.post(f"{path}/rotate", json={"overlap": 60}).json()
+    assert (rotated["secrets"], rotated["secret"] != one["secret"]) == (2, True)
+    house.producer.enqueue(Send(account="idle", to=NUMBER, message="hello", source="shop"))
+    again = http.post(f"{path}/replay", json={"from": "2026-01-01T00:00Z"}).json()
+    assert (again["events"] > 0, again["left"]) == (True, None)
+    assert http.post(f"{path}/replay", json={"from": "2026-01-01", "to": "2026-01-02"}).json()["events"] == 0
+    assert http.post(f"{path}/enable").json()["disabled"] is None
+    assert problem(http.post(f"{path}/replay", json={}), 422, "invalid")["field"] == "event"
+    assert problem(http.post(f"{path}/replay", json={"event": "main/1-0"}), 422, "invalid")["field"] == "event"
+    assert problem(http.post(f"{path}/replay", json={"from": "idle/1-0", "to": "noon"}), 422, "invalid")["field"] == "to"
+    assert http.delete(path).status_code == 204
+    for gone in (
+        http.delete(path),
+        http.post(f"{path}/rotate", json={}),
+        http.post(f"{path}/enable"),
+        http.delete("/v1/subscriptions/x"),
+    ):
+        problem(gone, 404, "no-subscription")
+    callbacks = {"account": "idle"}
+    assert http.post("/v1/subscriptions", json=callbacks).json()["id"] == "idle.callbacks"
+    problem(http.post("/v1/subscriptions", json=callbacks), 409, "exists")
+    assert http.delete("/v1/subscriptions/idle.callbacks").status_code == 204
+    for wrong, field in (({"url": "ftp://x"}, "url"), ({"source": "a b"}, "source"), ({"from": "noon"}, "from")):
+        assert problem(http.post("/v1/subscriptions", json=callbacks | wrong), 422, "invalid")["field"] == field
+    problem(http.post("/v1/subscriptions", json={"account": "nobody"}), 404, "no-account")
+    acts = [one["action"] for one in lines(http.get("/v1/audit?account=idle")) if one["kind"] == "subscription"]
+    assert acts == ["added", "rotated", "replayed", "removed", "added", "removed"]
+
+
 # --------------------------------------------------------------------------------------------- campaigns, suppression lists
 
 
@@ -186,3 +355,20 @@ def test_dead_letters_are_listed_and_sent_again_once(http: httpx.Client, house: 
     assert http.post("/v1/accounts/dead/dead/redrive", json={"all": True}).json() == {"redriven": 0, "intents": [], "skipped": {}}
     problem(http.post("/v1/intents/dead.1/redrive", json={}), 404, "unknown-intent")
     problem(http.post(f"/v1/intents/dead.{short_id}/redrive", json={"account": "nobody"}), 404, "no-account")
+
+
+def test_dead_letters_are_dropped_of_an_intent_or_of_an_account(http: httpx.Client, house: House) -> None:
+    driver = Driver(house.redis, queue_of(account="dropped"))
+    first, second, third = (dead_letter(driver, f"+24399000000{place}")[1] for place in (1, 2, 3))
+    assert problem(http.post("/v1/accounts/dropped/dead/drop", json={}), 422, "invalid")["field"] == "all"
+    assert http.post("/v1/accounts/dropped/dead/drop", json={"classes": ["unknown"]}).json() == {"dropped": 0, "classes": {}}
+    assert http.post(f"/v1/intents/dropped.{second}/drop").json() == {"dropped": 1, "classes": {"rejected": 1}}
+    assert http.post(f"/v1/intents/dropped.{second}/drop").json()["dropped"] == 0
+    assert {one["id"] for one in lines(http.get("/v1/accounts/dropped/dead"))} == {f"dropped.{first}", f"dropped.{third}"}
+    assert http.post("/v1/accounts/dropped/dead/drop", json={"all": True}).json() == {"dropped": 2, "classes": {"rejected": 2}}
+    acts = [(one["action"], one["name"], one["before"], one["after"]) for one in lines(http.get("/v1/audit?account=dropped"))]
+    assert acts == [
+        ("dropped", f"dropped.{second}", "letters: 3", "letters: 2"),
+        ("dropped", "all", "letters: 2", "letters: 1"),
+    ]
+    problem(http.post("/v1/intents/dropped.1/drop"), 404, "unknown-intent")

@@ -112,7 +112,7 @@ def test_accounts_show_what_waits_and_what_is_halted_and_resume_lifts_the_halt(t
     assert row.endswith("when a probe succeeds, the next at 14:11:53")
     assert tuma("accounts", "resume", "lisoloo-main").out == "account lisoloo-main is resumed\n"
     assert tuma("accounts", "--json").json == [expected | {"halted": None, "halted_at": None, "probe_at": None}]
-    assert tuma("accounts", "resume", "lisoloo-main").out == "account lisoloo-main was not halted\n"
+    assert tuma("accounts", "resume", "lisoloo-main").out == "account lisoloo-main was neither halted nor its breaker open\n"
     assert tuma("accounts", "resume", "lisoloo-main", "--json").json == {"account": "lisoloo-main", "resumed": False}
 
 

@@ -19,7 +19,7 @@ from tuma_worker.core.next_step import Halt
 from tuma_worker.core.tokens import Scope, digest
 from tuma_worker.gateway.dashboard.front import ACTIONS, PAGES
 from tuma_worker.gateway.dashboard.sessions import COOKIE
-from tuma_worker.store.dead import DeadLetters
+from tuma_worker.store.dead import DeadLetters, Leaving
 from tuma_worker.store.steering import Steering, pauses
 
 if TYPE_CHECKING:
@@ -267,6 +267,30 @@ def test_dead_letters_are_shown_by_intent_and_sent_again(asha: Visitor, house: H
     assert redriven[-1].data["redriven_as"].startswith("main.")
     assert f"dead.{other}" not in asha.see("/dead")
     assert DeadLetters(house.redis, "dead").size() == 0
+
+
+def test_dead_letters_are_dropped_by_intent(asha: Visitor, house: House) -> None:
+    letters, one = dead_letter(Driver(house.redis, queue_of(account="buried")), "+243990000007")
+    asha.see("/dead")
+    assert asha.done("/dead/drop", on="/dead", id=f"buried.{one}") == "1 dead letter dropped."
+    assert letters.size() == 0
+    assert asha.do("/dead/drop", id="buried.1").status_code == 404
+
+
+def test_who_may_watch_sees_every_page_and_no_button(house: House) -> None:
+    house.send("main", "+243990000007", campaign_name="watched")
+    letters, intent = dead_letter(Driver(house.redis, queue_of(account="watched")), "+243990000007")
+    watcher = Visitor(house)
+    with watcher.http:
+        watcher.log_in(new_token(house, "watcher", "watch", "read", "control", source="watching"))
+        for page in PATHS:
+            shown = watcher.see(f"{page}?id=watched.{intent}")
+            assert re.findall(r'method="post" action="([^"]+)"', shown) == ["/logout"]
+            with watcher.watch(page.removeprefix("/")) as pages:
+                assert 'method="post"' not in next(pages)
+        for action in ACTIONS:
+            assert watcher.do(action.path, id=f"watched.{intent}").status_code == (403 if action.scope is Scope.OPERATE else 404)
+    letters.drop(intent, ["+243990000007"], Leaving("test", "all"))
 
 
 def test_a_campaign_shows_how_far_it_has_come_and_is_steered(asha: Visitor, house: House) -> None:

@@ -162,17 +162,17 @@ def _check_limit(store: Reach, account: str, known_as: str, wanted: Limit | None
 def resume(
     name: Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account's name.")], *, by: By = None, json: Json = False
 ) -> None:
-    """Put a halted account to work again, once its fault is put right.
+    """Put an account to work again that is halted, once its fault is put right, or whose breaker is open.
 
     Example: tuma accounts resume lisoloo-main
     """
     with reach() as store:
         store.expect([name])
-        resumed = Steering(store.redis, name, "send", who(by)).lift_halt()
+        resumed = Steering(store.redis, name, "send", who(by)).resume_account()
     if json:
         say_json({"account": name, "resumed": resumed})
     else:
-        say(f"account {name} is resumed" if resumed else f"account {name} was not halted")
+        say(f"account {name} is resumed" if resumed else f"account {name} was neither halted nor its breaker open")
 
 
 @app.command("forget-bad")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,13 +14,13 @@ from tuma_worker.cli.output import Json, ShowNumbers, say, say_json, screen, tab
 from tuma_worker.cli.reach import SOURCE, reach
 from tuma_worker.core.explain import facts, looked, page
 from tuma_worker.core.states import in_words
+from tuma_worker.events.places import beginning
 from tuma_worker.settings import load_settings, masked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tuma_producer import Attempt, Custody, Intent, Recipient
-    from tuma_producer.contract.reading import Start
     from tuma_producer.outcomes import Event
 
 _SHOWN = 100  # recipients in a table for people
@@ -183,16 +182,6 @@ def outcomes(
                 say_json(_cloudevent(event, show_numbers=show_numbers))
             else:
                 say(_line(event, show_numbers=show_numbers))
-
-
-def beginning(given: str) -> Start:
-    """Where to begin, as `--from` says it: a time, or whatever `Producer.outcomes` understands."""
-    if not given[:1].isdigit():
-        return given
-    try:
-        return datetime.fromisoformat(given)
-    except ValueError:
-        return given
 
 
 def _cloudevent(event: Event, *, show_numbers: bool) -> dict[str, Any]:

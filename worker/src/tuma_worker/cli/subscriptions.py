@@ -14,10 +14,10 @@ from tuma_producer.contract.callbacks import subscription_of
 from tuma_producer.contract.reading import begins_after
 from tuma_producer.errors import TumaError
 from tuma_producer.intents import checked_source, web_address
-from tuma_worker.cli.look import beginning
 from tuma_worker.cli.output import Json, count, say, say_json, screen, table
 from tuma_worker.cli.queue import By, who
 from tuma_worker.cli.reach import reach
+from tuma_worker.events.places import beginning, entry
 from tuma_worker.events.replaying import replay as replay_events
 from tuma_worker.events.signing import new_secret
 from tuma_worker.store.feed import Feed, Trouble
@@ -223,20 +223,7 @@ def _range(account: str, event: str | None, since: str | None, until: str | None
     if (event is None) == (since is None) or (event is not None and until is not None):
         message = "replay: give either --event ID, or --from with or without --to"
         raise TumaError(message)
-    return _entry(account, event or since or ""), "+" if event is None and until is None else _entry(account, event or until or "")
-
-
-def _entry(account: str, given: str) -> str:
-    """An event's entry, or a time in milliseconds, which as a first entry begins and as a last one ends it."""
-    moment = beginning(given)
-    if isinstance(moment, datetime):
-        return str(round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000))
-    whose, _, entry_id = moment.partition("/")
-    if whose != account:
-        message = f"replay: {given!r} is neither an event's id of {account} nor a time such as 2026-12-01T08:00Z"
-        raise TumaError(message)
-    begins_after(moment, account)
-    return entry_id
+    return entry(account, event or since or ""), "+" if event is None and until is None else entry(account, event or until or "")
 
 
 @contextmanager

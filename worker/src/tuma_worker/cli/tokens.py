@@ -48,8 +48,8 @@ def add(
 ) -> None:
     """Make a token and show it, this once: only its digest is kept.
 
-    send: enqueue, and estimate. read: see intents and events of its source. control: cancel, pause and resume them. operate: see
-    and steer what belongs to no source, and with the others what belongs to any.
+    send: enqueue, and estimate. read: see intents and events of its source. control: cancel, pause and resume them. watch: see
+    what belongs to no source, and with read what belongs to any. operate: steer it too, and with the others what belongs to any.
 
     Example: tuma tokens add billing-prod --source billing --scope send --scope read
     """

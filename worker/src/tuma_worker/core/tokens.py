@@ -10,12 +10,13 @@ PREFIX = "tuma_"  # so that a token is recognised wherever it should not stand
 
 
 class Scope(StrEnum):
-    """What a token may do. None of them includes another."""
+    """What a token may do. None of them includes another, but that who operates may watch."""
 
     SEND = "send"  # enqueue, and ask beforehand what that would come to
     READ = "read"  # see intents and events of its own source
     CONTROL = "control"  # cancel, pause and resume intents of its own source
-    OPERATE = "operate"  # see and steer what belongs to no source: accounts, queues, dead letters, campaigns
+    WATCH = "watch"  # see what belongs to no source: accounts, queues, dead letters, campaigns
+    OPERATE = "operate"  # see it, and steer it
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +41,17 @@ class Token:
     def __str__(self) -> str:
         return f"{' '.join(self.scopes)} for {self.source}" + (f", {self.rate}" if self.rate else "")
 
+    @property
+    def rights(self) -> frozenset[Scope]:
+        """Its scopes, and what they include."""
+        return frozenset(self.scopes) | ({Scope.WATCH} if Scope.OPERATE in self.scopes else set())
+
     def may_see(self, source: str) -> bool:
         """Whether what belongs to this source is any of its business."""
+        return source == self.source or Scope.WATCH in self.rights
+
+    def may_steer(self, source: str) -> bool:
+        """Whether it may do something about what belongs to this source."""
         return source == self.source or Scope.OPERATE in self.scopes
 
 

@@ -36,7 +36,7 @@ class Access:
         found = await self.holding(digest(given.strip()))
         if found is None:
             raise Problem(Kind.NO_TOKEN, "the token is not known, or its time is over", headers=_INVALID)
-        if scope not in found.scopes:
+        if scope not in found.rights:
             raise Problem(Kind.NO_SCOPE, f"the token {found.name} has not the scope {scope}", scope=scope)
         return found
 

@@ -15,7 +15,7 @@ from tuma_producer.contract.connection import FAILURES
 from tuma_producer.errors import TumaError
 from tuma_worker import metrics
 from tuma_worker.core.tokens import Scope
-from tuma_worker.gateway import dead, events, intents, operating, planning
+from tuma_worker.gateway import dead, events, intents, operating, planning, schedules, subscriptions
 from tuma_worker.gateway.desk import Ask
 from tuma_worker.gateway.problems import Kind, Problem, problem_of
 from tuma_worker.gateway.requests import request_id_of
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     Serve = Callable[[Ask], Awaitable[Response]]
 
 _INTENT = "/v1/intents/{intent_id}"
+_SCHEDULE = "/v1/schedules/{intent_id}"
+_SUBSCRIPTION = "/v1/subscriptions/{subscription}"
 _ACCOUNT = "/v1/accounts/{account}"
 _LIMIT = f"{_ACCOUNT}/limits/{{limit}}"
 _CAMPAIGN = f"{_ACCOUNT}/campaigns/{{campaign}}"
@@ -49,6 +51,7 @@ class Operation:
 
 OPERATIONS = (
     Operation("POST", "/v1/intents", Scope.SEND, intents.create),
+    Operation("GET", "/v1/intents", Scope.READ, intents.list_some),
     Operation("POST", "/v1/intents/batch", Scope.SEND, intents.create_batch),
     Operation("GET", _INTENT, Scope.READ, intents.get),
     Operation("GET", f"{_INTENT}/explain", Scope.READ, intents.explain),
@@ -56,25 +59,36 @@ OPERATIONS = (
     Operation("POST", f"{_INTENT}/pause", Scope.CONTROL, intents.pause),
     Operation("POST", f"{_INTENT}/resume", Scope.CONTROL, intents.resume),
     Operation("POST", f"{_INTENT}/redrive", Scope.OPERATE, dead.redrive_intent),
+    Operation("POST", f"{_INTENT}/drop", Scope.OPERATE, dead.drop_intent),
     Operation("GET", "/v1/events", Scope.READ, events.follow),
     Operation("POST", "/v1/estimate", Scope.SEND, planning.estimate),
     Operation("POST", "/v1/schedules/preview", Scope.SEND, planning.preview),
-    Operation("GET", "/v1/accounts", Scope.OPERATE, operating.list_accounts),
-    Operation("GET", _ACCOUNT, Scope.OPERATE, operating.get_account),
+    Operation("GET", "/v1/schedules", Scope.READ, schedules.list_some),
+    Operation("GET", _SCHEDULE, Scope.READ, schedules.get),
+    Operation("PATCH", _SCHEDULE, Scope.CONTROL, schedules.edit),
+    Operation("GET", "/v1/accounts", Scope.WATCH, operating.list_accounts),
+    Operation("GET", _ACCOUNT, Scope.WATCH, operating.get_account),
     Operation("POST", f"{_ACCOUNT}/resume", Scope.OPERATE, operating.resume_account),
     Operation("PUT", _LIMIT, Scope.OPERATE, operating.set_limit),
     Operation("DELETE", _LIMIT, Scope.OPERATE, operating.unset_limit),
-    Operation("GET", f"{_ACCOUNT}/dead", Scope.OPERATE, dead.list_dead),
+    Operation("GET", f"{_ACCOUNT}/dead", Scope.WATCH, dead.list_dead),
     Operation("POST", f"{_ACCOUNT}/dead/redrive", Scope.OPERATE, dead.redrive_account),
-    Operation("GET", f"{_ACCOUNT}/suppressions", Scope.OPERATE, operating.list_suppressions),
+    Operation("POST", f"{_ACCOUNT}/dead/drop", Scope.OPERATE, dead.drop_account),
+    Operation("GET", f"{_ACCOUNT}/suppressions", Scope.WATCH, operating.list_suppressions),
     Operation("POST", f"{_ACCOUNT}/suppressions", Scope.OPERATE, operating.suppress),
     Operation("POST", f"{_ACCOUNT}/suppressions/remove", Scope.OPERATE, operating.unsuppress),
     Operation("POST", f"{_CAMPAIGN}/cancel", Scope.OPERATE, operating.cancel_campaign),
     Operation("POST", f"{_CAMPAIGN}/pause", Scope.OPERATE, operating.pause_campaign),
     Operation("POST", f"{_CAMPAIGN}/resume", Scope.OPERATE, operating.resume_campaign),
-    Operation("GET", "/v1/audit", Scope.OPERATE, operating.list_acts),
-    Operation("GET", "/v1/queues", Scope.OPERATE, operating.list_queues),
-    Operation("GET", _QUEUE, Scope.OPERATE, operating.get_queue),
+    Operation("GET", "/v1/subscriptions", Scope.WATCH, subscriptions.list_all),
+    Operation("POST", "/v1/subscriptions", Scope.OPERATE, subscriptions.add),
+    Operation("DELETE", _SUBSCRIPTION, Scope.OPERATE, subscriptions.remove),
+    Operation("POST", f"{_SUBSCRIPTION}/rotate", Scope.OPERATE, subscriptions.rotate),
+    Operation("POST", f"{_SUBSCRIPTION}/enable", Scope.OPERATE, subscriptions.enable),
+    Operation("POST", f"{_SUBSCRIPTION}/replay", Scope.OPERATE, subscriptions.replay),
+    Operation("GET", "/v1/audit", Scope.WATCH, operating.list_acts),
+    Operation("GET", "/v1/queues", Scope.WATCH, operating.list_queues),
+    Operation("GET", _QUEUE, Scope.WATCH, operating.get_queue),
     Operation("POST", f"{_QUEUE}/pause", Scope.OPERATE, operating.pause_queue),
     Operation("POST", f"{_QUEUE}/resume", Scope.OPERATE, operating.resume_queue),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from urllib.parse import parse_qsl
 
@@ -12,7 +13,7 @@ from tuma_producer.findings import first_finding
 from tuma_worker.gateway.problems import Kind, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
     from starlette.requests import Request
 
@@ -86,6 +87,27 @@ def parameters(request: Request, *known: str) -> dict[str, str]:
     if len(given) > len(dict(given)):
         refuse(given[-1][0], "must be given once")
     return dict(given)
+
+
+def number(given: Mapping[str, str], name: str, default: int, most: int) -> int:
+    """The whole number that this parameter names. Raises `Problem`."""
+    told = given.get(name, str(default))
+    if not (told.isascii() and told.isdigit() and len(told) <= len(str(most)) and int(told) <= most):
+        refuse(name, f"must be a whole number of at most {most}")
+    return int(told)
+
+
+def instant(given: Mapping[str, str], name: str) -> datetime | None:
+    """The instant that this parameter names, if it is given. Raises `Problem`."""
+    if name not in given:
+        return None
+    try:
+        moment = datetime.fromisoformat(given[name])
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        refuse(name, "must be a time with its zone, such as 2026-12-01T08:00Z")
+    return moment
 
 
 async def read_lines(request: Request) -> AsyncIterator[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from starlette.responses import StreamingResponse
 
 from tuma_producer import Producer, UnknownIntent
 from tuma_producer.contract.wire import split_id
+from tuma_producer.intents import checked_source
 from tuma_worker.core.dead import DeadClass
 from tuma_worker.dispatch.redriving import Redriven, Redriver
 from tuma_worker.gateway import bodies
@@ -37,8 +39,10 @@ class _Chosen(BaseModel):
     expires_in: float | None = Field(default=None, gt=0)
 
 
-class _Some(_Chosen):
-    """Which letters of an account as well."""
+class _Which(BaseModel):
+    """Which letters of an account."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     all: bool = False
     classes: list[DeadClass] = Field(default_factory=list)
@@ -49,6 +53,10 @@ class _Some(_Chosen):
     def names_some(self) -> bool:
         """Whether it says which, and in one way."""
         return self.all != bool(self.classes or self.source is not None or self.older_than is not None)
+
+
+class _Some(_Chosen, _Which):
+    """Which letters of an account are sent again, and what is to be different."""
 
 
 async def list_dead(ask: Ask) -> Response:
@@ -92,13 +100,52 @@ async def of_intent(ask: Ask, intent_id: str) -> tuple[DeadLetters, Iterator[lis
 async def redrive_account(ask: Ask) -> Response:
     """Send dead letters of an account again. What is `unknown` may have arrived: it goes only by its class or its intent."""
     chosen = await bodies.read_as(ask.request, _Some)
-    if not chosen.names_some:
-        bodies.refuse("all", "say which: true, or classes, source, older_than")
     letters = DeadLetters(ask.desk.store, await ask.account())
-    kinds = frozenset(chosen.classes) or frozenset(DeadClass) - {DeadClass.UNKNOWN}
-    before = None if chosen.older_than is None else round((ask.desk.clock() - chosen.older_than) * 1000)
-    wanted = Wanted(kinds, chosen.source, before)
+    wanted = _wanted(ask, chosen, frozenset(DeadClass) - {DeadClass.UNKNOWN})
     return _told(await redrive(ask, letters, await _choice(ask, letters, chosen), letters.intents(wanted), str(wanted)))
+
+
+def _wanted(ask: Ask, which: _Which, kinds: frozenset[DeadClass]) -> Wanted:
+    """Which letters are meant, of these kinds where none are named. Raises `Problem` where nothing says which."""
+    if not which.names_some:
+        bodies.refuse("all", "say which: true, or classes, source, older_than")
+    before = None if which.older_than is None else round((ask.desk.clock() - which.older_than) * 1000)
+    source = None if which.source is None else checked_source(which.source)
+    return Wanted(frozenset(which.classes) or kinds, source, before)
+
+
+async def drop_intent(ask: Ask) -> Response:
+    """Let an intent's dead letters go for good."""
+    intent_id = ask.named("intent_id")
+    letters, found = await of_intent(ask, intent_id)
+    return _dropped(await drop(ask, letters, found, intent_id))
+
+
+async def drop_account(ask: Ask) -> Response:
+    """Let dead letters of an account go for good: they stay ended, and are listed no more."""
+    chosen = await bodies.read_as(ask.request, _Which)
+    letters, wanted = DeadLetters(ask.desk.store, await ask.account()), _wanted(ask, chosen, frozenset(DeadClass))
+    return _dropped(await drop(ask, letters, letters.intents(wanted), str(wanted)))
+
+
+async def drop(ask: Ask, letters: DeadLetters, groups: Iterator[list[Letter]], told: str) -> Counter[str]:
+    """Let these letters go, in the name of the token; those of one intent stand together. The audit calls them all `told`.
+
+    Returns how many of each class went.
+    """
+    return await run_in_threadpool(_drop_all, letters, groups, Leaving(ask.token.name, told))
+
+
+def _drop_all(letters: DeadLetters, groups: Iterator[list[Letter]], leaving: Leaving) -> Counter[str]:
+    dropped = Counter[str]()
+    for found in groups:
+        letters.drop(found[0].short_id, [one.number for one in found], leaving)
+        dropped.update(one.kind for one in found)
+    return dropped
+
+
+def _dropped(counted: Counter[str]) -> Response:
+    return encoded({"dropped": counted.total(), "classes": counted})
 
 
 async def _choice(ask: Ask, letters: DeadLetters, chosen: _Chosen) -> Choice:

@@ -10,20 +10,27 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import PlainTextResponse, Response
 
 from tuma_producer import Producer, Send, TumaError, UnknownIntent
+from tuma_producer.contract.wire import LANES
 from tuma_worker.core.explain import facts, page
+from tuma_worker.core.tokens import Scope
 from tuma_worker.gateway import bodies
 from tuma_worker.gateway.forms import JSON, LINES, encoded, line_of
 from tuma_worker.gateway.problems import Kind, Problem, problem_of
+from tuma_worker.store.listing import BEGINNING, Filter, Listing
 from tuma_worker.store.owners import source_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Mapping
+    from datetime import datetime
 
-    from tuma_producer import ControlResult, Receipt
+    from tuma_producer import ControlResult, Intent, Receipt
     from tuma_producer.intents import Verb
     from tuma_worker.gateway.desk import Ask
 
 KEY = "idempotency-key"
+_LISTED, _LISTED_MOST = 50, 200  # intents that one page is to have at least: it has a few more
+STATES = ("scheduled", "active", "paused", "done", "cancelled")
+_FILTERS = ("source", "priority", "state", "since", "until")
 LINES_MOST = 100_000  # of a batch: its results are held until it has been read
 
 _AT_ONCE = 500  # lines that are accepted together
@@ -52,6 +59,39 @@ def _key(ask: Ask) -> str | None:
     """The `Idempotency-Key` header: a string in quotes, as its draft has it, or without them, as most write it."""
     given = ask.request.headers.get(KEY)
     return given[1:-1] if given and len(given) > 1 and given[0] == given[-1] == '"' else given
+
+
+async def list_some(ask: Ask) -> Response:
+    """Intents of an account, a page at a time, in no order: those of the token's source, or of all for who may watch."""
+    given = bodies.parameters(ask.request, "account", *_FILTERS, "limit", "cursor")
+    if "account" not in given:
+        bodies.refuse("account", "must be given: an account's intents are looked through")
+    listing = Listing(ask.desk.store, await ask.known(given["account"]))
+    wanted = _filter(ask, given)
+    least, place = bodies.number(given, "limit", _LISTED, _LISTED_MOST), bodies.number(given, "cursor", BEGINNING, 2**64 - 1)
+    found = await run_in_threadpool(listing.page, wanted, place, least)
+    return encoded({"intents": [_outline(one) for one in found.intents], "next": found.following and str(found.following)})
+
+
+def _filter(ask: Ask, given: Mapping[str, str]) -> Filter:
+    own = None if Scope.WATCH in ask.token.rights else ask.token.source
+    if own is not None and given.get("source", own) != own:
+        raise Problem(Kind.WRONG_SOURCE, f"source: the token {ask.token.name} speaks for {own}; leave it out", field="source")
+    for name, known in (("priority", LANES), ("state", STATES)):
+        if given.get(name, known[0]) not in known:
+            bodies.refuse(name, f"must be one of {', '.join(known)}")
+    first, last = (bodies.instant(given, name) for name in ("since", "until"))
+    return Filter(given.get("source", own), given.get("priority"), given.get("state"), _milliseconds(first), _milliseconds(last))
+
+
+def _milliseconds(moment: datetime | None) -> int | None:
+    return None if moment is None else round(moment.timestamp() * 1000)
+
+
+def _outline(intent: Intent) -> dict[str, Any]:
+    """An intent without its recipients and what was tried for them."""
+    told = ("id", "state", "source", "priority", "accepted", "expires", "counts", "campaign_name")
+    return {name: getattr(intent, name) for name in told}
 
 
 async def get(ask: Ask) -> Response:
@@ -93,13 +133,20 @@ async def _steer(ask: Ask, verb: Verb) -> Response:
 
 async def steered(ask: Ask, intent_id: str, verb: Verb) -> ControlResult:
     """What a verb comes to, in the name of the token. Raises `UnknownIntent`, also where it is none of the token's business."""
-    _expect_visible(ask, intent_id, await source_of(ask.desk.redis, intent_id))
+    await expect_steerable(ask, intent_id)
     result: ControlResult = await getattr(ask.producer, verb)(intent_id, by=ask.token.name)
     return result
 
 
-def _expect_visible(ask: Ask, intent_id: str, source: str | None) -> None:
-    if source is None or not ask.token.may_see(source):
+async def expect_steerable(ask: Ask, intent_id: str) -> None:
+    """Raise `UnknownIntent` where there is none, or it is none of the token's to do something about."""
+    source = await source_of(ask.desk.redis, intent_id)
+    if source is None or not ask.token.may_steer(source):
+        raise UnknownIntent(intent_id)
+
+
+def _expect_visible(ask: Ask, intent_id: str, source: str) -> None:
+    if not ask.token.may_see(source):
         raise UnknownIntent(intent_id)
 
 

@@ -51,9 +51,9 @@ async def get_account(ask: Ask) -> Response:
 
 
 async def resume_account(ask: Ask) -> Response:
-    """Put a halted account to work again."""
+    """Put an account to work again that is halted or whose breaker is open."""
     name = await ask.account()
-    resumed = await run_in_threadpool(steering(ask, name, SEND).lift_halt)
+    resumed = await run_in_threadpool(steering(ask, name, SEND).resume_account)
     return encoded({"account": name, "resumed": resumed})
 
 
@@ -230,23 +230,13 @@ async def list_acts(ask: Ask) -> Response:
     """Who steered what, a line for each, oldest first."""
     given = bodies.parameters(ask.request, "account", "since")
     names = [await ask.known(given["account"])] if "account" in given else [*await ask.producer.accounts(), None]
-    found = audit.acts(ask.desk.store, names, _since(given.get("since")))
+    found = audit.acts(ask.desk.store, names, bodies.instant(given, "since"))
     return StreamingResponse(_written(found), media_type=LINES)
 
 
 def _written(found: Iterator[audit.Act]) -> Iterator[bytes]:
     while page := list(islice(found, _ACTS_AT_ONCE)):
         yield b"".join(map(line_of, page))
-
-
-def _since(given: str | None) -> datetime | None:
-    try:
-        moment = None if given is None else datetime.fromisoformat(given)
-    except ValueError:
-        moment = datetime.min  # noqa: DTZ901 - no zone is what is refused below
-    if moment is not None and moment.tzinfo is None:
-        bodies.refuse("since", "must be a time with its zone, such as 2026-12-01T08:00Z")
-    return moment
 
 
 # --------------------------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tuma_producer.errors import (
     IdempotencyConflict,
     InvalidSend,
+    NotEditable,
     OverBudget,
     StoreUnavailable,
     TumaError,
@@ -42,8 +43,12 @@ class Kind(Enum):
     NO_ACCOUNT = ("no-account", 404, "There is no such account")
     NO_QUEUE = ("no-queue", 404, "There is no such queue")
     NO_LIMIT = ("no-limit", 404, "The account has no such limit")
+    NO_SUBSCRIPTION = ("no-subscription", 404, "There is no such subscription")
+    NO_SCHEDULE = ("no-schedule", 404, "There is no such schedule")
     METHOD = ("method-not-allowed", 405, "Not with this method")
     LATE = ("would-be-late", 409, "It would go after its deadline")
+    NOT_EDITABLE = ("not-editable", 409, "The schedule cannot be changed any more")
+    EXISTS = ("exists", 409, "There is one already")
     OVER_BUDGET = ("over-budget", 409, "The source would exceed its budget")
     TOO_LARGE = ("too-large", 413, "The body is too large")
     MEDIA = ("media-type", 415, "The body is of another type than is read here")
@@ -69,6 +74,7 @@ _KINDS: dict[type[TumaError], Kind] = {
     UnknownIntent: Kind.UNKNOWN_INTENT,
     UnknownCampaign: Kind.UNKNOWN_CAMPAIGN,
     IdempotencyConflict: Kind.KEY_REUSED,
+    NotEditable: Kind.NOT_EDITABLE,
     WouldBeLate: Kind.LATE,
     OverBudget: Kind.OVER_BUDGET,
     StoreUnavailable: Kind.NO_STORE,

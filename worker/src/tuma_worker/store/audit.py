@@ -77,7 +77,10 @@ def _limit(written: str) -> str:
     return f"{count} per {int(milliseconds) / 1000:g} s"
 
 
-def _halt(written: str) -> str:
+def _stop(written: str) -> str:
+    """A halt, or an open breaker: since when, for how long, why."""
+    if not written.startswith("{"):
+        return f"breaker open: {written.split(' ', 2)[2]}"
     halt = json.loads(written)
     return f"halted: {halt['fault']} {halt['code']}"
 
@@ -106,7 +109,7 @@ def _letters(written: str) -> str:
 
 # How what was written of these kinds is told; of all others there are words, told as they are.
 _SHOWN: dict[str, Callable[[str], str]] = {
-    "queue": _pause, "limit": _limit, "account": _halt, "budget": _budget, "schedule": _schedule, "suppressions": _list,
+    "queue": _pause, "limit": _limit, "account": _stop, "budget": _budget, "schedule": _schedule, "suppressions": _list,
     "dead": _letters,
 }  # fmt: skip
 _BY_ID = {"intent", "schedule"}  # whose short id is written

@@ -64,7 +64,11 @@ class Wanted:
 
     def __str__(self) -> str:
         kinds = ", ".join(kind for kind in DeadClass if kind in self.kinds) if self.kinds != frozenset(DeadClass) else ""
-        before = "" if self.before is None else f"dead before {datetime.fromtimestamp(self.before / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
+        before = (
+            ""
+            if self.before is None
+            else f"dead before {datetime.fromtimestamp(max(0, self.before) / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
+        )
         source = "" if self.source is None else f"of {self.source}"
         return "; ".join(filter(None, (kinds, source, before))) or "all"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.reading import record_texts
@@ -23,6 +23,16 @@ _CUSTODY = ("custody", "of", "first", "last", "wish", "verb", "asked", "result")
 _ABOUT = ("source", "lane", "at", "expires", "open", "held", "next", "fired", *_CUSTODY, *BODY_FIELDS)
 
 
+class Place(NamedTuple):
+    """A place among the schedules: when one was accepted, in Unix ms, and its short id."""
+
+    at: int
+    short_id: str
+
+
+NOW = Place(2**53, "")  # before the last one
+
+
 @dataclass(frozen=True, slots=True)
 class Planned:
     """The schedules of one account."""
@@ -37,11 +47,29 @@ class Planned:
     def latest(self, most: int) -> list[Intent]:
         """So many of those that were accepted last, the last one first; without recipients and occurrences."""
         ids = cast("list[bytes]", self.redis.zrange(account_keys(self.account).schedules, 0, most - 1, desc=True))
+        return self._read([short_id.decode() for short_id in ids])
+
+    def page(self, place: Place, most: int) -> tuple[list[Intent], Place | None]:
+        """So many of them, the last one first, behind this place; and the place to go on from, None where there are no more."""
+        places = self._behind(place, most + 1)
+        return self._read([one.short_id for one in places[:most]]), places[most - 1] if len(places) > most else None
+
+    def _behind(self, place: Place, most: int) -> list[Place]:
+        """There is no offset: schedules that come and go meanwhile would shift it."""
+        index, count = account_keys(self.account).schedules, most
+        while True:
+            raw: Any = self.redis.zrevrangebyscore(index, place.at, "-inf", start=0, num=count, withscores=True)
+            found = [one for member, score in raw if (one := Place(int(score), member.decode())) < place]
+            if len(found) >= most or len(raw) < count:
+                return found[:most]
+            count *= 2  # so many were accepted in one millisecond
+
+    def _read(self, short_ids: list[str]) -> list[Intent]:
         pipeline: Any = self.redis.pipeline(transaction=False)
-        for short_id in ids:
-            pipeline.hmget(account_keys(self.account).intent(short_id.decode()), _ABOUT)
-        records = [_record(values) for values in (pipeline.execute() if ids else ())]
-        return [self._told(short_id.decode(), one) for short_id, one in zip(ids, records, strict=True) if "open" in one]
+        for short_id in short_ids:
+            pipeline.hmget(account_keys(self.account).intent(short_id), _ABOUT)
+        records = [_record(values) for values in (pipeline.execute() if short_ids else ())]
+        return [self._told(short_id, one) for short_id, one in zip(short_ids, records, strict=True) if "open" in one]
 
     def _told(self, short_id: str, record: Mapping[str, str]) -> Intent:
         intent = decode(full_id(self.account, short_id), record)

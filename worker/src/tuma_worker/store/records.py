@@ -77,22 +77,33 @@ class Records:
             if packed or number in (scheduled or b"").decode().split():
                 yield short_id, (attempts or b"").decode().split()
 
+    def look(self, place: int, *fields: str) -> tuple[int, list[tuple[str, Sequence[bytes | None]]]]:
+        """About a page of what is in Redis: the place behind it, 0 where that was all; and each record's short id, with fields."""
+        place, page = self._page(place)
+        return place, list(self._read(page, fields))
+
     def _all(self, *fields: str) -> Iterator[tuple[str, Sequence[bytes | None]]]:
         """Every record's short id, with these fields of it."""
         for page in self._keys():
-            pipeline = self.redis.pipeline(transaction=False)
-            for key in page:
-                pipeline.hmget(key, fields)
-            for key, values in zip(page, pipeline.execute(), strict=True):
-                yield self._short_id(key), values
+            yield from self._read(page, fields)
 
     def _keys(self) -> Iterator[list[bytes]]:
-        prefix = account_keys(self.account).intent("")
-        server = server_for(self.redis, prefix)
-        cursor: Any = None
-        while cursor != 0:
-            cursor, page = cast("Any", server.scan(cursor or 0, match=f"{prefix}*", count=PAGE))
+        place, page = self._page(0)
+        yield page
+        while place != 0:
+            place, page = self._page(place)
             yield page
+
+    def _page(self, place: int) -> tuple[int, list[bytes]]:
+        prefix = account_keys(self.account).intent("")
+        following, page = cast("Any", server_for(self.redis, prefix).scan(place, match=f"{prefix}*", count=PAGE))
+        return int(following), page
+
+    def _read(self, page: Sequence[bytes], fields: Sequence[str]) -> Iterator[tuple[str, Sequence[bytes | None]]]:
+        pipeline = self.redis.pipeline(transaction=False)
+        for key in page:
+            pipeline.hmget(key, fields)
+        yield from zip(map(self._short_id, page), pipeline.execute(), strict=True)
 
     def _short_id(self, key: bytes) -> str:
         return key.decode().removeprefix(account_keys(self.account).intent(""))

@@ -94,6 +94,27 @@ class Steering:
         """Halt the account, or say anew why it is halted. False with `only`, where another halt stands by then, or none."""
         return self._steer("halted", halt.code, packed(halt), "halt", *([only.written[0]] if only else []))
 
+    def close_breaker(self) -> bool:
+        """Let calls start again although the last ones failed. False where no breaker was open.
+
+        For how long it blocks the queue is known, so a longer block is the provider's own wish, and stays.
+        """
+        while True:
+            raw = cast("list[bytes | None]", self.redis.hmget(self._queue.state, ["breaker", "blocked_until"]))
+            breaker, blocked = (value.decode() if value else "" for value in raw)
+            if not breaker:
+                return False
+            _, opens, why = breaker.split(" ", 2)
+            its_own = blocked and int(blocked) <= server_ms(self.redis) + float(opens)
+            block = ("blocked_until", blocked, "probing", "") if its_own else ()
+            if self._steer("breaker-closed", why, "", "breaker", breaker, "strikes", "", *block, subject="breaker"):
+                return True
+            # Another call failed meanwhile, or tried it.
+
+    def resume_account(self) -> bool:
+        """Lift the halt and close the breaker. False where there was neither."""
+        return any([self.lift_halt(), self.close_breaker()])
+
     def half_open(self, halted: Halted) -> bool:
         """Let one send try whether an account that is halted so may go on. False where another halt stands by then, or none."""
         return bool(_HALF_OPEN.run(self.redis, [self._queue.state, self._queue.bell], halted.written))

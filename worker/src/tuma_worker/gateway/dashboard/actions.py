@@ -32,10 +32,10 @@ _OUTCOMES = {"too-late": "too late", "requested": "the provider is asked", "unsu
 
 
 async def resume_account(ask: Ask, form: Form) -> str:
-    """Put a halted account to work again."""
+    """Put an account to work again that is halted or whose breaker is open."""
     account = await ask.known(form.get("account", ""))
-    resumed = await run_in_threadpool(steering(ask, account, SEND).lift_halt)
-    return f"{account} is resumed." if resumed else f"{account} was not halted."
+    resumed = await run_in_threadpool(steering(ask, account, SEND).resume_account)
+    return f"{account} is resumed." if resumed else f"{account} was neither halted nor its breaker open."
 
 
 async def pause_queue(ask: Ask, form: Form) -> str:
@@ -106,6 +106,14 @@ async def redrive(ask: Ask, form: Form) -> str:
     letters = DeadLetters(ask.desk.store, await ask.known(form.get("account", "")))
     wanted = Wanted(frozenset({_class(form)}))
     return _redriven(await dead.redrive(ask, letters, await _choice(ask, letters, form), letters.intents(wanted), str(wanted)))
+
+
+async def drop(ask: Ask, form: Form) -> str:
+    """Let an intent's dead letters go for good."""
+    intent_id = form.get("id", "")
+    letters, found = await dead.of_intent(ask, intent_id)
+    dropped = await dead.drop(ask, letters, found, intent_id)
+    return f"{many(dropped.total(), 'dead letter')} dropped."
 
 
 def _class(form: Form) -> DeadClass:

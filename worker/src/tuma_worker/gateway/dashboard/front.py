@@ -51,10 +51,10 @@ class Page:
 
 
 PAGES = (
-    Page("/", "Overview", Scope.OPERATE, "overview.html", overview.look),
-    Page("/campaigns", "Campaigns", Scope.OPERATE, "campaigns.html", campaigns.look),
+    Page("/", "Overview", Scope.WATCH, "overview.html", overview.look),
+    Page("/campaigns", "Campaigns", Scope.WATCH, "campaigns.html", campaigns.look),
     Page("/schedules", "Schedules", Scope.READ, "schedules.html", schedules.look),
-    Page("/dead", "Dead letters", Scope.OPERATE, "dead.html", dead.look),
+    Page("/dead", "Dead letters", Scope.WATCH, "dead.html", dead.look),
     Page("/intents", "Find", Scope.READ, "intent.html", intent.look, named=False),  # the search leads there
 )
 
@@ -79,6 +79,7 @@ ACTIONS = (
     Action("/campaigns/resume", Scope.OPERATE, actions.resume_campaign),
     Action("/campaigns/cancel", Scope.OPERATE, actions.cancel_campaign),
     Action("/dead/redrive", Scope.OPERATE, actions.redrive),
+    Action("/dead/drop", Scope.OPERATE, actions.drop),
 )
 
 
@@ -138,7 +139,7 @@ class Front:
             session = await self._session(request)
             if session is None:
                 return _see(f"{_LOGIN}?next={quote(_here(request))}")
-            if page is PAGES[0] and page.scope not in session.token.scopes:
+            if page is PAGES[0] and page.scope not in session.token.rights:
                 return _see(_seen_by(session)[0].path)
             _expect(session, page.scope)
             told = await page.look(self._view(session, request)) | _about(session, page, request)
@@ -232,13 +233,18 @@ class Front:
 
 def _expect(session: Session, scope: Scope) -> None:
     """Raise `Problem` where the token has not this scope."""
-    if scope not in session.token.scopes:
+    if scope not in session.token.rights:
         raise Problem(Kind.NO_SCOPE, f"the token {session.token.name} has not the scope {scope}")
 
 
 def _seen_by(session: Session) -> list[Page]:
     """The pages that a session may see: at least one, or nobody could have logged in."""
-    return [one for one in PAGES if one.scope in session.token.scopes]
+    return [one for one in PAGES if one.scope in session.token.rights]
+
+
+def _acts(rights: frozenset[Scope]) -> frozenset[str]:
+    """The addresses of what may be done: the buttons that are shown."""
+    return frozenset(one.path for one in ACTIONS if one.scope in rights)
 
 
 async def _fragment(page: Page, view: View) -> str:
@@ -248,7 +254,7 @@ async def _fragment(page: Page, view: View) -> str:
     except (TumaError, *FAILURES) as error:
         problem = problem_of(error) if isinstance(error, TumaError) else Problem(Kind.NO_STORE, "it is tried again and again")
         return pages.rendered("trouble.html", {"problem": problem})
-    return pages.rendered(page.template, told | {"proof": "", "can": view.rights.scopes})
+    return pages.rendered(page.template, told | {"proof": "", "can": view.rights.scopes, "acts": _acts(view.rights.scopes)})
 
 
 def _about(session: Session, page: Page, request: Request) -> dict[str, Any]:
@@ -258,7 +264,8 @@ def _about(session: Session, page: Page, request: Request) -> dict[str, Any]:
         "page": page,
         "pages": _seen_by(session),
         "name": session.token.name,
-        "can": frozenset(session.token.scopes),
+        "can": session.token.rights,
+        "acts": _acts(session.token.rights),
         "proof": session.proof,
         "notice": unquote(request.cookies.get(_NOTICE, "")),
         "live": f"/live{page.path}{query}",

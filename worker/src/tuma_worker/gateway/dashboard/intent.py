@@ -39,7 +39,7 @@ async def look(view: View) -> dict[str, Any]:
         "intent": told.intent,
         "gravity": GRAVITY.get(told.intent.state, "calm"),
         "sections": [block.splitlines() for block in page(told).split("\n\n")],
-        "verbs": VERBS.get(told.intent.state, ()) if Scope.CONTROL in view.rights.scopes else (),
+        "verbs": VERBS.get(told.intent.state, ()) if view.rights.may_steer(told.intent.source) else (),
         "dead": await run_in_threadpool(_dead, view, told.intent) if Scope.OPERATE in view.rights.scopes else 0,
     }
 

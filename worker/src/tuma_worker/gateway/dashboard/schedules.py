@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from starlette.concurrency import run_in_threadpool
 
 from tuma_producer import Every
-from tuma_worker.core.tokens import Scope
 from tuma_worker.gateway.dashboard.intent import GRAVITY, VERBS
 from tuma_worker.gateway.dashboard.words import many
 from tuma_worker.store.planned import Planned
@@ -56,7 +55,7 @@ async def look(view: View) -> dict[str, Any]:
 
 
 def _row(intent: Intent, view: View) -> Row:
-    verbs = VERBS.get(intent.state, ()) if Scope.CONTROL in view.rights.scopes else ()
+    verbs = VERBS.get(intent.state, ()) if view.rights.may_steer(intent.source) else ()
     told = in_words(intent.schedule) if intent.schedule is not None else ""
     following = intent.custody.first if intent.custody is not None else intent.next_firing
     return Row(intent, told, following, GRAVITY.get(intent.state, "calm"), verbs)

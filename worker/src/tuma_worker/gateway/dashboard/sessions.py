@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tuma_worker.gateway.desk import Desk
 
 COOKIE = "tuma_session"
-LOOKS = frozenset({Scope.READ, Scope.OPERATE})  # with none of these there is nothing to see
+LOOKS = frozenset({Scope.READ, Scope.WATCH})  # with none of these there is nothing to see
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ async def log_in(desk: Desk, token: str) -> str | None:
     """Begin a session with this token, and return its secret. None where the token does not hold, or may see nothing."""
     key = digest(token.strip())
     found = await desk.access.holding(key)
-    if found is None or LOOKS.isdisjoint(found.scopes):
+    if found is None or LOOKS.isdisjoint(found.rights):
         return None
     secret = desk.secret()
     await sessions.begin(desk.redis, digest(secret), key)

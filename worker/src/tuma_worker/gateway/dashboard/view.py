@@ -21,19 +21,25 @@ _NOBODY = "dashboard"  # the source in whose name nothing is sent, only looked
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """What a viewer may see and do. `source` is whose intents may be seen; None where everybody's."""
+    """What a viewer may see and do. `source` is whose intents may be seen, `steers` whose may be steered; None: everybody's."""
 
     source: str | None
+    steers: str | None
     scopes: frozenset[Scope]
 
     @classmethod
     def of(cls, token: Token) -> Rights:
         """What a token gives."""
-        return cls(None if Scope.OPERATE in token.scopes else token.source, frozenset(token.scopes))
+        rights = token.rights
+        return cls(None if Scope.WATCH in rights else token.source, None if Scope.OPERATE in rights else token.source, rights)
 
     def may_see(self, source: str) -> bool:
         """Whether what belongs to this source is any of the viewer's business."""
         return self.source in {None, source}
+
+    def may_steer(self, source: str) -> bool:
+        """Whether the viewer may do something about what belongs to this source."""
+        return Scope.CONTROL in self.scopes and self.steers in {None, source}
 
 
 @dataclass(frozen=True, slots=True)

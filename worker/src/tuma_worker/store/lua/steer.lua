@@ -11,7 +11,7 @@
 -- repeat finds the same signature, or nothing left to take away, and is no second event.
 -- include: audited
 
-local KIND = {paused = 'queue', limit = 'limit', halt = 'account'}  -- by the field's first word
+local KIND = {paused = 'queue', limit = 'limit', halt = 'account', breaker = 'account'}  -- by the field's first word
 
 local function stands(field)
   return redis.call('HGET', KEYS[1], field)

@@ -1,0 +1,35 @@
+"""Places in an account's events, as people name them: by a time, or by an event's id."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from tuma_producer.contract.reading import begins_after
+from tuma_producer.errors import TumaError
+
+if TYPE_CHECKING:
+    from tuma_producer.contract.reading import Start
+
+
+def beginning(given: str) -> Start:
+    """Where to begin: a time, or whatever `Producer.outcomes` understands."""
+    if not given[:1].isdigit():
+        return given
+    try:
+        return datetime.fromisoformat(given)
+    except ValueError:
+        return given
+
+
+def entry(account: str, given: str) -> str:
+    """An event's entry, or a time in milliseconds, which as a first entry begins and as a last one ends it. Raises `TumaError`."""
+    moment = beginning(given)
+    if isinstance(moment, datetime):
+        return str(round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000))
+    whose, _, entry_id = moment.partition("/")
+    if whose != account:
+        message = f"{given!r} is neither an event's id of {account} nor a time such as 2026-12-01T08:00Z"
+        raise TumaError(message)
+    begins_after(moment, account)
+    return entry_id
