@@ -65,6 +65,20 @@ def test_who_comes_back_with_the_last_id_misses_nothing_and_sees_nothing_twice(h
         assert next(events)[1]["subject"] in {ids[0], later[1]}
 
 
+def test_the_first_event_of_an_intent_has_the_trace_of_the_request(http: httpx.Client) -> None:
+    traced = f"00-{'7' * 32}-{'a' * 16}-01"
+    schedule = {"schedule": {"times": ["2999-01-01T08:00:00Z"]}}
+    with reading(http) as events:
+        for more in ({}, schedule):
+            intent_id = http.post("/v1/intents", json=SEND | more, headers={"traceparent": traced}).json()["id"]
+            told = next(events)[1]
+            assert (told["subject"], told["traceparent"]) == (intent_id, traced)
+        post_lines(http, [SEND], traceparent=traced)
+        assert next(events)[1]["traceparent"] == traced
+        http.post("/v1/intents", json=SEND | {"message": "x" * 600, "metadata": {"traceparent": traced}})
+        assert "traceparent" not in next(events)[1]
+
+
 def test_an_account_that_is_configured_later_is_followed_from_its_first_event(http: httpx.Client, house: House) -> None:
     with reading(http) as events:
         accounts.register(house.redis, "later", provider="lisoloo", environment="sandbox", queue="{}")

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from tuma_producer import TumaError
+from tuma_producer.contract.tracing import carrying, current
 from tuma_worker import tracing
 
 
@@ -36,3 +37,19 @@ def test_a_producer_without_opentelemetry_traces_nothing() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert ran.stdout == "True False\n"
+
+
+TRACE = "00-0123456789abcdef0123456789abcdef-0123456789abcdef-"
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (f"{TRACE}01", True), (f"{TRACE}00", False), (f"{TRACE}zz", False), (f"{TRACE}01-more", False), ("", False),
+        (f"00-{'0' * 32}-0123456789abcdef-01", False), ('00-", "message": "other', False),
+    ],
+)  # fmt: skip
+def test_only_a_sampled_trace_of_the_right_form_is_carried(given: str, kept: bool) -> None:  # noqa: FBT001 - of the table
+    with carrying(given):
+        assert current() == (given if kept else "")
+    assert current() == ""

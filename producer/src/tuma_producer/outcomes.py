@@ -24,7 +24,8 @@ class Event:
     And `tuma.inbound.received`, a message that a person wrote: `data` has `from`, `text`, `to` where that is told, and `stop`, the
     word by which it asks for no more messages.
 
-    `correction` is true where better evidence changed an end.
+    `correction` is true where better evidence changed an end. `traceparent` is in the first event of an intent that is part of a
+    trace.
     """
 
     id: str
@@ -40,6 +41,7 @@ class Event:
     attempt: str | None = None
     correction: bool = False
     data: dict[str, Any] = field(default_factory=dict)
+    traceparent: str | None = None
 
     def as_cloudevent(self) -> dict[str, Any]:
         """The event in CloudEvents 1.0 JSON form; `source` there names where it happened, as that specification wants it."""
@@ -58,6 +60,8 @@ class Event:
         }
         if self.intent is not None:
             event |= {"subject": self.intent, "sequence": f"{self.sequence:010d}"}
+        if self.traceparent is not None:
+            event["traceparent"] = self.traceparent  # as the extension for distributed tracing has it
         return event
 
 
@@ -78,6 +82,7 @@ def decode_event(account: str, entry_id: str, fields: Mapping[str, str]) -> Even
         attempt=fields.get("b") or None,
         correction=fields.get("c") == "1",
         data=_data(account, fields),
+        traceparent=fields.get("tp"),
     )
 
 

@@ -12,6 +12,7 @@ from enum import StrEnum
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from tuma_producer.contract.tracing import carrying
 from tuma_producer.errors import TumaError
 
 if TYPE_CHECKING:
@@ -92,9 +93,10 @@ def span(name: str, parent: str, kind: Kind, began: float, ended: float | None =
 
 @contextmanager
 def continuing(parent: str) -> Iterator[None]:
-    """Let what is done inside be part of the trace of this `traceparent`; of none where it is empty or nobody keeps traces."""
+    """Let what is done inside be part of the trace of this `traceparent`; of none where it is empty."""
     if _kept.provider is None or not parent:
-        yield
+        with carrying(parent):
+            yield
         return
     from opentelemetry import context  # noqa: PLC0415 - as above
 

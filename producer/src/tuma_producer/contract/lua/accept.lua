@@ -88,7 +88,8 @@ local function accept(k, c, one)
   if one.hold > 0 then
     redis.call('HSET', one.key, 'until', now + one.hold)  -- a pause takes it out of the due set, and a resumption must not cut this short
   end
-  redis.call('XADD', c.events, 'MAXLEN', '~', maxlen, '*', 'e', 'accepted', 'i', one.id, 's', one.source, 'q', 1, 'n', count)
+  redis.call('XADD', c.events, 'MAXLEN', '~', maxlen, '*', 'e', 'accepted', 'i', one.id, 's', one.source, 'q', 1, 'n', count,
+    body_traced(one.body))
   if one.paused then
     redis.call('HSET', one.key, 'held', 'paused', 'seq', 2)
     redis.call('XADD', c.events, 'MAXLEN', '~', maxlen, '*', 'e', 'paused', 'i', one.id, 's', one.source, 'q', 2, 'by', one.paused)

@@ -36,7 +36,8 @@ local _, spaces = string.gsub(numbers, ' ', '')
 redis.call('HSET', KEYS[2], 'source', ARGV[2], 'lane', ARGV[3], 'group', ARGV[4], 'at', now, 'expires', '', 'life', ARGV[5], 'open', 1,
   'seq', 1, 'next', ARGV[13], 'fired', 0, 'to', numbers, unpack(body_fields(ARGV[6])))
 redis.call('ZADD', KEYS[6], now, id)
-redis.call('XADD', KEYS[5], 'MAXLEN', '~', ARGV[9], '*', 'e', 'scheduled', 'i', id, 's', ARGV[2], 'q', 1, 'n', spaces + 1, 't', ARGV[13])
+redis.call('XADD', KEYS[5], 'MAXLEN', '~', ARGV[9], '*', 'e', 'scheduled', 'i', id, 's', ARGV[2], 'q', 1, 'n', spaces + 1, 't', ARGV[13],
+  body_traced(ARGV[6]))
 local paused = campaign ~= '' and campaign_join({campaigns = KEYS[7], index = KEYS[8], name = campaign}, id, now)
 if paused then
   redis.call('HSET', KEYS[2], 'held', 'paused', 'seq', 2)
