@@ -11,6 +11,8 @@ from tests.support import servers
 from tests.support.cluster import until
 from tests.support.houses import open_house
 
+from tuma_producer.contract.keys import AccountKeys
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -56,6 +58,7 @@ def test_a_worker_tells_its_probes_how_it_is_and_scalers_what_would_help(house: 
     until(lambda: asked(port, "readyz")[0] != 200, "it takes no more work")
     assert asked(port, "livez")[0] in {0, 200}, "a worker that ends its calls is not ended for it"
     worker.until("Worker has been shut down")
+    assert not house.redis.exists(AccountKeys("lisoloo").applier), "another one may apply receipts at once"
 
 
 def test_a_worker_without_redis_is_not_ready_but_alive(house: House, server: servers.Server) -> None:

@@ -14,7 +14,7 @@ from tests.contract.canned import InventedAccount
 from tests.redis.driver import GIVEN_UP, Driver, queue_of
 
 from tuma_worker.providers import named
-from tuma_worker.receipts.applying import Applier, Box
+from tuma_worker.receipts.applying import TURN, Applier, Box
 from tuma_worker.store.inbox import PARKED_FOR, UNMATCHED, Inbox
 
 if TYPE_CHECKING:
@@ -160,6 +160,26 @@ def test_a_receipt_whose_call_nobody_ever_knows_is_kept_apart_in_the_end(post: P
     post.applier().take_turn()
     assert not post.driver.redis.exists(post.driver.account.parked)
     assert len(post.inbox.kept(UNMATCHED)) == 1
+
+
+def test_whoever_leaves_is_followed_at_the_next_turn_and_applies_nothing_more(post: Post) -> None:
+    intent, batch = sent(post, NUMBERS[0])
+    one, other = post.applier("one"), post.applier("other")
+    one.take_turn()
+    other.take_turn()
+    assert other.run_once() == {}, "another one leads"
+    one.leave()
+    post.put(batch.batch_id, news("sms.delivered", NUMBERS[0]))
+    post.now += TURN
+    one.take_turn()
+    assert one.run_once() == {}
+    assert post.states(intent, NUMBERS[:1]) == ["submitted"]
+    other.take_turn()
+    other.run_once()
+    assert post.states(intent, NUMBERS[:1]) == ["delivered"]
+    one.leave()
+    assert other.run_once() != {}
+    assert post.inbox.lead("one", 1.0) is False, "nobody leaves for another"
 
 
 class Poisoned:

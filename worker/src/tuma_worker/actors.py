@@ -80,12 +80,13 @@ def setup() -> None:
     _in_background(lambda: gauger.keep_gauging(threading.Event()))
     if settings.ops_port != 0:
         _answer_probes(settings, service.broker)
-    _in_background(lambda: bootstrap.build_applier(connect(settings.redis_url), settings).keep_applying(threading.Event()))
     leaving = threading.Event()
+    applier = bootstrap.build_applier(connect(settings.redis_url), settings)
+    _in_background(partial(applier.keep_applying, leaving))
     _in_background(lambda: bootstrap.build_pusher(connect(settings.redis_url), settings).keep_pushing(leaving))
     _in_background(lambda: bootstrap.build_upkeep(connect(settings.redis_url), settings).keep_up(threading.Event()))
     dramatiq.set_broker(service.broker)
-    _leave_at(signal.SIGTERM, service.broker, leaving)
+    _leave_at(signal.SIGTERM, leaving.set, service.broker.stop_claiming, applier.leave)
 
 
 class _Flush(dramatiq.Middleware):
@@ -114,17 +115,14 @@ def _in_background(work: Callable[[], None]) -> None:
     threading.Thread(target=work, daemon=True).start()
 
 
-def _leave_at(signum: signal.Signals, broker: TumaBroker, leaving: threading.Event) -> None:
+def _leave_at(signum: signal.Signals, *leave: Callable[[], None]) -> None:
     """Begin nothing from the signal on. Dramatiq's own handler, which this one calls, is looked at only once a second."""
     handler = signal.getsignal(signum)
 
-    def leave() -> None:
-        leaving.set()
-        broker.stop_claiming()
-
     def stop(received: int, frame: FrameType | None) -> None:
         # Not in the handler itself: it interrupts whatever the main thread does, perhaps with a lock in hand.
-        _in_background(leave)
+        for one in leave:
+            _in_background(one)
         if callable(handler):
             handler(received, frame)
 

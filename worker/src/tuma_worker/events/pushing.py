@@ -21,7 +21,7 @@ from tuma_worker.events.lane import Lane, Outcomes
 from tuma_worker.events.signing import headers
 from tuma_worker.logs import Event as Log
 from tuma_worker.logs import complain
-from tuma_worker.store.feed import Feed, lead, wait_for_news
+from tuma_worker.store.feed import Feed, lead, leave, wait_for_news
 from tuma_worker.store.subscriptions import Subscriptions, UnknownSubscriptionError, disabled, of_accounts
 from tuma_worker.store.traces import traces
 from tuma_worker.tracing import Kind
@@ -42,7 +42,6 @@ _log = structlog.get_logger(__name__)
 
 TURN = 8.0  # seconds between two looks at who leads, and at which subscriptions there are
 LEAD = 24.0  # seconds after which a leader that has died is followed
-_NO_LONGER = 0.001  # seconds: the shortest lead there is
 SOON = 0.1  # seconds between two looks for news while something is on its way, or where nothing can tell that something has come
 _THREADS = 32  # requests of a process at once
 _STUMBLED = "stumbled"  # instead of an answer, over a mistake of ours
@@ -116,7 +115,7 @@ class Pusher:
         self._under_way = {answered: whose for answered, whose in self._under_way.items() if not answered.cancelled()}
         self._settle()
         for account in {account for account, _ in self._lanes}:
-            lead(self.redis, account, self.worker, _NO_LONGER)
+            leave(self.redis, account, self.worker)
         self._lanes = {}
         self.poster.close()
 

@@ -2,12 +2,13 @@
 
 A duty of the workers, not of the gateway: that has one thing to do, quickly, and is the one process that strangers reach. One
 process applies an account's receipts at a time, so that the steps of a recipient keep the order in which they came. It is followed
-some twenty seconds after it has died, and whoever follows begins at the first receipt that is still in the inbox: each leaves it
-in the step that keeps it, after it was applied, and applying it again changes nothing.
+at another's next turn where it has left, and some twenty seconds after it has died. Whoever follows begins at the first receipt
+that is still in the inbox: each leaves it in the step that keeps it, after it was applied, and applying it again changes nothing.
 """
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -103,6 +104,8 @@ class Applier:
     clock: Callable[[], float]
     _led: list[Box] = field(default_factory=list)
     _next_turn: float = 0.0
+    _left: bool = False
+    _at_work: threading.Lock = field(default_factory=threading.Lock)  # by whoever applies or leaves, and not while it waits
 
     def keep_applying(self, stop: Signal) -> None:
         """Apply whatever comes until told to stop."""
@@ -116,6 +119,14 @@ class Applier:
                 self._led, self._next_turn = [], 0.0
                 stop.wait(SOON)
 
+    def leave(self) -> None:
+        """Let another process lead. This one ends the page that it is at, and applies nothing more. For any thread."""
+        with self._at_work:
+            self._left = True
+            for _ in one_by_one(self._led, _account, lambda box: box.inbox.leave(self.worker), Event.RECEIPTS_NOT_APPLIED):
+                pass
+            self._led = []
+
     def run_once(self) -> dict[str, Outcomes]:
         """Apply one page of each account that this process leads."""
         return {box.inbox.account: self._apply_safely(box, box.inbox.page()) for box in self._led}
@@ -125,6 +136,11 @@ class Applier:
         now = self.clock()
         if now < self._next_turn:
             return
+        with self._at_work:
+            if not self._left:
+                self._take_turn(now)
+
+    def _take_turn(self, now: float) -> None:
         led = one_by_one(self.boxes, _account, self._lead, Event.RECEIPTS_NOT_APPLIED)
         self._led = [box for box in led if box is not None]
         parked = one_by_one(self._led, _account, self._look_at_parked, Event.RECEIPTS_NOT_APPLIED)
@@ -140,8 +156,9 @@ class Applier:
         return due is not None
 
     def _apply_page(self, box: Box) -> None:
-        if self._apply_safely(box, box.inbox.page())["parked"]:
-            self._next_turn = min(self._next_turn, self.clock() + SOON)
+        with self._at_work:
+            if not self._left and self._apply_safely(box, box.inbox.page())["parked"]:
+                self._next_turn = min(self._next_turn, self.clock() + SOON)
 
     def drain(self, account: str) -> None:
         """Apply all that has come for an account up to now, whoever leads."""

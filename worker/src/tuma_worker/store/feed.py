@@ -15,7 +15,7 @@ from redis.exceptions import ResponseError
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.reading import entries, group_vanished, is_part, pages
 from tuma_producer.contract.wire import BODY_FIELDS, calls_back
-from tuma_worker.store.lead import take_lead
+from tuma_worker.store.lead import leave_lead, take_lead
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -161,3 +161,8 @@ def wait_for_news(redis: Redis, places: Mapping[str, str], seconds: float) -> No
     """Return when something came after one of these accounts' entries, or after so long. On one server only."""
     streams: Any = {account_keys(account).events: place for account, place in places.items()}
     redis.xread(streams, count=1, block=max(1, round(seconds * 1000)))
+
+
+def leave(redis: Redis, account: str, name: str) -> None:
+    """Let any other process than `name` tell this account's subscribers."""
+    leave_lead(redis, account_keys(account).pusher, name)

@@ -15,7 +15,7 @@ from tuma_producer.contract.wire import EVENTS_KEPT, LANES
 from tuma_worker.store.attempts import Target
 from tuma_worker.store.clock import server_ms
 from tuma_worker.store.custody import DATES
-from tuma_worker.store.lead import take_lead
+from tuma_worker.store.lead import leave_lead, take_lead
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -118,6 +118,10 @@ class Inbox:
     def lead(self, name: str, seconds: float) -> bool:
         """Whether `name` is the one process that applies this account's receipts, for so long from now; the first to ask is."""
         return take_lead(self.redis, self.keys.applier, name, seconds)
+
+    def leave(self, name: str) -> None:
+        """Let any other process than `name` apply them."""
+        leave_lead(self.redis, self.keys.applier, name)
 
     def page(self) -> list[Arrived]:
         """The first receipts that have not been applied, in the order in which they came."""
