@@ -43,5 +43,6 @@ def _live(environment: dict[str, str]) -> None:
     for name in [name for name in os.environ if name.startswith("TUMA_")]:  # the developer's own
         del os.environ[name]
     os.environ.update(environment)
+    multiprocessing.set_start_method("fork", force=True)  # or Dramatiq's master would import it all anew for its worker
     sys.argv = ["dramatiq", f"{mortal.__name__}:setup", "--skip-logging", "--processes", "1"]
     sys.exit(dramatiq())
