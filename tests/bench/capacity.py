@@ -70,10 +70,10 @@ def _drain(count: int, *, together: bool) -> Drained:
         (worker,) = built.start_workers(1)
         steering = Steering(store.redis, house.ACCOUNT, SEND, "bench")
         steering.pause(Scope())
-        empty = _memory(store)
+        empty = store.memory()
         with closing(built.producer()) as producer:
             accepted = sum(1 for _ in producer.enqueue_many(_sends(count, together=together)))
-        waiting = _memory(store)
+        waiting = store.memory()
         before = _cpu(worker), _server_cpu(store)
         steering.resume(Scope())
         _wait(store, accepted)
@@ -81,7 +81,7 @@ def _drain(count: int, *, together: bool) -> Drained:
             worker=_cpu(worker) - before[0],
             server=_server_cpu(store) - before[1],
             waiting=(waiting - empty) / accepted,
-            done=(_memory(store) - empty) / accepted,
+            done=(store.memory() - empty) / accepted,
         )
 
 
@@ -151,11 +151,6 @@ def _ticks(stat: Path) -> int:
 def _server_cpu(store: Store) -> float:
     cpu: Any = store.redis.info("cpu")
     return float(cpu["used_cpu_user"] + cpu["used_cpu_sys"])
-
-
-def _memory(store: Store) -> int:
-    memory: Any = store.redis.info("memory")
-    return int(memory["used_memory"])
 
 
 def _connections(store: Store) -> int:

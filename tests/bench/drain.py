@@ -3,8 +3,10 @@
 `batched` has one text, so that a call carries a hundred recipients; `calls` has one recipient a call, each with limiter, record and
 events; `both` is produced by one process while the workers drain it. Beside them, in the same round and so on the same machine in
 the same minute: `bare`, two processes that make the same Redis writes for a hundred recipients at a time and no calls at all, and
-the peers making the POST of `calls`. A rate is taken between the moments when a tenth and nine tenths of the work had arrived: the
-start and the end of processes are not in it. Figures are medians over the rounds, and so are the ratios.
+the peers making the POST of `calls`. Last, `calls` by one worker process and more, and stock Dramatiq's, at a provider whose
+answers take a tenth of a second as a real one's do: where workers wait, more of them do more. A rate is taken between the moments
+when a tenth and nine tenths of the work had arrived: the start and the end of processes are not in it. Figures are medians over the
+rounds, and so are the ratios.
 """
 
 from __future__ import annotations
@@ -45,6 +47,9 @@ WORKERS = 2
 SIZE = 40_000  # recipients of a batched part; parts with a call for each have a tenth
 CALLS_SHARE = 0.1
 ROUNDS = 3
+STEPS = (1, 2, 4, 8)  # worker processes
+ANSWER = 0.1  # seconds, of the provider that is asked by more and more workers
+STEP_LASTS = 6.0  # seconds, at the most that so many workers could do
 FROM, TO = 0.1, 0.9  # of the work: between them a rate is taken
 WITHIN = 300.0
 
@@ -58,6 +63,7 @@ class Site:
     programs: Programs
     store: Store
     provider: NoopProvider
+    workers: int = WORKERS
 
 
 def _sends(count: int, *, coalesce: bool) -> Iterator[Send]:
@@ -93,7 +99,7 @@ def _house(site: Site) -> House:
 def _drained(site: Site, size: int, *, coalesce: bool) -> float:
     """Fill a paused line, let it go."""
     built = _house(site)
-    built.start_workers(WORKERS)
+    built.start_workers(site.workers)
     steering = Steering(site.store.redis, house.ACCOUNT, SEND, "bench")
     steering.pause(Scope())
     with closing(built.producer()) as producer:
@@ -164,7 +170,7 @@ def _peer(peer: Peer) -> Callable[[Site, int], float]:
         peer.prepare()
         jobs, setting = round(size * CALLS_SHARE), peers.Setting(site.store.url, site.provider.url)
         peers.fill(site.programs, peer, setting, jobs)
-        peers.start_workers(site.programs, peer, setting, WORKERS)
+        peers.start_workers(site.programs, peer, setting, site.workers)
         return _rate(lambda: int(site.provider.seen()["calls"]), jobs, "the last call")
 
     return calls_of_peer
@@ -180,6 +186,35 @@ def _measure(part: Callable[[Site, int], float], size: int) -> float:
         programs = stack.enter_context(processes.programs())
         store = stack.enter_context(house.store())
         return part(Site(programs, store, start_noop(programs)), size)
+
+
+def _by_workers(part: Callable[[Site, int], float]) -> dict[str, int]:
+    """Calls per second of so many worker processes, where an answer takes a while."""
+    return {str(workers): round(_step(part, workers)) for workers in STEPS}
+
+
+def _step(part: Callable[[Site, int], float], workers: int) -> float:
+    at_most = workers * house.THREADS / ANSWER
+    with ExitStack() as stack:
+        programs = stack.enter_context(processes.programs())
+        store = stack.enter_context(house.store())
+        site = Site(programs, store, start_noop(programs, takes=ANSWER), workers)
+        return part(site, round(at_most * STEP_LASTS / CALLS_SHARE))
+
+
+def _stepped(parts: dict[str, Callable[[Site, int], float]]) -> dict[str, dict[str, int] | None]:
+    """Ours and stock Dramatiq's, of those that were wanted; None where one cannot run."""
+    found: dict[str, dict[str, int] | None] = {}
+    for name in [name for name in ("calls", "dramatiq") if name in parts]:
+        try:
+            found[name] = _by_workers(parts[name])
+            output.table([{"calls/s by workers": name, **(found[name] or {})}])
+        except (MissingError, processes.NotStartedError) as error:
+            if name not in PEERS:
+                raise
+            output.notice(f"{name} is left out: {error}")
+            found[name] = None
+    return found
 
 
 def _round(parts: dict[str, Callable[[Site, int], float]], size: int) -> dict[str, float]:
@@ -211,6 +246,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     machine = output.machine()
     parts = {name: part for name, part in (OURS | ({} if options.no_peers else PEERS)).items() if name in (options.part or [name])}
     rounds = [_round(parts, options.size) for _ in range(options.rounds)]
+    stepped = {} if options.no_steps else _stepped(parts)
     return {
         "bench": "drain",
         "recipients_per_s_batched": _middle(rounds, "batched"),
@@ -220,6 +256,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "calls_vs_stock_dramatiq": _ratio(rounds, "calls", "dramatiq"),
         "produced_and_drained_per_s": _middle(rounds, "both"),
         "peers": {name: {"calls_per_s": _middle(rounds, name)} for name in PEERS if name in parts},
+        "calls_per_s_by_workers": stepped,
         "machine": machine,
     }
 
@@ -230,6 +267,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=SIZE, help="recipients of a batched part (%(default)s)")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="rounds, of which the median counts (%(default)s)")
     parser.add_argument("--part", action="append", choices=[*OURS, *PEERS], help="this part only (repeatable)")
+    parser.add_argument("--no-steps", action="store_true", help="without more and more workers")
     output.measure(parser, run)
 
 

@@ -33,7 +33,7 @@ TEXT = "Your parcel is ready at the counter of the main post office until Friday
 NOWHERE = "http://127.0.0.1:9"  # nobody is at work, so nothing is ever called
 SIZE = 10_000
 ROUNDS = 5
-WARM_UP = 200
+WARM_UP = 200  # as the peers' programs do
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +133,7 @@ def _summary(rounds: list[dict[str, Any]]) -> dict[str, Any]:
         "enqueue_many_distinct_vs_bare": rounded(_ratio(rounds, "enqueue_many_distinct", "bare_distinct"), 3),
         "cpu_s_per_1000": rounded(_middle(rounds, "enqueue_many", "cpu_s_per_1000")),
         "redis_cpu_s_per_1000": rounded(_middle(rounds, "enqueue_many", "redis_cpu_s_per_1000")),
+        "bytes_per_waiting_single": round(distinct + len(TEXT)),
         "bytes_per_waiting_single_beyond_text": round(max(same, distinct)),
         "bytes_per_waiting_single_beyond_text_same": round(same),
         "bytes_per_waiting_single_beyond_text_distinct": round(distinct),
@@ -151,9 +152,10 @@ def _peer_rate(peer: Peer, mode: str, size: int) -> dict[str, Any]:
     with ExitStack() as stack:
         programs = stack.enter_context(processes.programs())
         store = stack.enter_context(house.store())
+        before = store.memory()
         program = programs.start(peer.name, [*peer.enqueue, mode, str(size)], **peers.Setting(store.url).environment())
         figures: dict[str, Any] = json.loads(program.until("per_s"))
-        return figures
+        return figures | {"bytes_per_waiting_single": round((store.memory() - before) / (size + WARM_UP))}
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:

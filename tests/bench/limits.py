@@ -124,6 +124,7 @@ def _figures(case: Case, calls: Sequence[Call], seconds: float) -> dict[str, Any
         "utilisation": rounded(max((one for one in used if one is not None), default=None)),
         "sustained": rounded(max((one for one in kept_up if one is not None), default=None)),
         "expected_floor": rounded(case.expected_floor),
+        "use_over_time": audit.use_over_time(calls, case.limits[0], seconds=seconds, share=share),
     }
 
 
@@ -165,6 +166,7 @@ def measure_peer(peer: peers.Peer, limit: Limit, seconds: float) -> dict[str, An
             "utilisation": rounded(audit.utilisation(calls, limit, seconds=seconds)),
             "rate_limited": len(calls) - taken,
             "wasted": setting.started() - taken,
+            "use_over_time": audit.use_over_time(calls, limit, seconds=seconds),
         }
 
 

@@ -73,7 +73,8 @@ def _otps(calls: Sequence[Call]) -> list[Call]:
 
 
 def _figures(calls: Sequence[Call], limit: Limit, span: tuple[float, float]) -> dict[str, Any]:
-    waits = [call.arrived - int(call.key.removeprefix(_OTP)) / 1e9 for call in _otps(calls)]
+    enqueued = {call: int(call.key.removeprefix(_OTP)) / 1e9 for call in _otps(calls)}
+    waits = [call.arrived - moment for call, moment in enqueued.items()]
     within = [call for call in calls if call.accepted and span[0] <= call.counted < span[1]]
     otps = len(_otps(within))
     allowed = limit.count * (span[1] - span[0]) / limit.window
@@ -88,6 +89,7 @@ def _figures(calls: Sequence[Call], limit: Limit, span: tuple[float, float]) -> 
         # The floor is a reserve for the next OTPs, so that it is no part of what bulk may have.
         "bulk_share_of_rest": ratio(len(within) - otps, allowed * (1 - house.OTP_FLOOR) - otps),
         **audit.obedience(calls, [limit]),
+        "waits": [[round(moment - span[0], 2), milliseconds(call.arrived - moment)] for call, moment in enqueued.items()],
     }
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ALIGNMENTS = (0.0, 0.25, 0.5, 0.75)
+STEPS = 20  # of a window, where its use is told over time
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,25 @@ def utilisation(calls: Sequence[Call], limit: Limit, *, seconds: float, share: f
         return None
     end = taken[0].counted + windows * limit.window
     return sum(limit.weight(call) for call in taken if call.counted < end) / (windows * limit.count * share)
+
+
+def use_over_time(calls: Sequence[Call], limit: Limit, *, seconds: float, share: float = 1.0) -> list[list[float]]:
+    """How full the window was that ends then, by what `share` of the limit allows: [seconds since the first call, use].
+
+    There are `STEPS` of them in a window.
+    """
+    taken = _taken(calls)
+    if not taken:
+        return []
+    moments = [(call.counted - taken[0].counted, limit.weight(call)) for call in taken]
+    step = limit.window / STEPS
+    return [
+        [
+            round(end, 3),
+            round(sum(weight for moment, weight in moments if end - limit.window < moment <= end) / (limit.count * share), 4),
+        ]
+        for end in (step * place for place in range(1, math.floor(seconds / step) + 1))
+    ]
 
 
 def sustained(calls: Sequence[Call], limit: Limit, *, seconds: float, share: float = 1.0) -> float | None:

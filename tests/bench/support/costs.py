@@ -41,10 +41,10 @@ def measured(store: Store) -> Iterator[Cost]:
 def _snapshot(store: Store) -> tuple[float, int, int]:
     cpu: Any = store.redis.info("cpu")
     # A server that frees lazily, or has just grown a table, tells of it a moment later; singles are counted in the ten thousands.
-    memory: Any = store.redis.info("memory")
+    memory = store.memory()
     writing = _writing(store.redis)
     writes = sum(calls for name, calls in store.commands().items() if name in writing)
-    return cpu["used_cpu_user"] + cpu["used_cpu_sys"], int(memory["used_memory"]), writes
+    return cpu["used_cpu_user"] + cpu["used_cpu_sys"], memory, writes
 
 
 @cache

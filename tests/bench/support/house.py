@@ -49,6 +49,11 @@ class Store:
         stats: Any = self.redis.info("commandstats")
         return {name.removeprefix("cmdstat_"): int(fields["calls"]) for name, fields in stats.items()}
 
+    def memory(self) -> int:
+        """Bytes that what it holds, and it itself, take."""
+        memory: Any = self.redis.info("memory")
+        return int(memory["used_memory"])
+
     def empty(self) -> None:
         """Take away all but what makes accounts and tokens known."""
         known = (b"tuma:accounts", b"tuma:tokens")

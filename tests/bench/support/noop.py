@@ -1,8 +1,8 @@
 """A provider that takes everything at once and does next to nothing: what is measured against it is what calls it.
 
-Run as a program, `python -m tests.bench.support.noop [keep]`; it says on which port it listens. POST anything. GET answers how many
-calls, recipients and connections there were, and with `keep` when each call's first byte arrived (Unix seconds) and for which
-numbers.
+Run as a program, `python -m tests.bench.support.noop SECONDS [keep]`: how long an answer takes. It says on which port it listens.
+POST anything. GET answers how many calls, recipients and connections there were, and with `keep` when each call's first byte
+arrived (Unix seconds) and for which numbers.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ class Seen:
     """What has arrived so far."""
 
     keep: bool
+    takes: float = 0.0
     calls: int = 0
     recipients: int = 0
     connections: int = 0
@@ -63,7 +64,12 @@ class Connection(asyncio.Protocol):
         if length is not None and len(read) < start + int(length[1]):
             return
         self._read = b""
-        self._transport.write(self._told() if read.startswith(b"GET") else self._taken(read, start))
+        if read.startswith(b"GET"):
+            self._transport.write(self._told())
+        elif self._seen.takes:
+            asyncio.get_running_loop().call_later(self._seen.takes, self._transport.write, self._taken(read, start))
+        else:
+            self._transport.write(self._taken(read, start))
 
     def _taken(self, read: bytes, start: int) -> bytes:
         seen = self._seen
@@ -94,9 +100,10 @@ class NoopProvider:
         return counts
 
 
-def start_noop(programs: Programs, *, keep: bool = False) -> NoopProvider:
-    """Start one beside the measurement."""
-    program = programs.start("noop", [sys.executable, "-m", "tests.bench.support.noop", *(["keep"] if keep else [])])
+def start_noop(programs: Programs, *, keep: bool = False, takes: float = 0.0) -> NoopProvider:
+    """Start one beside the measurement; its answers take so many seconds."""
+    command = [sys.executable, "-m", "tests.bench.support.noop", str(takes), *(["keep"] if keep else [])]
+    program = programs.start("noop", command)
     return NoopProvider(f"http://127.0.0.1:{program.until('listening on port').split()[-1]}")
 
 
@@ -109,4 +116,4 @@ async def serve(seen: Seen) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(Seen(keep="keep" in sys.argv[1:])))
+    asyncio.run(serve(Seen(keep="keep" in sys.argv[2:], takes=float(sys.argv[1]))))

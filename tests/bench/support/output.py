@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import platform
+import re
+import subprocess
 import sys
+from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.bench.support.processes import end_tidily_when_terminated
+from tests.support import servers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+
+_OURS = ("dramatiq", "redis", "hiredis", "httptools", "pydantic")
 
 
 def options(description: str, *, seconds: float) -> argparse.ArgumentParser:
@@ -37,8 +46,8 @@ def notice(text: str) -> None:
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Rows with the same columns, aligned."""
-    columns = list(rows[0])
+    """Rows with the same columns, aligned. What is a course of time is for programs."""
+    columns = [name for name, value in rows[0].items() if not isinstance(value, list)]
     lines = [columns, *([_cell(row.get(column)) for column in columns] for row in rows)]
     widths = [max(len(line[place]) for line in lines) for place in range(len(columns))]
     for line in lines:
@@ -51,8 +60,27 @@ def machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
         "load_before": round(os.getloadavg()[0], 2),
+        "versions": _versions(),
     }
+
+
+def _processor() -> str:
+    """Its name, where Linux tells it."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or "unknown"
+
+
+def _versions() -> dict[str, str]:
+    """What takes part: the server that measurements start, and our own parts."""
+    kind, path = next(iter(servers.binaries().items()), ("no server", None))
+    said = "" if path is None else subprocess.run([path, "--version"], check=True, capture_output=True, text=True).stdout
+    found = re.search(r"v=([\w.]+)", said)
+    return {kind: found[1] if found else "unknown"} | {name: version(name) for name in _OURS}
 
 
 def measure(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], Mapping[str, Any]]) -> None:
