@@ -100,6 +100,7 @@ NOT_KILLED = {
     ("store.lead", "events.pushing.Pusher.take_turn"): LED,
     ("store.lead", "events.upkeep.Upkeep._look_safely"): LED,
     ("store.lead", "receipts.applying.Applier._lead"): LED,
+    ("store.lead", "receipts.applying.Applier.leave"): "whoever dies before it has left is followed, as is whoever leads",
 }
 
 # ----------------------------------------------------------------------------------------------------------------------- roads
