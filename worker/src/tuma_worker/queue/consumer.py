@@ -206,7 +206,7 @@ class Consumer(dramatiq.Consumer):
         """The next batch; None after a wait, so that Dramatiq may look whether it should stop."""
         self._seat.turned_at = self._leases.clock()
         if self._seat.stopping.is_set():
-            self._resting.set()
+            self._come_to_rest()
             self._let_go_of_handed()
             self._closed.wait(0.05)  # Dramatiq asks on until it stops its consumers, which it does last
             return None
@@ -222,6 +222,13 @@ class Consumer(dramatiq.Consumer):
             return self._message_or_nothing(found)
         self._rest(found)
         return None
+
+    def _come_to_rest(self) -> None:
+        """Claim no more. Whatever this consumer was woken for, or watched the time for, is for another process now."""
+        if not self._resting.is_set():
+            self._resting.set()
+            with suppress(*FAILURES):  # without Redis the others' waits end by themselves
+                self._bell.pass_on()
 
     def _take_slot(self) -> bool:
         """Take a free thread. Where there is none, a bell that only we have heard is rung again: another process may have one."""

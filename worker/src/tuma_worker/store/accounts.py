@@ -43,6 +43,7 @@ STOPS = ("halt", "breaker")  # fields of a queue's state: with either the accoun
 REGISTER_EVERY = 30.0  # seconds between two registrations by a worker
 ATTENDED_FOR = 3 * REGISTER_EVERY + 10.0  # seconds after the last one for which a worker is taken to be there
 _ANY = Terms()
+_HELD_BY = 7  # which word of a held batch says by whom: see held.lua
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,4 +209,4 @@ def _probe_at(halt: Mapping[str, Any], halted_at: int | None, probes: Iterable[f
 def _holders(inflight: Mapping[bytes, bytes]) -> Iterator[str]:
     for field, packed in inflight.items():
         if not field.endswith(b":items") and not packed.startswith(b"ended "):
-            yield packed.decode().rpartition(" ")[2].partition("/")[0]
+            yield packed.decode().split(" ")[_HELD_BY].partition("/")[0]

@@ -366,7 +366,7 @@ class Attempts:
         """
         account = self._account
         header = {**COMMON, "allowed": states_of(_WAITING), "most": _EXPIRED_AT_ONCE, "again": _IN_A_CALL_MS}
-        keys = [account.events, self.queue.keys.deadlines, *map(account.intent, intents)]
+        keys = [*self.queue.line_keys, account.events, self.queue.keys.deadlines, *map(account.intent, intents)]
         ended, some = 0, _EXPIRED_AT_ONCE
         while some == _EXPIRED_AT_ONCE:
             some = int(_EXPIRE.run(self.redis, keys, [json.dumps(header), *intents]))

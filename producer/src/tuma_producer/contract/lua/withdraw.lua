@@ -18,6 +18,7 @@
 -- include: ready
 -- include: move
 -- include: recipients
+-- include: pull
 -- include: answered
 -- include: audited
 
@@ -42,34 +43,14 @@ elseif about[8] and not (header.handing_over and about[8] == 'handing-over') the
 elseif header.occurrence and about[6] == '0' and about[5] ~= 'cancelled' then
   return {'ended'}
 end
-local lane, source, group, at, held = tonumber(about[1]), about[2], about[3], tonumber(about[4]), about[5]
-
--- The names of a waiting recipient's job, in the line and in the due set. `begin` drops one that has another, because quiet hours or a
--- limit put it off: the record does not know of that.
-local function pull(items)
-  local groups = {}
-  for _, item in ipairs(items) do
-    local one = item.was
-    if one.state == 'queued' then
-      local its, subject = move_group(group, one.packed), id .. ':' .. one.number
-      local since = math.max(move_later(one.packed), tonumber(string.match(one.packed, '^%a+|(%d+)') or at))
-      local names = groups[its] or {entries = {}, due = {}}
-      groups[its] = names
-      table.insert(names.entries, table.concat({lane, source, its, ready_time(since), subject}, '|'))
-      table.insert(names.due, table.concat({lane, source, its, subject}, '|'))
-    end
-  end
-  for its, names in pairs(groups) do
-    ready_pull(k, lane, source, its, names.entries, names.due)
-  end
-end
+local source, held = about[2], about[5]
 
 if held ~= header.held and held ~= 'cancelled' and about[6] ~= '0' then
   redis.call('HSET', key, 'held', header.held)
   redis.call('XADD', KEYS[8], 'MAXLEN', '~', header.maxlen, '*', 'e', header.held, 'i', id, 's', source,
     'q', redis.call('HINCRBY', key, 'seq', 1), 'by', header.by)
   local items = recipients_to_move(recipients_in_order(key), key, id, header.target, header.allowed, header.held)
-  pull(items)
+  pull_jobs(k, {id = id, lane = tonumber(about[1]), source = source, group = about[3], at = tonumber(about[4])}, items)
   move_all(move_context(header, now, KEYS[8]), items)
   if header.act then
     audited(KEYS[11], header.by, header.held, 'intent', id, held or 'active', header.held)

@@ -66,6 +66,7 @@ if is_over(k.leases) or is_over(k.due) or is_over(k.deadlines) then
   recover_dead(k, c.limits, config, now)
   recover_due(k, config.promote, now)
   recover_late(k, config.promote, now)
+  state_load(c)  -- with what was given back
 end
 permits_used(k.used, c.limits, now)
 

@@ -1,7 +1,8 @@
 -- What a worker holds: a batch in flight with its jobs and its permit. Needs permits.lua and known.lua.
 --
--- inflight: batch id -> `phase lane source group calls messages counted worker`; `id:items` -> `time subject time subject ...`
+-- inflight: batch id -> `phase lane source group calls messages counted worker paced`; `id:items` -> `time subject time subject ...`
 -- counted: `limit=weight,limit=weight` as it was counted, or `-`: whoever ends the hold, with whatever configuration, uncounts just that.
+-- paced: `limit=ms,limit=ms` as the lane's pace was booked, or `-`: given back with a permit that is void. Absent where an older worker wrote.
 -- phase: claimed (no call yet) · calling (an attempt is written down, its call may be made) · ended (only the permit still counts)
 
 local function held_split(text)
@@ -20,11 +21,12 @@ local function held_get(k, id)
   local f = held_split(packed[1])
   return {id = id, phase = f[1], lane = tonumber(f[2]), source = f[3], group = f[4],
     weight = {calls = tonumber(f[5]), messages = tonumber(f[6])}, counted = f[7],
-    worker = f[8], items = held_split(packed[2] or '')}
+    worker = f[8], paced = f[9] or '-', items = held_split(packed[2] or '')}
 end
 
 local function held_packed(held, phase)
-  return table.concat({phase, held.lane, held.source, held.group, held.weight.calls, held.weight.messages, held.counted, held.worker}, ' ')
+  return table.concat({phase, held.lane, held.source, held.group, held.weight.calls, held.weight.messages, held.counted, held.worker,
+    held.paced}, ' ')
 end
 
 local function held_new(k, held, lease_ends)
@@ -32,13 +34,14 @@ local function held_new(k, held, lease_ends)
   redis.call('ZADD', k.leases, lease_ends, held.id)
 end
 
-local function held_counting(counted)
-  return #counted > 0 and table.concat(counted, ',') or '-'
+-- What was counted or booked, for each limit as `name=amount`.
+local function held_listed(amounts)
+  return #amounts > 0 and table.concat(amounts, ',') or '-'
 end
 
--- Name and weight of each limit that the permit is counted under.
-local function held_counted(held)
-  return string.gmatch(held.counted, '([^,]+)=([^,]+)')
+-- Name and amount of each limit of such a list.
+local function held_each(listed)
+  return string.gmatch(listed, '([^,]+)=([^,]+)')
 end
 
 local function held_drop(k, held)
@@ -54,10 +57,17 @@ local function held_wake(k)
   end
 end
 
--- No call was made: the permit is void.
+-- No call was made: the permit is void, and so is the time for which its lane would have waited after it. Of a pace that a change of the
+-- limit has begun anew, nothing is left to give back.
 local function held_void(k, held)
-  for name, weight in held_counted(held) do
+  for name, weight in held_each(held.counted) do
     redis.call('HINCRBYFLOAT', k.used, name .. '|' .. held.lane, -tonumber(weight))
+  end
+  for name, ms in held_each(held.paced) do
+    local field = 'pace:' .. held.lane .. ':' .. name
+    if redis.call('HEXISTS', k.state, field) == 1 then
+      redis.call('HINCRBYFLOAT', k.state, field, -tonumber(ms))
+    end
   end
   held_drop(k, held)
   held_wake(k)
@@ -69,7 +79,7 @@ local function held_end(k, limits, held, at)
   for _, limit in ipairs(limits) do
     own[limit.name] = limit
   end
-  for name, text in held_counted(held) do
+  for name, text in held_each(held.counted) do
     local weight = tonumber(text)
     if own[name] then
       permits_end(own[name], held.lane, {calls = weight, messages = weight}, at)

@@ -13,15 +13,19 @@ local function pace_until(c, lane)
   return math.ceil(at)
 end
 
--- What was missed by waking late may be caught up within a hundredth of the window, or a tenth of a second.
+-- What was missed by waking late may be caught up within a hundredth of the window, or a tenth of a second. Returns what was booked, a
+-- `limit=ms` for each.
 local function pace_book(c, lane, weight)
+  local booked = {}
   if not c.config.paced[lane + 1] or weight.calls == 0 then
-    return
+    return booked
   end
   for _, limit in ipairs(c.limits) do
     local wanted, field = permits_weight(limit, weight), 'pace:' .. lane .. ':' .. limit.name
     local span = wanted / room_most(limit, lane, c.config.floors, wanted) * limit.window
     local from = math.max(c.now - math.max(100, limit.window / 100), state_number(c, field))
     state_set(c, field, string.format('%.3f', from + span))
+    booked[#booked + 1] = limit.name .. '=' .. string.format('%.3f', span)
   end
+  return booked
 end

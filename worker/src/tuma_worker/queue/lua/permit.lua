@@ -38,6 +38,7 @@ for i, limit in ipairs(c.limits) do
   known_here(k, c.state, limit, config.cold_start, now)
 end
 recover_dead(k, c.limits, config, now)  -- nobody else may be there to do it: a command needs no worker
+state_load(c)  -- with what was given back
 permits_used(k.used, c.limits, now)
 
 local weight = {calls = 1, messages = tonumber(ARGV[5])}
@@ -60,8 +61,8 @@ end
 local counted = {}
 permits_count(k.used, c.limits, lane, weight, counted)
 known_count(k, c.state, c.limits, lane, weight, now, counted)
-pace_book(c, lane, weight)
+local paced = held_listed(pace_book(c, lane, weight))
 state_save(c)
-held_new(k, {id = ARGV[1], lane = lane, source = SYSTEM, group = 'call.1.1.-', weight = weight, counted = held_counting(counted),
-  worker = ARGV[2], items = {}}, now + tonumber(ARGV[3]))
+held_new(k, {id = ARGV[1], lane = lane, source = SYSTEM, group = 'call.1.1.-', weight = weight, counted = held_listed(counted),
+  worker = ARGV[2], paced = paced, items = {}}, now + tonumber(ARGV[3]))
 return {'granted'}

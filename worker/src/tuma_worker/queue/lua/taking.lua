@@ -28,7 +28,7 @@ local function take_count(c, lane, weight)
     permits_count(c.k.used, c.limits, lane, weight, counted)
     known_count(c.k, c.state, c.limits, lane, weight, c.now, counted)
   end
-  return held_counting(counted)
+  return held_listed(counted)
 end
 
 -- chosen: {lane, source, at and group of what is taken, segments, picked, as}; `as` is the group that the batch goes by. Jobs of segments 0
@@ -44,12 +44,12 @@ local function take(c, chosen)
   if not picked.head then
     ready_leave(c.k, lane, source)
   end
-  pace_book(c, lane, weight)
+  local paced = held_listed(pace_book(c, lane, weight))
   if c.state.probing and weight.calls > 0 then
     state_set(c, 'probing', c.batch)
   end
   local held = {id = c.batch, lane = lane, source = source, group = chosen.as, weight = weight, counted = counted, worker = c.worker,
-    items = picked.items}
+    paced = paced, items = picked.items}
   held_new(c.k, held, c.now + c.lease)
   return held
 end

@@ -45,6 +45,9 @@ local function wait_answer(c)
   wait_lanes(c)
   if c.earliest then
     wait_silently(c)
+  else
+    state_clear(c, 'silent_until')
+    state_clear(c, 'silent_from')
   end
   if c.closed then
     c.earliest, c.why = c.closed_until or c.earliest, c.closed
