@@ -12,6 +12,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from redis import Redis
 from tests.redis.acts import ACTS, scripts
 from tests.redis.driver import Driver, queue_of
 from tests.support import servers
@@ -22,7 +23,18 @@ from tests.support.dashboard import Visitor
 from tests.support.houses import open_house
 from tests.support.producers import AnyProducer, Awaited, configure
 
-from tuma_producer import AsyncProducer, At, Producer, Send, StoreUnavailable, TumaError, UnknownAccount, UnknownIntent
+from tuma_producer import (
+    AsyncProducer,
+    At,
+    NotReplicated,
+    Producer,
+    Send,
+    StoreUnavailable,
+    TumaError,
+    UnknownAccount,
+    UnknownIntent,
+)
+from tuma_producer.contract import replication
 from tuma_producer.contract.connection import connect, connect_to_wait, server_for
 from tuma_producer.contract.keys import AccountKeys
 from tuma_producer.contract.reading import TURN, turns
@@ -37,7 +49,6 @@ from tuma_worker.store.steering import Steering
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from redis import Redis
     from tests.support.cluster import Cluster
     from tests.support.houses import House
 
@@ -63,6 +74,16 @@ def spread(cluster: Cluster, store: Redis) -> list[str]:
     names = [cluster.account_on(node, "spread") for node in NODES]
     configure(store, *names)
     return names
+
+
+@pytest.fixture(scope="module")
+def replica(cluster: Cluster) -> Iterator[Redis]:
+    """A server outside the cluster that follows its first node."""
+    following = servers.start(None, "--replicaof", "127.0.0.1", str(cluster.nodes[0].port))
+    with Redis.from_url(following.url) as client:
+        until(lambda: cast("Any", client.info("replication"))["master_link_status"] == "up", "a replica in step")
+        yield client
+    following.stop()
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -94,6 +115,22 @@ def test_many_sends_to_accounts_on_all_nodes_are_accepted_in_order_though_a_node
     assert [intent_id.rpartition(".")[0] for intent_id in taken] == [send.account for send in sends(spread, 250)]
     assert len(set(taken)) == 250
     assert producer.get(taken[-1]).counts == {"queued": 1}
+
+
+def test_replicas_are_waited_for_on_the_node_of_each_account(
+    cluster: Cluster, producer: AnyProducer, spread: list[str], replica: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receipt = producer.enqueue(next(sends(spread[:1], 1)), wait_replicas=1)
+    many = list(producer.enqueue_many(sends(spread[:1], 60), wait_replicas=1))
+    assert all(replica.exists(AccountKeys(spread[0]).intent(one.id.rpartition(".")[2])) for one in (receipt, *many))
+    assert cluster.home_of(spread[0]) == 0
+
+    monkeypatch.setattr(replication, "WITHIN_MS", 500)
+    found = list(producer.enqueue_many(sends(spread[:2], 4), wait_replicas=1, return_errors=True))
+    assert [isinstance(one, NotReplicated) for one in found] == [False, True, False, True]
+    assert producer.get(found[1].intent_id).counts == {"queued": 1}, "accepted, though the other node has no replica"
+    with pytest.raises(NotReplicated):
+        list(producer.enqueue_many(sends(spread[:2], 4), wait_replicas=1))
 
 
 def test_what_is_unknown_on_a_cluster_is_refused_in_the_same_words(producer: AnyProducer, spread: list[str]) -> None:

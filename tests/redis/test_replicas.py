@@ -13,7 +13,7 @@ from tests.support import servers
 from tests.support.cluster import until
 from tests.support.producers import AnyProducer, Awaited, configure
 
-from tuma_producer import AsyncProducer, At, NotReplicated, Producer, Send
+from tuma_producer import AsyncProducer, At, NotReplicated, Producer, Send, UnknownAccount
 from tuma_producer.contract import replication
 from tuma_producer.contract.keys import AccountKeys
 
@@ -63,6 +63,18 @@ def test_what_was_waited_for_is_in_the_replica(pair: tuple[Server, Server], prod
         for receipt in (one, later):
             assert replica.exists(AccountKeys(ACCOUNT).intent(receipt.id.rpartition(".")[2]))
     assert producer.get(one.id).counts == {"queued": 1}, "accepted once, though it was asked twice"
+
+
+def test_many_are_waited_for_together_in_their_order_whatever_else_is_wrong(
+    pair: tuple[Server, Server], producer: AnyProducer
+) -> None:
+    tomorrow = At(times=[datetime.now(UTC) + timedelta(days=1)])
+    sends = [a_send(), a_send(schedule=tomorrow), Send(account="nobody", to="+243990000001", message="hello"), *[a_send()] * 150]
+    found = list(producer.enqueue_many(sends, wait_replicas=1, return_errors=True))
+    assert isinstance(found.pop(2), UnknownAccount)
+    with Redis.from_url(pair[1].url) as replica:
+        assert all(replica.exists(AccountKeys(ACCOUNT).intent(one.id.rpartition(".")[2])) for one in found)
+    assert len({one.id for one in found}) == len(sends) - 1
 
 
 def test_a_replica_that_is_behind_is_told_and_what_is_accepted_is_not_accepted_again(

@@ -26,6 +26,7 @@ from tuma_producer.contract.campaigns import control_campaign
 from tuma_producer.contract.connection import (
     connect_async,
     is_cluster,
+    on_one_server,
     server_of,
     translated,
     undecoded,
@@ -101,10 +102,7 @@ class AsyncProducer:
         await self._redis.aclose()
 
     async def enqueue(self, send: Send, *, wait_replicas: int = 0) -> Receipt:
-        """Accept one send; see `Producer.enqueue`. `TumaError` where it should wait for a cluster's replicas, which it cannot."""
-        if wait_replicas and is_cluster(self._redis):
-            message = "wait_replicas: on a cluster only a Producer waits for replicas; use one, or leave it out"
-            raise TumaError(message)
+        """Accept one send; see `Producer.enqueue`."""
         with enqueueing(send):
             (request,) = await self._requests([send])
             if isinstance(request, TumaError):
@@ -112,15 +110,20 @@ class AsyncProducer:
             with translated(self._where):
                 reply = await request.script.run_async(self._redis, request.keys, request.args)
             request, reply = await self._last(request, reply)
-            receipt = await self._receipt(request, reply)
-            return await self._replicated(request, receipt, wait_replicas) if wait_replicas else receipt
+            (result,) = await self._replicated([(request, await self._receipt(request, reply))], wait_replicas)
+            if isinstance(result, TumaError):
+                raise result
+            return result
 
-    async def _replicated(self, request: Enqueue, receipt: Receipt, replicas: int) -> Receipt:
+    async def _replicated(self, results: Sequence[replication.Result], replicas: int) -> list[Receipt | TumaError]:
+        if not replicas:
+            return [result for _, result in results]
+        have = {wait.account: await self._wait(wait) for wait in replication.waits(results, replicas)}
+        return replication.checked(results, have, replicas)
+
+    async def _wait(self, wait: replication.Wait) -> int:
         with translated(self._where):
-            pipeline: Any = self._redis.pipeline(transaction=False)
-            for command in replication.wait(request, replicas):
-                pipeline.execute_command(*command)
-            return replication.check(receipt, await pipeline.execute(), replicas)
+            return int((await on_one_server(self._redis, wait.key, wait.commands))[-1])
 
     async def _requests(self, sends: list[Send]) -> Chunk:
         """What to write for these: those by template with their texts, those that ask when they are expected to go looked into."""
@@ -149,39 +152,42 @@ class AsyncProducer:
                 replies = await pipeline.execute()
 
     @overload
-    def enqueue_many(self, sends: Iterable[Send] | AsyncIterable[Send]) -> AsyncIterator[Receipt]: ...
+    def enqueue_many(self, sends: Iterable[Send] | AsyncIterable[Send], *, wait_replicas: int = 0) -> AsyncIterator[Receipt]: ...
     @overload
     def enqueue_many(
-        self, sends: Iterable[Send] | AsyncIterable[Send], *, return_errors: Literal[True]
+        self, sends: Iterable[Send] | AsyncIterable[Send], *, return_errors: Literal[True], wait_replicas: int = 0
     ) -> AsyncIterator[Receipt | TumaError]: ...
     async def enqueue_many(
-        self, sends: Iterable[Send] | AsyncIterable[Send], *, return_errors: bool = False
+        self, sends: Iterable[Send] | AsyncIterable[Send], *, return_errors: bool = False, wait_replicas: int = 0
     ) -> AsyncIterator[Receipt | TumaError]:
         """Accept many sends; see `Producer.enqueue_many`."""
         async for chunk in _chunks(sends):
-            for result in await self._offer(Offer(await self._requests(chunk))):
+            results = await self._offer(Offer(await self._requests(chunk)))
+            for result in await self._replicated(results, wait_replicas):
                 if isinstance(result, TumaError) and not return_errors:
                     raise result
                 yield result
 
-    async def _offer(self, offer: Offer) -> list[Receipt | TumaError]:
+    async def _offer(self, offer: Offer) -> list[replication.Result]:
         with translated(self._where):
             pipeline = self._redis.pipeline(transaction=False)
             for call in offer.calls:
                 call.script.stage(pipeline, call.keys, call.args)
             replies = await pipeline.execute(raise_on_error=False)
-        return [one if isinstance(one, TumaError) else await self._result(one, reply) for one, reply in offer.answered(replies)]
+        answered = offer.answered(replies)
+        return [(one, one) if isinstance(one, TumaError) else await self._result(one, reply) for one, reply in answered]
 
-    async def _result(self, request: Enqueue, reply: Any) -> Receipt | TumaError:  # noqa: ANN401 - a reply or redis-py's error
+    async def _result(self, request: Enqueue, reply: Any) -> replication.Result:  # noqa: ANN401 - a reply or redis-py's error
         try:
             with translated(self._where):
                 if isinstance(reply, NoScriptError):
                     reply = await request.script.run_async(self._redis, request.keys, request.args)
                 elif isinstance(reply, Exception):
                     raise reply
-            return await self._receipt(request, reply)
+            request, reply = await self._last(request, reply)
+            return request, await self._receipt(request, reply)
         except TumaError as error:
-            return error
+            return request, error
 
     async def _last(self, request: Enqueue, reply: list[bytes]) -> tuple[Enqueue, list[bytes]]:
         while (other := request.again(reply)) is not None:
@@ -191,7 +197,6 @@ class AsyncProducer:
         return request, reply
 
     async def _receipt(self, request: Enqueue, reply: list[bytes]) -> Receipt:
-        request, reply = await self._last(request, reply)
         try:
             return request.receipt(reply)
         except UnknownAccount as error:

@@ -122,15 +122,24 @@ class Producer:
             with translated(self._where):
                 reply = request.script.run(self._redis, request.keys, request.args)
             request, reply = self._last(request, reply)
-            receipt = self._receipt(request, reply)
-            return self._replicated(request, receipt, wait_replicas) if wait_replicas else receipt
+            (result,) = self._replicated([(request, self._receipt(request, reply))], wait_replicas)
+            if isinstance(result, TumaError):
+                raise result
+            return result
 
-    def _replicated(self, request: Enqueue, receipt: Receipt, replicas: int) -> Receipt:
+    def _replicated(self, results: Sequence[replication.Result], replicas: int) -> list[Receipt | TumaError]:
+        """The results, once so many replicas have what was accepted; what fewer have is told as an error."""
+        if not replicas:
+            return [result for _, result in results]
+        have = {wait.account: self._wait(wait) for wait in replication.waits(results, replicas)}
+        return replication.checked(results, have, replicas)
+
+    def _wait(self, wait: replication.Wait) -> int:
         with translated(self._where):
-            pipeline: Any = server_for(self._redis, request.keys[0]).pipeline(transaction=False)
-            for command in replication.wait(request, replicas):
+            pipeline: Any = server_for(self._redis, wait.key).pipeline(transaction=False)
+            for command in wait.commands:
                 pipeline.execute_command(*command)
-            return replication.check(receipt, pipeline.execute(), replicas)
+            return int(pipeline.execute()[-1])
 
     def _requests(self, sends: list[Send]) -> Chunk:
         """What to write for these: those by template with their texts, those that ask when they are expected to go looked into."""
@@ -159,26 +168,31 @@ class Producer:
                 replies = pipeline.execute()
 
     @overload
-    def enqueue_many(self, sends: Iterable[Send]) -> Iterator[Receipt]: ...
+    def enqueue_many(self, sends: Iterable[Send], *, wait_replicas: int = 0) -> Iterator[Receipt]: ...
     @overload
-    def enqueue_many(self, sends: Iterable[Send], *, return_errors: Literal[True]) -> Iterator[Receipt | TumaError]: ...
-    def enqueue_many(self, sends: Iterable[Send], *, return_errors: bool = False) -> Iterator[Receipt | TumaError]:
+    def enqueue_many(
+        self, sends: Iterable[Send], *, return_errors: Literal[True], wait_replicas: int = 0
+    ) -> Iterator[Receipt | TumaError]: ...
+    def enqueue_many(
+        self, sends: Iterable[Send], *, return_errors: bool = False, wait_replicas: int = 0
+    ) -> Iterator[Receipt | TumaError]:
         """Accept many sends, a pipeline at a time, and yield their receipts in order. `sends` is consumed lazily.
 
         Nothing happens before the first receipt is asked for; from then on at most two pipelines, of a hundred sends each, are
         ahead of the receipts. A send that is refused raises at its place, when those under way have been offered; with
-        `return_errors` the error is yielded at its place instead and the rest goes on.
+        `return_errors` the error is yielded at its place instead and the rest goes on. With `wait_replicas` a receipt comes once so
+        many replicas have what it is about, and else `NotReplicated`; that is waited for once for each account of a pipeline.
         """
         remaining = iter(sends)
         chunks = iter(lambda: self._requests([*islice(remaining, CHUNK)]), [])
         offers = map(Offer, chunks)
         for results in map(self._offer, offers) if is_cluster(self._redis) else self._overlapping(offers):
-            for result in results:
+            for result in self._replicated(results, wait_replicas):
                 if isinstance(result, TumaError) and not return_errors:
                     raise result
                 yield result
 
-    def _overlapping(self, offers: Iterator[Offer]) -> Iterator[list[Receipt | TumaError]]:
+    def _overlapping(self, offers: Iterator[Offer]) -> Iterator[list[replication.Result]]:
         """The results of each chunk; the next one is encoded and written before they are read."""
         with Waves(self._redis) as waves:
             under_way: Offer | None = None
@@ -190,11 +204,11 @@ class Producer:
             if under_way:
                 yield self._answered(under_way, waves)
 
-    def _answered(self, offer: Offer, waves: Waves) -> list[Receipt | TumaError]:
+    def _answered(self, offer: Offer, waves: Waves) -> list[replication.Result]:
         replies = waves.replies(len(offer.calls))
         return self._offer(offer) if replies is None else self._results(offer, replies)
 
-    def _offer(self, offer: Offer) -> list[Receipt | TumaError]:
+    def _offer(self, offer: Offer) -> list[replication.Result]:
         with translated(self._where):
             pipeline = self._redis.pipeline(transaction=False)
             for call in offer.calls:
@@ -202,19 +216,20 @@ class Producer:
             replies = pipeline.execute(raise_on_error=False)
         return self._results(offer, replies)
 
-    def _results(self, offer: Offer, replies: list[Any]) -> list[Receipt | TumaError]:
-        return [one if isinstance(one, TumaError) else self._result(one, reply) for one, reply in offer.answered(replies)]
+    def _results(self, offer: Offer, replies: list[Any]) -> list[replication.Result]:
+        return [(one, one) if isinstance(one, TumaError) else self._result(one, reply) for one, reply in offer.answered(replies)]
 
-    def _result(self, request: Enqueue, reply: Any) -> Receipt | TumaError:  # noqa: ANN401 - a reply or redis-py's error
+    def _result(self, request: Enqueue, reply: Any) -> replication.Result:  # noqa: ANN401 - a reply or redis-py's error
         try:
             with translated(self._where):
                 if isinstance(reply, NoScriptError):
                     reply = request.script.run(self._redis, request.keys, request.args)
                 elif isinstance(reply, Exception):
                     raise reply
-            return self._receipt(request, reply)
+            request, reply = self._last(request, reply)
+            return request, self._receipt(request, reply)
         except TumaError as error:
-            return error
+            return request, error
 
     def _last(self, request: Enqueue, reply: list[bytes]) -> tuple[Enqueue, list[bytes]]:
         """What was asked in the end, and its reply: where a reply wants something else asked, that is."""
@@ -225,7 +240,6 @@ class Producer:
         return request, reply
 
     def _receipt(self, request: Enqueue, reply: list[bytes]) -> Receipt:
-        request, reply = self._last(request, reply)
         try:
             return request.receipt(reply)
         except UnknownAccount as error:

@@ -12,6 +12,7 @@ from redis import ConnectionPool, Redis, RedisCluster
 from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio import RedisCluster as AsyncRedisCluster
 from redis.asyncio.cluster import ClusterNode as AsyncClusterNode
+from redis.asyncio.cluster import PipelineCommand
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.asyncio.sentinel import Sentinel as AsyncSentinel
 from redis.backoff import FullJitterBackoff, NoBackoff
@@ -38,7 +39,7 @@ from tuma_producer.contract.address import Address, Kind
 from tuma_producer.errors import StoreUnavailable, TumaError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 DEFAULT_URL = "redis://127.0.0.1:6379/0"
 ANSWER_WITHIN = 5.0  # seconds
@@ -223,6 +224,23 @@ def server_for(redis: Redis, key: str) -> Redis:
     """A client of the very server that holds this key, for commands that are about the server and not about the key."""
     client: Any = redis
     return cast("Redis", client.get_redis_connection(client.get_node_from_key(key)) if is_cluster(client) else client)
+
+
+async def on_one_server(redis: AsyncRedis, key: str, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+    """The replies of the very server that holds this key, over one connection, for commands that are about the server."""
+    client: Any = redis
+    if not is_cluster(client):
+        pipeline = client.pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command)
+        return cast("list[Any]", await pipeline.execute())
+    # Its own pipelines go by keys, and its nodes are no clients.
+    staged = [PipelineCommand(place, *command) for place, command in enumerate(commands)]
+    await client.get_node_from_key(key).execute_pipeline(staged)
+    for one in staged:
+        if isinstance(one.result, Exception):
+            raise one.result
+    return [one.result for one in staged]
 
 
 def on_one_connection(redis: Redis, key: str) -> Redis:
