@@ -348,6 +348,28 @@ def test_whoever_is_told_to_stop_sees_to_the_end_what_is_on_its_way(desk: Desk) 
     assert desk.push(desk.pusher("next")) == {"told": 3 - len(taken)}
 
 
+def test_whoever_is_told_nothing_more_is_not_told_again_what_they_took(desk: Desk) -> None:
+    one, held, other = desk.subscribe(), desk.submit(), desk.submit()
+    release = threading.Event()
+    desk.subscriber.answers = lambda event: (
+        200 if event.get("subject") == other or release.wait(PATIENCE) else 500, {}
+    )  # fmt: skip
+    pusher, told = desk.pusher(), 0
+    pusher.take_turn()
+    while told < 3:
+        told += (found := pusher.run_once())["told"]
+        if not found:
+            pusher.wait(PATIENCE)
+    feed = Feed(desk.driver.redis, desk.driver.queue.account, one)
+    desk.subscriptions.change(one.id, lambda seen: disabled(seen, "gone"), by="test")
+    desk.now += TURN
+    pusher.take_turn()
+    assert feed.waiting() == 3, "that which is on its way, and those behind it"
+    release.set()
+    assert sequences(desk.subscriber.taken)[other] == whole(3)
+    assert held not in sequences(desk.subscriber.taken)
+
+
 def test_no_private_address_is_asked_unless_a_setting_allows_it(desk: Desk) -> None:
     one = desk.subscribe()
     desk.submit()

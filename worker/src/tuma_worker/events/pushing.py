@@ -93,6 +93,7 @@ class Pusher:
         found = of_accounts(self.redis, self.accounts)
         led = {name for name in found if lead(self.redis, name, self.worker, LEAD)}
         wanted = {(name, one.id): one for name in led for one in found[name] if one.disabled is None}
+        self._flush([name for name in self._lanes if name not in wanted])
         self._lanes = {name: self._lane(name, one) for name, one in wanted.items()}
         self._next_turn = now + TURN
 
@@ -114,6 +115,7 @@ class Pusher:
         self._pool.shutdown(cancel_futures=True)
         self._under_way = {answered: whose for answered, whose in self._under_way.items() if not answered.cancelled()}
         self._settle()
+        self._flush(list(self._lanes))
         for account in {account for account, _ in self._lanes}:
             leave(self.redis, account, self.worker)
         self._lanes = {}
@@ -154,10 +156,12 @@ class Pusher:
             name, lane, delivery = self._under_way.pop(answered)
             if self._lanes.get(name) is lane:  # else it is somebody else's by now, or was begun anew
                 outcomes += self._safely(name, lane, partial(self._heed, name, lane, delivery, answered))
-        for name, lane in list(self._lanes.items()):
-            if lane.owes:
-                self._safely(name, lane, partial(_flush, lane))
+        self._flush([name for name, lane in self._lanes.items() if lane.owes])
         return outcomes
+
+    def _flush(self, names: Sequence[LaneName]) -> None:
+        for name in names:
+            self._safely(name, self._lanes[name], partial(_flush, self._lanes[name]))
 
     def _heed(self, name: LaneName, lane: Lane, delivery: Delivery, answered: Future[Answer]) -> Outcomes:
         answer = answered.result()
