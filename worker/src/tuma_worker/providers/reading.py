@@ -51,9 +51,12 @@ def items(value: object, name: str) -> list[object]:
 
 def identifier(value: object) -> str | None:
     """An opaque id: a text, or an integer written as one."""
-    if isinstance(value, bool) or not isinstance(value, str | int):
+    if isinstance(value, str):
+        text = value.strip()
+    elif isinstance(value, int) and not isinstance(value, bool):
+        text = str(value)
+    else:
         return None
-    text = str(value).strip()
     return text if 0 < len(text) <= _MAX_ID else None
 
 

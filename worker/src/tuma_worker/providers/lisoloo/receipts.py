@@ -107,8 +107,10 @@ def _reason(data: Mapping[str, object]) -> str | None:
 
 
 def _occurred_at(envelope: Mapping[str, object], data: Mapping[str, object]) -> int | None:
-    times = (*(data.get(name) for name in _TIME_FIELDS), envelope.get("timestamp"))
-    return next((moment for value in times if (moment := milliseconds(value)) is not None), None)
+    for name in _TIME_FIELDS:
+        if name in data and (moment := milliseconds(data[name])) is not None:
+            return moment
+    return milliseconds(envelope.get("timestamp"))
 
 
 def _credentials(value: str | None) -> bytes:
