@@ -28,7 +28,7 @@ MISTAKES = {
     "nothing in range": ((*DAILY, "--times", "08:00", "--end", "2026-12-01T07:00"), "end: nothing ever fires"),
     "unknown zone": ((*DAILY, "--tz", "Kinshasa"), "tz: must be an IANA time zone"),
     "weekdays of a month": ((*DAILY, "--every", "monthly", "--weekdays", "mon"), "weekdays: go with weekly only"),
-    "no offset": ((*PREVIEW, "--at", "2026-12-24T18:00"), "times: entry 0: has no offset"),
+    "no offset": ((*PREVIEW, "--at", "2026-12-24T18:00"), "error: --at: entry 0: has no offset"),
     "weekdays of given times": ((*PREVIEW, "--at", "2026-12-24T18:00Z", "--weekdays", "mon"), "--weekdays goes with --every"),
     "end of given times": ((*PREVIEW, "--at", "2026-12-24T18:00Z", "--end-exclusive"), "--end-exclusive goes with --every"),
     "after without offset": ((*DAILY, "--after", "2026-12-24T18:00"), "--after: must be a date and time with its offset"),

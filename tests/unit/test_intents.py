@@ -163,7 +163,7 @@ def test_one_number_may_stand_alone() -> None:
         ("expires_in", -1, "greater than 0"),
         ("expires_in", float("inf"), "less than or equal"),
         ("expires_in", float("nan"), "less than or equal"),
-        ("expires_at", datetime(2031, 1, 1), "timezone"),  # noqa: DTZ001 - that is the mistake
+        ("expires_at", datetime(2031, 1, 1), "has no offset; write one"),  # noqa: DTZ001 - that is the mistake
         ("on_unknown", "retry", "'hold' or 'resend'"),
         ("metadata", {"invoice": 7}, "valid string"),
         ("colour", "red", "is no field"),

@@ -25,6 +25,15 @@ def test_times_are_understood_as_instants_and_as_local_times_of_a_zone() -> None
     assert [firing.local.isoformat() for firing in at.firings()][2] == "2026-12-24T18:00:00-05:00"
 
 
+def test_what_a_schedule_is_about_needs_no_name() -> None:
+    assert At("2026-12-24T18:00Z") == At(times=["2026-12-24T18:00Z"])
+    assert Every("daily", **{name: value for name, value in DAILY.items() if name != "frequency"}) == Every(**DAILY)
+    with pytest.raises(InvalidSchedule, match="frequency: is given twice"):
+        Every("weekly", **DAILY)
+    with pytest.raises(InvalidSchedule, match="times: is given twice"):
+        At("2026-12-24T18:00Z", times=["2026-12-24T18:00Z"])
+
+
 def test_instants_are_kept_in_order_and_each_once() -> None:
     at = At(times=["2026-12-24T18:00+01:00", "2026-12-01T00:00Z", "2026-12-24T17:00Z"])
     assert [one.isoformat() for one in at.times] in (

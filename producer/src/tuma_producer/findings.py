@@ -11,7 +11,11 @@ if TYPE_CHECKING:
 
 
 # Where pydantic's own words say what is wrong but not what to do.
-_RULES = {"missing": "must be given", "extra_forbidden": "is no field; correct its name or leave it out"}
+_RULES = {
+    "missing": "must be given",
+    "extra_forbidden": "is no field; correct its name or leave it out",
+    "timezone_aware": "has no offset; write one, such as 2026-12-24T08:00+01:00",
+}
 
 
 def first_finding(error: ValidationError) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import dropwhile, takewhile
@@ -35,6 +36,7 @@ T = TypeVar("T")
 
 Frequency = Literal["daily", "weekly", "monthly", "yearly", "seconds"]
 Misfire = Literal["skip", "once", "all"]
+Times = str | datetime | Collection[str | datetime]
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -183,6 +185,15 @@ def _refusals() -> Iterator[None]:
         raise InvalidSchedule(*first_finding(error)) from None
 
 
+def _with_first(name: str, value: object, data: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a schedule whose first one may go without its name."""
+    if value is None:
+        return data
+    if name in data:
+        _refuse(name, "is given twice, with its name and without")
+    return {name: value, **data}
+
+
 def _firing(given: datetime, tz: str | None) -> Firing:
     """The firing at a given instant, or at a local time of `tz`, which a local time cannot be without."""
     if given.tzinfo is None:
@@ -193,7 +204,7 @@ def _firing(given: datetime, tz: str | None) -> Firing:
 class At(_Schedule):
     """At each of these times, once. A time that breaks a rule raises `InvalidSchedule` naming field and rule.
 
-    >>> at = At(times=["2026-12-24T18:00", "2026-12-31T23:00"], tz="Africa/Kinshasa")
+    >>> at = At(["2026-12-24T18:00", "2026-12-31T23:00"], tz="Africa/Kinshasa")
     >>> next(at.firings()).at.isoformat()
     '2026-12-24T17:00:00+00:00'
     """
@@ -201,9 +212,9 @@ class At(_Schedule):
     times: Annotated[tuple[datetime, ...], BeforeValidator(_each(_instant))]
     """Instants with an offset, or local times of `tz`, or both; kept in their order, each instant once."""
 
-    def __init__(self, /, **data: Any) -> None:  # noqa: ANN401 - pydantic checks every field
+    def __init__(self, times: Times | None = None, /, **data: Any) -> None:  # noqa: ANN401 - pydantic checks every field
         with _refusals():
-            super().__init__(**data)
+            super().__init__(**_with_first("times", times, data))
 
     @field_validator("times")
     @classmethod
@@ -234,7 +245,7 @@ class At(_Schedule):
 class Every(_Schedule):
     """Again and again. A field that breaks a rule raises `InvalidSchedule` naming field and rule.
 
-    >>> every_day = Every(frequency="daily", times=["08:00", "18:00"], start="2026-12-01", tz="Africa/Kinshasa")
+    >>> every_day = Every("daily", times=["08:00", "18:00"], start="2026-12-01", tz="Africa/Kinshasa")
     >>> next(every_day.firings()).local.isoformat()
     '2026-12-01T08:00:00+01:00'
     """
@@ -254,9 +265,9 @@ class Every(_Schedule):
     end_inclusive: bool = True
     """Whether what falls on `end` still fires."""
 
-    def __init__(self, /, **data: Any) -> None:  # noqa: ANN401 - pydantic checks every field
+    def __init__(self, frequency: Frequency | None = None, /, **data: Any) -> None:  # noqa: ANN401 - as above
         with _refusals():
-            super().__init__(**data)
+            super().__init__(**_with_first("frequency", frequency, data))
 
     @model_validator(mode="after")
     def _agree(self) -> Self:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tuma_producer import At, Every, Firing, TumaError
+from tuma_producer import At, Every, Firing, InvalidSchedule, TumaError
 from tuma_worker.cli.output import NOT_AS_WISHED, Json, complain, count, say, say_json, screen, table
 from tuma_worker.cli.queue import By, who
 from tuma_worker.cli.reach import reach
@@ -166,7 +166,10 @@ def chosen_schedule(at: list[str] | None, every: str | None, described: dict[str
         option = "end-exclusive" if name == "end_inclusive" else name
         message = f"--{option} goes with --every, not with --at"
         raise TumaError(message)
-    return At(times=at, **both)
+    try:
+        return At(at, **both)
+    except InvalidSchedule as error:
+        raise InvalidSchedule("--at" if error.field == "times" else error.field, error.rule) from None
 
 
 def _instant(text: str | None) -> datetime:
