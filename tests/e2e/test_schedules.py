@@ -196,7 +196,7 @@ MISTAKES = {
     "past": (("--at", "2020-12-24T18:00Z"), "schedule: is over: none of its times is still to come"),
     "both kinds": (("--at", "2030-12-24T18:00Z", "--every", "daily"), "give either --at"),
     "an option of neither": (("--times", "08:00"), "give either --at"),
-    "no offset": (("--at", "2030-12-24T18:00"), "times: entry 0: has no offset"),
+    "no offset": (("--at", "2030-12-24T18:00"), "--at: entry 0: has no offset"),
     "misfire": (("--at", "2030-12-24T18:00Z", "--misfire", "maybe"), "misfire: "),
     "waiting for it": (("--at", "2030-12-24T18:00Z", "--wait"), "--wait cannot go with a schedule"),
 }
