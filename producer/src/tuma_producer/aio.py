@@ -53,6 +53,7 @@ from tuma_producer.contract.reading import (
     is_part,
     turns,
 )
+from tuma_producer.contract.scripts import run_together_async
 from tuma_producer.contract.tracing import enqueueing
 from tuma_producer.errors import TumaError, UnknownAccount
 from tuma_producer.intents import Send, checked_source
@@ -319,23 +320,12 @@ class AsyncProducer:
         calls = next(steps)
         while True:
             with translated(self._where):
-                replies = await self._replies(calls)
+                replies = await run_together_async(self._redis, calls)
             try:
                 calls = steps.send(replies)
             except StopIteration as answered:
                 answer: Answer = answered.value
                 return answer
-
-    async def _replies(self, calls: list[Call]) -> list[Any]:
-        if len(calls) == 1:
-            return [await calls[0].run_async(self._redis)]
-        pipeline = self._redis.pipeline(transaction=False)
-        for call in calls:
-            call.script.stage(pipeline, call.keys, call.args)
-        try:
-            return await pipeline.execute()
-        except NoScriptError:
-            return [await call.run_async(self._redis) for call in calls]
 
     async def outcomes(
         self,

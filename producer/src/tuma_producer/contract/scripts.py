@@ -98,6 +98,19 @@ def run_together(redis: Redis, calls: Sequence[Call]) -> list[Any]:
         return [calls[0].run(redis), *run_together(redis, calls[1:])]
 
 
+async def run_together_async(redis: AsyncRedis, calls: Sequence[Call]) -> list[Any]:
+    """`run_together`, for an event loop."""
+    if len(calls) == 1:
+        return [await calls[0].run_async(redis)]
+    pipeline = redis.pipeline(transaction=False)
+    for call in calls:
+        call.script.stage(pipeline, call.keys, call.args)
+    try:
+        return await pipeline.execute()
+    except NoScriptError:  # as above
+        return [await calls[0].run_async(redis), *await run_together_async(redis, calls[1:])]
+
+
 def _is_placed(pipeline: object) -> bool:
     """Whether each command of this pipeline must be told its node."""
     return isinstance(pipeline, ClusterPipeline)

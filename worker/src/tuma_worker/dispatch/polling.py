@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import structlog
 
 from tuma_worker import metrics
-from tuma_worker.logs import Event, complain
+from tuma_worker.logs import Event
 from tuma_worker.providers.operations import NotDone
+from tuma_worker.rounds import keep_on
 from tuma_worker.store.attempts import Target
 
 if TYPE_CHECKING:
@@ -58,11 +59,8 @@ class Poller:
 
     def keep_polling(self, stop: Signal) -> None:
         """Ask again and again until told to stop."""
-        while not stop.wait(self.every):
-            try:
-                self.run_once()
-            except Exception as error:  # noqa: BLE001 - it is logged whole; the next round tries again
-                complain(error, Event.POLL_FAILED, account=self._account)
+        stop.wait(self.every)
+        keep_on(stop, self.run_once, Event.POLL_FAILED, every=self.every, account=self._account)
 
     def run_once(self) -> Polled:
         """Ask once about every call that is due, as far as the provider answers."""

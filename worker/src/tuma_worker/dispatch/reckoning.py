@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from tuma_worker.logs import Event, complain
+from tuma_worker.logs import Event
 from tuma_worker.providers.operations import NotDone
+from tuma_worker.rounds import keep_on
 from tuma_worker.store.funds import Became
 
 if TYPE_CHECKING:
@@ -42,13 +43,7 @@ class Reckoner:
 
     def keep_reckoning(self, stop: Signal) -> None:
         """Ask at once and then again and again, until told to stop."""
-        while True:
-            try:
-                self.run_once()
-            except Exception as error:  # noqa: BLE001 - it is logged whole; the next round tries again
-                complain(error, Event.BALANCE_UNKNOWN, account=self.funds.account)
-            if stop.wait(self.every):
-                return
+        keep_on(stop, self.run_once, Event.BALANCE_UNKNOWN, every=self.every, account=self.funds.account)
 
     def run_once(self) -> Became | None:
         """Ask once. Returns what that makes of bulk; None where another process asks, or nothing could be learnt."""

@@ -21,6 +21,7 @@ from tuma_worker.events.lane import Lane, Outcomes
 from tuma_worker.events.signing import headers
 from tuma_worker.logs import Event as Log
 from tuma_worker.logs import complain
+from tuma_worker.rounds import keep_on
 from tuma_worker.store.feed import Feed, lead, leave, wait_for_news
 from tuma_worker.store.subscriptions import Subscriptions, UnknownSubscriptionError, disabled, of_accounts
 from tuma_worker.store.traces import traces
@@ -72,18 +73,16 @@ class Pusher:
 
     def keep_pushing(self, stop: Signal) -> None:
         """Tell whatever comes until told to stop, and then see what is on its way to its end."""
-        while not stop.is_set():
-            try:
-                self.take_turn()
-                self.run_once()
-                self._rest(stop)
-            except Exception as error:  # noqa: BLE001 - it is logged whole; without this thread nobody would be told
-                complain(error, Log.PUSH_FAILED)
-                stop.wait(TURN)
+        keep_on(stop, partial(self._push, stop), Log.PUSH_FAILED, again=TURN)
         try:
             self.close()
-        except Exception as error:  # noqa: BLE001 - as above; whoever follows finds it pending
+        except Exception as error:  # noqa: BLE001 - it is logged whole; whoever follows finds it pending
             complain(error, Log.PUSH_FAILED)
+
+    def _push(self, stop: Signal) -> None:
+        self.take_turn()
+        self.run_once()
+        self._rest(stop)
 
     def take_turn(self) -> None:
         """Learn, when it is time, whom this process is to tell."""

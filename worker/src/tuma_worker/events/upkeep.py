@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from tuma_worker.logs import Event, complain
+from tuma_worker.logs import Event
+from tuma_worker.rounds import one_by_one
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,18 +35,18 @@ class Upkeep:
 
     def run_once(self) -> dict[str, list[str]]:
         """Look at each account once. Returns the groups that were warned of."""
-        return {stream.account: self._look_safely(stream) for stream in self.streams}
+        return dict(one_by_one(self.streams, _account, self._look, Event.UPKEEP_FAILED))
 
-    def _look_safely(self, stream: Stream) -> list[str]:
-        try:
-            return self._look(stream) if stream.lead(self.worker, EVERY * 3) else []
-        except Exception as error:  # noqa: BLE001 - it is logged whole, and concerns this account
-            complain(error, Event.UPKEEP_FAILED, account=stream.account)
-            return []
+    def _look(self, stream: Stream) -> tuple[str, list[str]]:
+        return stream.account, self._warned(stream) if stream.lead(self.worker, EVERY * 3) else []
 
-    def _look(self, stream: Stream) -> list[str]:
+    def _warned(self, stream: Stream) -> list[str]:
         warned = [group.name for group in stream.make_room() if stream.warn(group)]
         for name in warned:
             _log.warning(Event.CONSUMERS_BEHIND, account=stream.account, group=name)
         stream.expire()
         return warned
+
+
+def _account(stream: Stream) -> str:
+    return stream.account

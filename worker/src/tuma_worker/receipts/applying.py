@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -21,9 +22,9 @@ from tuma_producer.contract.wire import digest
 from tuma_worker import metrics, tracing
 from tuma_worker.core.states import ENDS, Evidence, RecipientState
 from tuma_worker.core.stopping import stop_word
-from tuma_worker.logs import Event, complain
+from tuma_worker.logs import Event
 from tuma_worker.providers.base import BadReceipt
-from tuma_worker.rounds import one_by_one
+from tuma_worker.rounds import keep_on, one_by_one
 from tuma_worker.store.attempts import Target, apply_request
 from tuma_worker.store.custody import tally_request
 from tuma_worker.store.inbox import AT_ONCE, PARKED_FOR, UNMATCHED, Filed, wait_for_arrivals
@@ -109,15 +110,16 @@ class Applier:
 
     def keep_applying(self, stop: Signal) -> None:
         """Apply whatever comes until told to stop."""
-        while not stop.is_set():
-            try:
-                self.take_turn()
-                for _ in one_by_one(self._heard(stop), _account, self._apply_page, Event.RECEIPTS_NOT_APPLIED):
-                    pass
-            except Exception as error:  # noqa: BLE001 - it is logged whole; without this thread nothing would be applied
-                complain(error, Event.RECEIPTS_NOT_APPLIED)
-                self._led, self._next_turn = [], 0.0
-                stop.wait(SOON)
+        keep_on(stop, partial(self._apply_heard, stop), Event.RECEIPTS_NOT_APPLIED, again=SOON)
+
+    def _apply_heard(self, stop: Signal) -> None:
+        try:
+            self.take_turn()
+            for _ in one_by_one(self._heard(stop), _account, self._apply_page, Event.RECEIPTS_NOT_APPLIED):
+                pass
+        except Exception:
+            self._led, self._next_turn = [], 0.0
+            raise
 
     def leave(self) -> None:
         """Let another process lead. This one ends the page that it is at, and applies nothing more. For any thread."""
