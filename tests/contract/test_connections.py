@@ -172,15 +172,20 @@ def test_a_connection_that_is_not_clean_is_not_used_again(reply: bytes) -> None:
                 assert calling.result() == (200, b"{}")
 
 
-def test_a_head_that_trickles_is_not_waited_for_any_longer_than_one_that_never_comes() -> None:
+@pytest.mark.parametrize(
+    ("begun", "drop"),
+    [(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n"), (b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n", b"1")],
+    ids=["head", "body"],
+)
+def test_what_trickles_is_not_waited_for_any_longer_than_what_never_comes(begun: bytes, drop: bytes) -> None:
     with listening() as (listener, url), connections() as made, ThreadPoolExecutor(1) as pool:
         calling = pool.submit(post, made, url, timeout=httpx.Timeout(5.0, read=0.3))
         connection, _ = listener.accept()
         with connection, contextlib.suppress(BrokenPipeError, ConnectionResetError):
             asked(connection)
-            connection.sendall(b"HTTP/1.1 200 OK\r\n")
+            connection.sendall(begun)
             while not calling.done():
-                connection.sendall(b"X: y\r\n")
+                connection.sendall(drop)
                 futures.wait([calling], timeout=0.02)
         with pytest.raises(httpx.ReadTimeout):
             calling.result()

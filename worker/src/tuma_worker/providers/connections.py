@@ -87,7 +87,10 @@ class Connections:
         self._free = threading.Semaphore(sys.maxsize if self.most is None else self.most)
 
     def send(self, request: Request, timeout: httpx.Timeout) -> Response:
-        """Send a request and return the response, whose body is still to be read. Raises httpx's exceptions."""
+        """Send a request and return the response, whose body is still to be read. Raises httpx's exceptions.
+
+        The read timeout is that of the whole response, from when the request has left, however it trickles.
+        """
         place, content = Place.of(request.url), _packed(request)
         if not self._free.acquire(timeout=timeout.pool):
             message = "too many calls at once"
@@ -98,7 +101,8 @@ class Connections:
             if request.before is not None:
                 request.before()
             _write(lent.connection, content, timeout.write)
-            return Response(_head(lent.connection, timeout.read), lent, lent.connection)
+            until = None if timeout.read is None else time.monotonic() + timeout.read
+            return Response(_head(lent.connection, until), lent, lent.connection, until)
         except BaseException:
             lent.end(reusable=False)
             raise
@@ -247,12 +251,13 @@ class _Arriving:
 class Response:
     """A response whose head has arrived. To be closed; its connection is used again only where the body was read to its end."""
 
-    def __init__(self, arriving: _Arriving, lent: _Lent, connection: socket.socket) -> None:
+    def __init__(self, arriving: _Arriving, lent: _Lent, connection: socket.socket, until: float | None) -> None:
         self.status_code = arriving.status
         self.headers: Mapping[str, str] = httpx.Headers(arriving.headers)
         self._arriving = arriving
         self._lent = lent
         self._connection = connection
+        self._until = until
 
     def iter_bytes(self) -> Iterator[bytes]:
         """The body as it arrives, unpacked. Raises httpx's exceptions."""
@@ -272,7 +277,7 @@ class Response:
                 yield arriving.pieces.popleft()
             if arriving.whole:
                 return
-            arriving.feed(_receive(self._connection))
+            arriving.feed(_receive(self._connection, self._until))
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -327,24 +332,22 @@ def _write(connection: socket.socket, content: bytes, seconds: float | None) -> 
         return  # it may have refused before it has read everything: what it said is still to be read
 
 
-def _head(connection: socket.socket, seconds: float | None) -> _Arriving:
-    """A response up to the end of its head, which must be there after so many seconds however it trickles."""
+def _head(connection: socket.socket, until: float | None) -> _Arriving:
+    """A response up to the end of its head."""
     arriving, size = _Arriving(), 0
-    until = None if seconds is None else time.monotonic() + seconds
     while not arriving.head:
-        if until is not None:
-            connection.settimeout(max(0.001, until - time.monotonic()))
-        data = _receive(connection)
+        data = _receive(connection, until)
         arriving.feed(data)
         size += len(data)
         if size > _MOST_HEAD and not arriving.head:
             message = "headers without end"
             raise httpx.RemoteProtocolError(message)
-    connection.settimeout(seconds)
     return arriving
 
 
-def _receive(connection: socket.socket) -> bytes:
+def _receive(connection: socket.socket, until: float | None) -> bytes:
+    """What has arrived, or is the next to, until then by the clock of `time.monotonic`."""
+    connection.settimeout(None if until is None else max(0.001, until - time.monotonic()))
     try:
         return connection.recv(_PIECE)
     except TimeoutError as error:

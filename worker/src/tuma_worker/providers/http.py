@@ -263,7 +263,7 @@ def failure(error: Exception) -> Answer:
 
 
 def _read(response: Response | httpx.Response, deadline: float, clock: Callable[[], float]) -> bytes:
-    """The body. The read timeout begins anew with each byte, so a trickle is ended by the deadline of the whole call."""
+    """The body. By a proxy the read timeout begins anew with each byte: a trickle is ended by the deadline of the call."""
     content = bytearray()
     for chunk in response.iter_bytes():
         content += chunk
