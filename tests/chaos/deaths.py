@@ -127,6 +127,11 @@ class Road:
     kept: bool = False
     cancelled: bool = False
 
+    @property
+    def swept(self) -> bool:
+        """Whether only a sweeper gets its recipients further."""
+        return self.jobs_lost or "receipts_for" in self.account
+
 
 OPEN = Road("lisoloo")
 OPEN_WITH_BOOKS = Road("lineserve")

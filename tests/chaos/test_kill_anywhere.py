@@ -3,7 +3,7 @@
 The steps, and the call sites at which a worker makes them, are listed from the code (`tests.support.mortal`). A new one fails
 the first tests here until a scenario kills a worker at it or a reason says why none does (`tests.chaos.deaths`).
 
-Each case has an account of its own, whose only worker dies at the step; then one healthy worker serves them all. What the
+Each case has an account of its own, whose only worker dies at the step; then healthy workers serve them all. What the
 provider's books show afterwards, and what we say of each recipient, is told exactly: see `Case.end` and `Case.copies`.
 """
 
@@ -71,17 +71,14 @@ def house(server: servers.Server) -> Iterator[House]:
 
 @pytest.fixture(scope="module")
 def aftermath(house: House) -> dict[str, Aftermath]:
-    """Let a worker of every case die, then let a healthy one finish all roads."""
+    """Let a worker of every case die, then let healthy ones finish all roads."""
     configure(house.redis, *(account for case in CASES for account in case.accounts), keeps=TERMS.published)
-    for case in CASES:
-        if case.scenario.road.provider == "lineserve":
-            for account in case.accounts:
-                keep_books(house, account)
     with ThreadPoolExecutor(AT_ONCE) as pool:
         deaths = list(pool.map(lambda case: dies(house, case), CASES))
     # A receipt that is still on its way when nobody waits for it any longer corrects an end. That is another story.
     house.sandbox.until(lambda books: books["webhooks"]["pending"] == 0)
-    house.worker(TUMA_SWEEP_EVERY="1")
+    for swept in (True, False):
+        house.worker(threads=4, **only(house, [case for case in CASES if case.scenario.road.swept is swept]))
     found = {}
     for case, (intent_ids, exit_status) in zip(CASES, deaths, strict=True):
         if case.scenario.road.kept:
@@ -97,6 +94,16 @@ def aftermath(house: House) -> dict[str, Aftermath]:
     return found
 
 
+def only(house: House, cases: Sequence[Case]) -> dict[str, str]:
+    """The environment of a worker that has the accounts of these cases alone, and sweeps them often where one of them needs that.
+
+    A sweep looks at all that is in the server, for each account anew.
+    """
+    accounts = json.loads(house.tuma.environment["TUMA_ACCOUNTS"])
+    own = {account: accounts[account] for case in cases for account in case.accounts}
+    return {"TUMA_ACCOUNTS": json.dumps(own), "TUMA_SWEEP_EVERY": "1" if any(case.scenario.road.swept for case in cases) else "60"}
+
+
 def keep_books(house: House, account: str) -> None:
     """Let there be an earlier campaign: only books that reach back to before a call prove that it never arrived."""
     body = {"recipients": ["+254790000001", "+254790000002"], "message": EARLIER}
@@ -106,16 +113,17 @@ def keep_books(house: House, account: str) -> None:
 
 def dies(house: House, case: Case) -> tuple[list[str], int | None]:
     """Send what the case sends and start the worker that dies of it. Returns the intents and how it ended; None where it lives."""
+    if case.scenario.road.provider == "lineserve":
+        for account in case.accounts:
+            keep_books(house, account)
     if case.scenario.road.fault:
         house.sandbox.arm(**case.scenario.road.fault, to=case.to[:1])
     intent_ids = [receipt.id for receipt in house.producer.enqueue_many(case.sends)]
     if case.scenario.road.jobs_lost:
         queue = AccountKeys(case.account).queue("send")
         house.redis.delete(queue.due if case.scenario.road.scheduled else queue.entries)
-    accounts = json.loads(house.tuma.environment["TUMA_ACCOUNTS"])
-    own = {"TUMA_ACCOUNTS": json.dumps({name: accounts[name] for name in case.accounts}), "TUMA_SWEEP_EVERY": "1"}
     fate = mortal.fate(case.scenario.step, case.side, case.scenario.site, skip=case.scenario.skip)
-    victim = Victim(**house.tuma.environment | own | fate)
+    victim = Victim(**house.tuma.environment | only(house, [case]) | fate)
     try:
         if case.scenario.road.cancelled:
             cancel(house, intent_ids)

@@ -112,7 +112,7 @@ class Fate:
             return step == self.step
         under_way = {site.name for site in self.known if site.step == step and site.is_under_way}
         if not under_way:
-            traceback.print_stack()
+            traceback.print_stack(file=sys.__stderr__)  # what Dramatiq puts in its place would end with us
             _die(signal.SIGABRT)
         return step == self.step and self.site in under_way
 

@@ -42,7 +42,7 @@ def _live(environment: dict[str, str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     for name in [name for name in os.environ if name.startswith("TUMA_")]:  # the developer's own
         del os.environ[name]
-    os.environ.update(environment)
+    os.environ.update(environment, TUMA_LOG_LEVEL="error")  # what it does is told by what it leaves behind
     multiprocessing.set_start_method("fork", force=True)  # or Dramatiq's master would import it all anew for its worker
     sys.argv = ["dramatiq", f"{mortal.__name__}:setup", "--skip-logging", "--processes", "1"]
     sys.exit(dramatiq())
