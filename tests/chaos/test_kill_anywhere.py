@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from tuma_producer import Event, Intent
 
-AT_ONCE = 6  # workers that die at the same time
+AT_ONCE = 8  # workers that die at the same time
 EARLIER = "An earlier campaign"
 KNOWN = {"tuma.intent.custody-handed-over", "tuma.intent.custody-unknown-at-provider"}
 
