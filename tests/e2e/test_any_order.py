@@ -35,7 +35,7 @@ KINDS = ("accept_then_reset", "reset_before_reading", "refuse_503")
 TROUBLE = [(operation, kind) for operation in ("send", *VERBS) for kind in KINDS]
 MOST = 6  # sends of a history: more would seldom be asked about twice
 LONG = "TUMA_TEST_LONG" in os.environ
-EXAMPLES, STEPS = (600, 40) if LONG else (20, 30)
+EXAMPLES, STEPS = (600, 40) if LONG else (20, 24)
 
 
 @dataclass
