@@ -6,8 +6,6 @@ import json
 import signal
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from tuma_producer.contract.keys import AccountKeys
 from tuma_worker import __version__
 from tuma_worker.core.limits import Limit
@@ -20,17 +18,6 @@ if TYPE_CHECKING:
 
 NUMBER, MASKED = "+243990000001", "+243…01"
 COMMANDS = ["worker", "gateway", "sandbox", "send", "get", "explain", "watch", "outcomes", "config", "accounts"]
-MORE = [
-    "doctor",
-    "simulate",
-    "accounts resume",
-    "accounts forget-bad",
-    "sweep",
-    "forget",
-    "suppress import",
-    "tokens add",
-    "tokens list",
-]
 
 
 def halt(redis: Redis, account: str) -> None:
@@ -149,17 +136,6 @@ def test_the_version_is_the_distributions(tuma: Tuma) -> None:
 def test_help_lists_the_commands_in_the_order_of_use(tuma: Tuma) -> None:
     lines = [line.strip("│ ").split() for line in tuma("--help").out.splitlines()]
     assert [words[0] for words in lines if words and words[0] in COMMANDS] == COMMANDS
-
-
-@pytest.mark.parametrize(
-    "command",
-    [*((name,) for name in COMMANDS), *(tuple(words.split()) for words in MORE)],
-    ids=" ".join,
-)
-def test_every_command_has_help_with_an_example(tuma: Tuma, command: tuple[str, ...]) -> None:
-    ran = tuma(*command, "--help")
-    assert ran.status == 0
-    assert f"Example: tuma {' '.join(command)}" in ran.out
 
 
 def test_forgetting_bad_numbers_says_how_many_and_mistakes_in_one_line(tuma: Tuma, redis: Redis) -> None:

@@ -76,6 +76,13 @@ def test_all_that_waits_is_cancelled_and_what_is_not_of_the_campaign_goes(driver
     assert drain(driver) == len(others)
 
 
+def test_who_asks_is_told_how_far_it_is(driver: Driver) -> None:
+    of_campaign(driver, 250)
+    told: list[int] = []
+    Producer(driver.redis).pause_campaign(driver.queue.account, NAME, progress=told.append)
+    assert told == [100, 200, 250]
+
+
 def test_the_answer_tells_what_is_with_the_provider_and_what_had_ended(driver: Driver) -> None:
     of_campaign(driver, 1)
     assert drain(driver) == 1

@@ -65,6 +65,7 @@ if TYPE_CHECKING:
 
     from tuma_producer.contract.backlog import Command
     from tuma_producer.contract.bundles import Chunk
+    from tuma_producer.contract.campaigns import Progress
     from tuma_producer.contract.reading import Found, Start
     from tuma_producer.contract.scripts import Call
     from tuma_producer.contract.wire import Enqueue
@@ -257,21 +258,29 @@ class AsyncProducer:
         """Put a paused intent back into the line; see `Producer.resume`."""
         return await self._control(intent_id, "resume", by)
 
-    async def cancel_campaign(self, account: str, name: str, *, by: str | None = None) -> CampaignResult:
+    async def cancel_campaign(
+        self, account: str, name: str, *, by: str | None = None, progress: Progress | None = None
+    ) -> CampaignResult:
         """Withdraw all intents of a campaign; see `Producer.cancel_campaign`."""
-        return await self._control_campaign(account, name, "cancel", by)
+        return await self._control_campaign(account, name, "cancel", by, progress)
 
-    async def pause_campaign(self, account: str, name: str, *, by: str | None = None) -> CampaignResult:
+    async def pause_campaign(
+        self, account: str, name: str, *, by: str | None = None, progress: Progress | None = None
+    ) -> CampaignResult:
         """Hold back all intents of a campaign; see `Producer.pause_campaign`."""
-        return await self._control_campaign(account, name, "pause", by)
+        return await self._control_campaign(account, name, "pause", by, progress)
 
-    async def resume_campaign(self, account: str, name: str, *, by: str | None = None) -> CampaignResult:
+    async def resume_campaign(
+        self, account: str, name: str, *, by: str | None = None, progress: Progress | None = None
+    ) -> CampaignResult:
         """Put all paused intents of a campaign back into the line; see `Producer.resume_campaign`."""
-        return await self._control_campaign(account, name, "resume", by)
+        return await self._control_campaign(account, name, "resume", by, progress)
 
-    async def _control_campaign(self, account: str, name: str, verb: Verb, by: str | None) -> CampaignResult:
+    async def _control_campaign(
+        self, account: str, name: str, verb: Verb, by: str | None, progress: Progress | None
+    ) -> CampaignResult:
         try:
-            return await self._answer(control_campaign(account, name, verb, by or self._source))
+            return await self._answer(control_campaign(account, name, verb, by or self._source, progress))
         except UnknownAccount as error:
             raise UnknownAccount(error.account, await self.accounts()) from None
 

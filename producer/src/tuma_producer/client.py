@@ -66,6 +66,7 @@ if TYPE_CHECKING:
 
     from tuma_producer.contract.backlog import Command
     from tuma_producer.contract.bundles import Chunk
+    from tuma_producer.contract.campaigns import Progress
     from tuma_producer.contract.reading import Found, Start
     from tuma_producer.contract.scripts import Call
     from tuma_producer.contract.wire import Enqueue
@@ -311,25 +312,30 @@ class Producer:
         """Put a paused intent back into the line; see `cancel`."""
         return self._control(intent_id, "resume", by)
 
-    def cancel_campaign(self, account: str, name: str, *, by: str | None = None) -> CampaignResult:
+    def cancel_campaign(
+        self, account: str, name: str, *, by: str | None = None, progress: Progress | None = None
+    ) -> CampaignResult:
         """Withdraw what has not been handed to the provider of all intents with this `campaign_name`; see `cancel`.
 
         What arrives under the name before this returns is cancelled too; what arrives later is sent. Raises `UnknownAccount` and
-        `UnknownCampaign`. Whoever is interrupted asks again, and gets the answer about the whole.
+        `UnknownCampaign`. Whoever is interrupted asks again, and gets the answer about the whole. `progress` is called again and
+        again, with the number of intents so far.
         """
-        return self._control_campaign(account, name, "cancel", by)
+        return self._control_campaign(account, name, "cancel", by, progress)
 
-    def pause_campaign(self, account: str, name: str, *, by: str | None = None) -> CampaignResult:
+    def pause_campaign(self, account: str, name: str, *, by: str | None = None, progress: Progress | None = None) -> CampaignResult:
         """Hold back all intents of a campaign, and all that arrive under its name until it is resumed; see `cancel_campaign`."""
-        return self._control_campaign(account, name, "pause", by)
+        return self._control_campaign(account, name, "pause", by, progress)
 
-    def resume_campaign(self, account: str, name: str, *, by: str | None = None) -> CampaignResult:
+    def resume_campaign(
+        self, account: str, name: str, *, by: str | None = None, progress: Progress | None = None
+    ) -> CampaignResult:
         """Put all paused intents of a campaign back into the line, those too that were paused singly; see `cancel_campaign`."""
-        return self._control_campaign(account, name, "resume", by)
+        return self._control_campaign(account, name, "resume", by, progress)
 
-    def _control_campaign(self, account: str, name: str, verb: Verb, by: str | None) -> CampaignResult:
+    def _control_campaign(self, account: str, name: str, verb: Verb, by: str | None, progress: Progress | None) -> CampaignResult:
         try:
-            return self._answer(control_campaign(account, name, verb, by or self._source))
+            return self._answer(control_campaign(account, name, verb, by or self._source, progress))
         except UnknownAccount as error:
             raise UnknownAccount(error.account, self.accounts()) from None
 

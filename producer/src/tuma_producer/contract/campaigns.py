@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -34,9 +34,14 @@ _TOGETHER: dict[CampaignOutcome, set[str]] = {
 }
 
 CampaignControl = Generator[list[Call], list[Any], CampaignResult]  # as `Control`
+Progress = Callable[[int], None]  # told how many intents have been steered so far
 
 
-def control_campaign(account: str, name: str, verb: Verb, by: str) -> CampaignControl:
+def _untold(_intents: int) -> None:
+    """Nobody wants to know how far it is."""
+
+
+def control_campaign(account: str, name: str, verb: Verb, by: str, progress: Progress | None = None) -> CampaignControl:
     """What to ask for this verb, in the name of `by`, step by step. Raises `UnknownAccount` and `UnknownCampaign`.
 
     First it is said how what arrives from now on is held, then each intent that has arrived is steered. A cancel holds what arrives
@@ -47,7 +52,7 @@ def control_campaign(account: str, name: str, verb: Verb, by: str) -> CampaignCo
     token = new_token()
     held = calls.held((yield [calls.hold(verb=verb, by=by, token=token)]))
     while True:
-        result = yield from _steer(calls, verb, by)
+        result = yield from _steer(calls, verb, by, progress or _untold)
         if verb != "cancel":
             return result
         reply = yield [calls.hold(verb="cancelled", token=token, held=held)]
@@ -56,7 +61,7 @@ def control_campaign(account: str, name: str, verb: Verb, by: str) -> CampaignCo
         held = int(reply[0][1])
 
 
-def _steer(calls: _Calls, verb: Verb, by: str) -> CampaignControl:
+def _steer(calls: _Calls, verb: Verb, by: str, progress: Progress) -> CampaignControl:
     """Go once over all intents of the campaign."""
     total, last = _Total(), ""
     while True:
@@ -65,6 +70,7 @@ def _steer(calls: _Calls, verb: Verb, by: str) -> CampaignControl:
             return total.result(calls.account, calls.name, verb)
         ids = [short_id.decode() for short_id in page]
         total.add((yield from control_many([full_id(calls.account, short_id) for short_id in ids], verb, by)))
+        progress(total.intents)
         last = ids[-1]
 
 

@@ -9,9 +9,9 @@ import typer
 
 from tuma_producer import CampaignResult, TumaError
 from tuma_producer.intents import mask
-from tuma_worker.cli.output import NOT_AS_WISHED, Json, ShowNumbers, count, say, say_json
+from tuma_worker.cli.output import NOT_AS_WISHED, Json, ShowNumbers, count, progress, say, say_json
 from tuma_worker.cli.queue import By, who
-from tuma_worker.cli.reach import reach
+from tuma_worker.cli.reach import Reach, reach
 
 if TYPE_CHECKING:
     from tuma_producer import ControlResult
@@ -97,13 +97,26 @@ def _steer(verb: Verb, chosen: str | tuple[str, str], by: str | None, *, show_nu
         if isinstance(chosen, str):
             result = getattr(store.producer, verb)(chosen, by=who(by))
         else:
-            result = getattr(store.producer, f"{verb}_campaign")(*chosen, by=who(by))
+            result = _steer_campaign(store, verb, chosen, who(by))
     if isinstance(result, CampaignResult):
         _tell_of_campaign(result, json=json)
     else:
         _tell(result, show_numbers=show_numbers, json=json)
     if result.outcome not in {"done", "requested"}:
         raise typer.Exit(NOT_AS_WISHED)
+
+
+def _steer_campaign(store: Reach, verb: Verb, chosen: tuple[str, str], by: str) -> CampaignResult:
+    so_far = 0
+    with progress(lambda: f"{verb}: {count(so_far, 'intent')}", None, lambda: so_far) as advance:
+
+        def told(intents: int) -> None:
+            nonlocal so_far
+            so_far = intents
+            advance()
+
+        result: CampaignResult = getattr(store.producer, f"{verb}_campaign")(*chosen, by=by, progress=told)
+    return result
 
 
 def _tell_of_campaign(result: CampaignResult, *, json: bool) -> None:

@@ -16,7 +16,7 @@ from tuma_worker.cli.reach import reach
 from tuma_worker.gateway.server import serve as serve_gateway
 from tuma_worker.settings import Settings, load_settings
 
-Port = typer.Option(min=0, max=65535, show_default=False)
+Port = typer.Option(min=0, max=65535, help="Port to listen on; 0: any that is free.", show_default=False)
 
 
 def worker(
