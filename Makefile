@@ -20,7 +20,7 @@ unexport PYTHONDONTWRITEBYTECODE
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --no-emit-package tuma-producer --no-emit-package tuma-worker --annotation-style line --custom-compile-command 'make pins' $(PINS)
 
-.PHONY: help setup demo test check bench chaos screenshots pins image-test
+.PHONY: help setup demo test check bench chaos screenshots reference pins image-test
 
 help: ## what can be made
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -46,6 +46,9 @@ demo: $(READY) ## both providers' stand-ins, a worker and a campaign, on this ma
 
 test: $(READY) ## every test but the long ones (ARGS='-k words' to choose)
 	$(BIN)/pytest -m "not long" $(ARGS)
+
+reference: $(READY) ## docs/reference, made of the code
+	$(BIN)/python -m tests.support.reference
 
 check: $(READY) ## lint, format, types, import contracts, dead code
 	$(BIN)/ruff check

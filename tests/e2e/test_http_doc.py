@@ -1,4 +1,4 @@
-"""docs/http.md is a session with curl: each of its lines runs, in its order, and says what is written under it."""
+"""docs/http.md and the tutorial are sessions: each of their lines runs, in its order, and says what is written under it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.support import servers
+from tests.support.api import new_token
 from tests.support.houses import open_house
 from tests.support.programs import PATIENCE
 
@@ -23,16 +24,18 @@ if TYPE_CHECKING:
 
     from tests.support.houses import House
 
-DOC = (Path(__file__).parents[2] / "docs" / "http.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parents[2] / "docs"
+DOC = (DOCS / "http.md").read_text(encoding="utf-8")
 ADDRESS = "http://127.0.0.1:8080"
 TOOLS = {name: shutil.which(name) for name in ("bash", "curl", "jq")}
+NODE = shutil.which("node")
 END = "tuma-line-ended"
 
 
-def session() -> list[tuple[str, list[str]]]:
+def session(page: str) -> list[tuple[str, list[str]]]:
     """Each command with what is written under it."""
     found: list[tuple[str, list[str]]] = []
-    for block in re.findall(r"```console\n(.*?)```", DOC, re.DOTALL):
+    for block in re.findall(r"```console\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL):
         for line in block.splitlines():
             if line.startswith("$ "):
                 found.append((line.removeprefix("$ "), []))
@@ -41,7 +44,7 @@ def session() -> list[tuple[str, list[str]]]:
     return found
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def house() -> Iterator[House]:
     server = servers.start()
     with open_house(server, {"lisoloo-main": {"provider": "lisoloo"}}) as found:
@@ -51,9 +54,10 @@ def house() -> Iterator[House]:
 
 
 @pytest.mark.skipif(None in TOOLS.values(), reason=f"needs {', '.join(TOOLS)}")
-def test_every_line_of_the_session_says_what_is_written_under_it(house: House, tmp_path: Path) -> None:
-    lines = session()
-    assert len(lines) > 20
+@pytest.mark.parametrize(("page", "least"), [("tutorial.md", 8), ("http.md", 20)])  # in this order: the second leaves more behind
+def test_every_line_of_the_session_says_what_is_written_under_it(house: House, tmp_path: Path, page: str, least: int) -> None:
+    lines = session(page)
+    assert len(lines) >= least
     script = "".join(f"{line}\necho {END}\n" for line, _ in lines).replace(ADDRESS, house.gateway_url)
     environment = {**house.tuma.environment, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     command = [str(TOOLS["bash"]), "-u"]
@@ -66,6 +70,21 @@ def test_every_line_of_the_session_says_what_is_written_under_it(house: House, t
         pattern = "\n".join(".*".join(map(re.escape, one.split("…"))) for one in expected)
         assert re.fullmatch(pattern, "\n".join(one.rstrip() for one in got.splitlines())), (line, got)
     assert ran.stderr == ""
+
+
+@pytest.mark.skipif(NODE is None, reason="needs node")
+def test_the_sample_for_node_sends_once_however_often_it_runs(house: House, tmp_path: Path) -> None:
+    (sample,) = re.findall(r"```js\n(.*?)```", (DOCS / "other-languages.md").read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "send.mjs").write_text(sample, encoding="utf-8")
+    environment = {"TUMA": house.gateway_url, "TOKEN": new_token(house, "shop", "send", source="shop")}
+    said = []
+    for _ in range(2):
+        ran = subprocess.run(
+            [str(NODE), "send.mjs"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=True
+        )
+        said.append(ran.stdout.split())
+    assert [words[1] for words in said] == ["accepted", "again"]
+    assert said[0][0] == said[1][0]
 
 
 def test_every_operation_and_every_problem_is_named_there() -> None:
