@@ -91,7 +91,7 @@ def sheet(path: str) -> Iterator[Listing]:
         lines = _lines(path, text)
         header = next(lines, "")
         delimiter = max(_DELIMITERS, key=header.count)
-        names = _names(path, next(csv.reader([header], delimiter=delimiter), []))
+        names = _names(path, _cells(header, delimiter))
         size = _size(path, text)
         # The text layer does not tell its place while it is iterated; the bytes below it do.
         yield Listing(frozenset(names), _rows(lines, delimiter, names), size, lambda: text.buffer.tell() if size else 0)
@@ -127,6 +127,14 @@ def _lines(name: str, text: TextIO) -> Iterator[str]:
     except OSError as error:
         message = f"cannot read {name} ({error.strerror})"
         raise TumaError(message) from None
+
+
+def _cells(header: str, delimiter: str) -> list[str]:
+    """What the first line names; nothing where it is no line of CSV, so that what it should be is said."""
+    try:
+        return next(csv.reader([header], delimiter=delimiter), [])
+    except csv.Error:
+        return []
 
 
 def _names(path: str, header: list[str]) -> list[str]:

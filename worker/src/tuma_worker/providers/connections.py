@@ -227,7 +227,7 @@ class _Arriving:
         self.excess = self.whole
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self.excess:
+        if not self.excess and not self.head:  # afterwards they are trailers, which nobody reads
             self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
@@ -260,7 +260,10 @@ class Response:
         self._until = until
 
     def iter_bytes(self) -> Iterator[bytes]:
-        """The body as it arrives, unpacked. Raises httpx's exceptions."""
+        """The body as it arrives, unpacked. Raises httpx's exceptions.
+
+        A piece may be empty: what was read then is no part of the body, and whoever reads may look at the clock.
+        """
         coding = self.headers.get("Content-Encoding", "identity").strip().lower()
         if coding in _CODINGS:
             yield from _unpacked(self._pieces())
@@ -278,6 +281,8 @@ class Response:
             if arriving.whole:
                 return
             arriving.feed(_receive(self._connection, self._until))
+            if not arriving.pieces:  # trailers and the like, which may go on for ever
+                yield b""
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -288,7 +293,10 @@ def _unpacked(pieces: Iterator[bytes]) -> Iterator[bytes]:
     unpack, empty = zlib.decompressobj(_ANY_ZLIB), True
     try:
         for piece in pieces:
-            packed, empty = piece, False
+            packed, empty = piece, empty and not piece
+            if not packed or unpack.eof:  # what comes after the end is not kept
+                yield b""
+                continue
             while packed:
                 yield unpack.decompress(packed, _PIECE)  # no more at once, whatever it blows up to
                 packed = unpack.unconsumed_tail

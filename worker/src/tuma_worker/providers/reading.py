@@ -21,15 +21,24 @@ _MILLISECOND = timedelta(milliseconds=1)
 _CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
 _LOOKS_LIKE_A_NUMBER = re.compile(r"\d{8}")
 _NO_DIGITS = re.compile(r"[^0-9]+")
-_DECODER = json.JSONDecoder(parse_float=Decimal, parse_constant=lambda _: None)  # making one takes longer than reading a receipt
 _MAX_ID = 200
 _MAX_NUMBER = 15
 _MAX_DELAY = 86_400.0
 _MAX_COUNT = 10**15
 
 
+def _decimal(text: str) -> Decimal | None:
+    try:
+        return Decimal(text)
+    except InvalidOperation:  # an exponent that no decimal can have
+        return None
+
+
+_DECODER = json.JSONDecoder(parse_float=_decimal, parse_constant=lambda _: None)  # making one takes longer than reading a receipt
+
+
 def json_object(body: bytes) -> Mapping[str, object] | None:
-    """The JSON object that `body` holds; None for anything else. Fractions are decimals, NaN and infinities are null."""
+    """The JSON object that `body` holds; None for anything else. Fractions are decimals; what none can be, as NaN, is null."""
     try:
         value = _DECODER.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
     except (ValueError, RecursionError):
@@ -156,6 +165,6 @@ def _http_date(value: str | None) -> float | None:
         return None
     try:
         moment = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -68,7 +68,9 @@ def json_text(value: object) -> object:
         return json.loads(value)
     except json.JSONDecodeError as error:
         message = f"is not JSON (line {error.lineno}, column {error.colno}); correct it"
-        raise ValueError(message) from None
+    except (ValueError, RecursionError):
+        message = "is not JSON that can be read: nested too deeply, or a number too long; correct it"
+    raise ValueError(message)
 
 
 def _lower(value: object) -> object:

@@ -101,8 +101,10 @@ def from_file(environ: Mapping[str, str]) -> dict[str, Any]:
         message = f"{CONFIG_FILE}: {path} cannot be read ({error.strerror}); correct the path or the file's permissions"
     except tomllib.TOMLDecodeError as error:
         message = f"{path}: is not TOML ({error}); correct it"
-    except ValueError:
+    except UnicodeDecodeError:
         message = f"{path}: is not UTF-8 text; save it as such"
+    except (ValueError, RecursionError):
+        message = f"{path}: is not TOML that can be read (nested too deeply, or a number too long); correct it"
     else:
         wrong = next((name for name in OBJECTS if not isinstance(values.get(name, {}), dict)), None)
         if wrong is None:

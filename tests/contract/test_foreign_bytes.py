@@ -1,0 +1,301 @@
+"""Whatever strangers send is read or refused, as documented, in time and within bounds.
+
+More of it, and new ones each time: TUMA_TEST_LONG=1 .venv/bin/pytest tests/contract/test_foreign_bytes.py
+"""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import json
+import os
+import socket
+import threading
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.contract.canned import PAYLOADS, InventedAccount, call
+from tests.contract.mutants import WORSE, examples, mutants, swaps
+
+from tuma_producer.errors import TumaError
+from tuma_worker.cli import rows
+from tuma_worker.core.answers import Accepted, AccountFault, Rejected, TryLater, Unknown
+from tuma_worker.gateway.bodies import parsed
+from tuma_worker.gateway.problems import Problem
+from tuma_worker.providers import PROVIDERS, named
+from tuma_worker.providers.base import BadReceipt
+from tuma_worker.providers.connections import Connections
+from tuma_worker.providers.http import Http, post
+from tuma_worker.settings import SettingsError, load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+NOW = 1_747_735_200.0
+ANSWERS = (Accepted, AccountFault, Rejected, TryLater, Unknown)
+
+
+def _body(payload: dict[str, Any]) -> bytes:
+    return json.dumps(payload["response"]["body"] if "response" in payload else payload).encode()
+
+
+RECORDED = {
+    name: [(path.name, _body(json.loads(path.read_bytes()))) for path in sorted((PAYLOADS / name).glob("*.json"))]
+    for name in PROVIDERS
+}
+
+
+@pytest.fixture(params=sorted(PROVIDERS))
+def provider(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+# ---------------------------------------------------------------------------------------------------------------- receipts
+
+WEBHOOKS = {name: [body for path, body in recorded if path.startswith("receipt-")] for name, recorded in RECORDED.items()}
+
+
+@examples(30)
+@given(data=st.data())
+def test_a_webhook_is_read_or_refused(provider: str, data: st.DataObject) -> None:
+    receipts = named(provider).receipts(InventedAccount("https://provider.example"))
+    with suppress(BadReceipt):
+        assert len(receipts.read(data.draw(mutants(WEBHOOKS[provider])))) == 1
+
+
+def test_each_value_of_a_webhook_may_be_anything(provider: str) -> None:
+    receipts = named(provider).receipts(InventedAccount("https://provider.example"))
+    for body in swaps(WEBHOOKS[provider][0]):
+        with suppress(BadReceipt):
+            assert len(receipts.read(body)) == 1
+
+
+@examples(30)
+@given(text=st.sampled_from(WORSE) | st.binary(max_size=40), body=st.binary(max_size=8))
+def test_whoever_sends_a_webhook_is_known_or_not(provider: str, text: bytes, body: bytes) -> None:
+    receipts = named(provider).receipts(InventedAccount("https://provider.example"))
+    names = ("authorization", "x-webhook-signature", "x-webhook-timestamp", "x-signature", "x-timestamp")
+    headers = dict.fromkeys(names, text.decode("latin-1"))
+    assert receipts.authentic(headers, body, NOW) is False
+
+
+# --------------------------------------------------------------------------------------------------------------- responses
+
+
+def _response(body: bytes, *more: bytes) -> bytes:
+    head = [b"HTTP/1.1 201 Created", b"Date: Tue, 20 May 2025 10:00:00 GMT", b"Content-Type: application/json", *more]
+    return b"\r\n".join([*head, b"Content-Length: %d" % len(body), b"", body])
+
+
+def _chunked(body: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\nX-Trailer: 1\r\n\r\n" % (len(body), body)
+
+
+BODIES = {name: [body for path, body in recorded if not path.startswith("receipt-")] for name, recorded in RECORDED.items()}
+WAITS = (
+    b"Retry-After: 30",
+    b"Retry-After: Tue, 20 May 2025 10:00:30 GMT",
+    b"X-RateLimit-Remaining: 5\r\nX-RateLimit-Reset: 1747735260",
+)
+RESPONSES = {
+    name: [
+        *(_response(body, WAITS[place % len(WAITS)]).replace(b"201 Created", status) for place, body in enumerate(bodies)
+          for status in (b"201 Created", b"429 Slow")),
+        *map(_chunked, bodies),
+        _response(gzip.compress(bodies[0]), b"Content-Encoding: gzip"),
+        b"HTTP/1.1 100 Continue\r\n\r\n" + _response(bodies[0]),
+    ]
+    for name, bodies in BODIES.items()
+}  # fmt: skip
+
+
+@contextmanager
+def answering(answer: Callable[[socket.socket], object]) -> Iterator[Http]:
+    """The way out to a provider that does this on each connection, and reads nothing."""
+    there = []
+    with socket.create_server(("127.0.0.1", 0)) as listener, Http(1) as http:
+
+        def dial(_host: str, _port: int, seconds: float | None) -> socket.socket:
+            here = socket.create_connection(listener.getsockname(), seconds)
+            connection, _ = listener.accept()
+            there.append(connection)
+            answer(connection)
+            return here
+
+        http._direct = Connections(1, 60.0, dial)
+        yield http
+        for connection in there:
+            connection.close()
+
+
+def answer_to(provider: str, reply: bytes) -> object:
+    """What the provider's client makes of a call that is answered by these bytes and the end of the connection."""
+
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(reply)
+        connection.shutdown(socket.SHUT_WR)
+
+    with answering(answer) as http:
+        return named(provider).client(InventedAccount("http://provider.example"), http).send(call()).answer
+
+
+@examples(40)
+@given(data=st.data())
+def test_a_response_is_an_answer_whatever_its_bytes_are(provider: str, data: st.DataObject) -> None:
+    assert isinstance(answer_to(provider, data.draw(mutants(RESPONSES[provider]))), ANSWERS)
+
+
+def test_each_value_of_a_response_may_be_anything(provider: str) -> None:
+    accepted, refused = RESPONSES[provider][0], RESPONSES[provider][3]
+    assert b"May" in refused.partition(b"Retry-After")[2], "one that tells a date"
+    for reply in itertools.chain(swaps(accepted), swaps(refused)):
+        assert isinstance(answer_to(provider, reply), ANSWERS)
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("head", "again"),
+    [
+        (CHUNKED + b"5\r\n01234\r\n0\r\n", b"X-More: of the same\r\n"),
+        (CHUNKED + b"5;", b"an=extension;"),
+        (CHUNKED, b"1\r\n0\r\n"),
+        (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 9999999\r\n\r\n", gzip.compress(b"")),
+        (b"HTTP/1.1 200 OK\r\n", b"X-More: of the same\r\n"),
+        (b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"),
+    ],
+    ids=["trailers", "a chunk's extension", "chunks", "packed nothing", "headers", "words on the way"],
+)
+def test_a_response_without_end_is_given_up_when_the_call_must_be_over(head: bytes, again: bytes) -> None:
+    over = threading.Event()
+
+    def trickle(connection: socket.socket) -> None:
+        with suppress(OSError):
+            connection.sendall(head)
+            while not over.wait(0.01):
+                connection.sendall(again)
+
+    def answer(connection: socket.socket) -> None:
+        threading.Thread(target=trickle, args=(connection,), daemon=True).start()
+
+    threading.Timer(3.0, over.set).start()  # a reader that hangs is to fail, not to hang
+    began = time.monotonic()
+    with answering(answer) as http:
+        found = post(http, "http://provider.example/", headers={}, body={}, timeout=0.3)
+    over.set()
+    assert isinstance(found, Unknown)
+    assert time.monotonic() - began < 2
+
+
+# ------------------------------------------------------------------------------------------------------------------- lists
+
+SHEETS = (
+    b'to,message,var:name\n+243990000001,Hello,Ada\n+243990000002,"Two\nlines, and a comma",Bob\n',
+    b"\xef\xbb\xbfto;sender_id\r\n+243990000001;KITOKO\r\n",
+    b"to\tpriority\n+243990000001\totp\n",
+    b"to\n+243990000001\n\n\n",
+)  # fmt: skip
+
+
+def test_a_first_line_that_is_no_csv_is_told_what_it_should_be(tmp_path: Path) -> None:
+    path = tmp_path / "list.csv"
+    path.write_bytes(b"to," + b"a" * 140_000)
+    with pytest.raises(TumaError, match="the first line must name the columns"), rows.sheet(str(path)):
+        pass
+
+
+@examples(30)
+@given(text=mutants(SHEETS))
+def test_a_list_is_rows_bad_rows_or_one_clear_refusal(tmp_path: Path, text: bytes) -> None:
+    path = tmp_path / "list.csv"
+    path.write_bytes(text)
+    for reading in (rows.sheet, rows.numbers_of):
+        with suppress(TumaError), reading(str(path)) as listing:
+            for row in listing.rows:
+                assert row.line >= 1
+                assert isinstance(row.cells, rows.BadRow) or set(row.cells) <= listing.columns
+
+
+# ---------------------------------------------------------------------------------------------------------------- settings
+
+OBJECTS = (
+    b'{"a": {"provider": "lisoloo", "api_key": "k", "limits": ["30/min"], "floors": {"otp": 0.1}, "batch_max": 5}}',
+    b'{"a": {"provider": "lineserve", "api_key": "k", "quiet": {"hours": "22:00-06:00", "action": "wait"}, "reserve": "5 KES"}}',
+    b"[accounts.a]\nprovider = 'lisoloo'\napi_key = 'k'\nlimits = ['30/min']\n[routes.r]\n'*' = ['a']\n",
+    b'{"r": {"+243": ["a"], "*": ["b"]}}',
+    b"30 calls/60s, 100/h",
+    b"https://provider.example",
+    b"22:00-06:00",
+    b"7",
+)
+VARIABLES = (
+    "TUMA_ACCOUNTS",
+    "TUMA_ROUTES",
+    "TUMA_ACCOUNTS__A",
+    *(
+        f"TUMA_ACCOUNTS__A__{field}"
+        for field in ("PROVIDER", "API_KEY", "BASE_URL", "LIMITS", "FLOORS", "FLOORS__OTP", "QUIET", "QUIET__HOURS", "RESERVE",
+                      "TIMEOUT", "COUNTRIES", "TIMEZONE", "")
+    ),
+    "TUMA_REDIS_URL",
+    "TUMA_PUBLIC_URL",
+    "TUMA_PUSH_NETWORKS",
+    "TUMA_SWEEP_EVERY",
+)  # fmt: skip
+COUNTER = itertools.count()
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a": ' + "9" * 5000 + "}"], ids=["nested", "a number"])
+def test_settings_that_no_reader_can_hold_are_refused_with_their_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    for variable in ("TUMA_ACCOUNTS", "TUMA_ROUTES"):
+        with monkeypatch.context() as patch:
+            patch.setenv(variable, text)
+            with pytest.raises(SettingsError, match=rf"^{variable}: is not JSON that can be read"):
+                load_settings()
+    path = tmp_path / "tuma.toml"
+    path.write_text(f"a = {text}", encoding="utf-8")
+    monkeypatch.setenv("TUMA_CONFIG_FILE", str(path))
+    with pytest.raises(SettingsError, match=r"tuma\.toml: is not TOML"):
+        load_settings()
+
+
+@examples(20)
+@given(
+    said=st.dictionaries(st.sampled_from(VARIABLES), mutants(OBJECTS), min_size=1, max_size=4), file=st.none() | mutants(OBJECTS)
+)
+def test_settings_are_taken_or_refused_with_the_place_of_the_mistake(
+    tmp_path: Path, said: dict[str, bytes], file: bytes | None
+) -> None:
+    environ = {name: os.fsdecode(text.replace(b"\x00", b"")[:100_000]) for name, text in said.items()}
+    if file is not None:
+        path = tmp_path / f"{next(COUNTER)}.toml"
+        path.write_bytes(file)
+        environ["TUMA_CONFIG_FILE"] = str(path)
+    with mock.patch.dict(os.environ, environ):
+        try:
+            told = repr(load_settings())
+        except SettingsError as error:
+            told = str(error)
+    assert told
+
+
+# ------------------------------------------------------------------------------------------------------------------ bodies
+
+
+@examples(30)
+@given(text=mutants((b'{"account": "a", "to": ["+243990000001"], "message": "Hello", "expires_in": 30}', *OBJECTS)))
+def test_a_body_is_an_object_or_a_problem_that_does_not_repeat_it(text: bytes) -> None:
+    try:
+        told = str(sorted(parsed(text)))
+    except Problem as problem:
+        told = str(problem)
+    assert "243990000001" not in told.replace(repr("+243990000001"), "")  # a field may have such a name
