@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 import schemathesis
+from tests.contract.canned import PAYLOADS
 from tests.contract.conformance import CHECKS, quickly
+from tests.contract.mutants import swaps
 from tests.support import servers
 from tests.support.api import ALL_SCOPES, DESCRIPTION, SCHEMA, TEXT, new_token
 from tests.support.houses import open_house
@@ -15,6 +17,7 @@ from tests.support.houses import open_house
 from tuma_producer import ControlResult, Intent, Receipt, Send
 from tuma_worker.gateway.api import OPERATIONS
 from tuma_worker.gateway.problems import Kind
+from tuma_worker.gateway.receiver import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,6 +55,20 @@ def token(house: House) -> str:
 @QUICKLY
 def test_the_gateway_answers_as_its_description_says(house: House, token: str, case: Case[Any]) -> None:
     case.call_and_validate(base_url=house.gateway_url, headers={"Authorization": f"Bearer {token}"}, checks=CHECKS)
+
+
+SEND = b'{"account": "lisoloo-main", "to": ["+243990000001"], "message": "Hello", "expires_in": 30, "metadata": {"a": "b"}}'
+RECEIPT = (PAYLOADS / "lisoloo" / "receipt-delivered.json").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("place", "body"), [("/v1/intents", SEND), ("/v1/intents/batch", SEND), (f"{PREFIX}lisoloo-main", RECEIPT)]
+)
+def test_no_body_is_more_than_the_gateway_can_bear(house: House, token: str, place: str, body: bytes) -> None:
+    kind = "application/x-ndjson" if place.endswith("batch") else "application/json"
+    with httpx.Client(base_url=house.gateway_url, headers={"Authorization": f"Bearer {token}", "Content-Type": kind}) as client:
+        found = {client.post(place, content=worse).status_code for worse in swaps(body)}
+    assert max(found) < 500, found
 
 
 def test_every_operation_is_described_with_its_scope_and_nothing_else_is() -> None:
