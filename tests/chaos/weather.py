@@ -1,36 +1,36 @@
 """All of Tuma in bad weather: providers that fail in every way they can, workers that are killed, a Redis that dies and comes back.
 
 One loop does everything, in an order that its seed decides: traffic, faults, deaths, and the operator, who pays bills and resumes
-accounts. Then the weather clears, all that was accepted must come to its end, and three witnesses are compared: what `enqueue`
-accepted, what Tuma says became of it, and the sandbox's ledger, which knows nothing of Tuma.
+accounts. What it does is a scenario's affair (`scenarios`); the whole weather is one of them. Then the weather clears, all that was
+accepted must come to its end, and three witnesses are compared: what `enqueue` accepted, what Tuma says became of it, and the
+sandbox's ledger, which knows nothing of Tuma.
 """
 
 from __future__ import annotations
 
+import itertools
 import random
-import tempfile
+import signal
 import time
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.support import servers
+from redis.exceptions import RedisError
 from tests.support.houses import House, key_of, open_house
 
-from tuma_producer import Send
+from tuma_producer import Send, StoreUnavailable
 from tuma_producer.contract.keys import AccountKeys
 from tuma_worker.store.accounts import standing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
+    from tests.chaos.scenarios import Scenario
+    from tests.chaos.stores import Store
     from tests.support.houses import Settings
     from tests.support.programs import Running
-
-# Written down before it is answered for: a server that is killed, as by a power cut, has lost nothing that it acknowledged.
-DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
 
 # An account that is halted tries to go on by itself within a second; what only a person may resume is the operator's.
 _PATIENT: Settings = {"lease": 3, "resolve_after": 3, "timeout": 3, "probe_every": 1, "cool_down": 1}
@@ -92,24 +92,30 @@ NEVER_TAKEN = {"rejected", "expired"}
 class Storm:
     """The loop's hands. All that it does is counted."""
 
-    def __init__(self, house: House, store: Store, seed: int) -> None:
+    def __init__(self, house: House, store: Store, seed: int, former: Path | None = None) -> None:
         self.house = house
+        self.former = former  # where another release's code is
         self.dice = random.Random(seed)  # noqa: S311 - so that a seed shows the same weather again
         self.store = store
         self.accepted: dict[str, tuple[str, list[str], str]] = {}
         self.did: Counter[str] = Counter()
         self.counts: Counter[str] = Counter()
         self._trouble_over = 0.0
-        self._workers = [self._start() for _ in range(WORKERS)]
+        self._made = itertools.count()
+        self._unsure: list[tuple[Send, tuple[str, list[str], str]]] = []
+        self._versions = itertools.cycle((former, None))
+        self._workers = [self._start(former) for _ in range(WORKERS)]
 
-    def _start(self) -> Running:
-        return self.house.start("worker", "--threads", "4", TUMA_SWEEP_EVERY=SWEEP_EVERY)
+    def _start(self, code: Path | None = None) -> Running:
+        """A worker of our code, or of that which lies in a folder."""
+        there = {"PYTHONPATH": f"{code}/producer/src:{code}/worker/src"} if code else {}
+        return self.house.start("worker", "--threads", "4", TUMA_SWEEP_EVERY=SWEEP_EVERY, **there)
 
     # ------------------------------------------------------------------------------------------------------------- traffic
 
     def send(self) -> None:
         """A single, a one-time password or a campaign, to numbers and with a text that nobody else has."""
-        place, account = len(self.accepted), self.dice.choice(sorted(ACCOUNTS))
+        place, account = next(self._made), self.dice.choice(sorted(ACCOUNTS))
         kind = self.dice.choices(("single", "otp", "campaign"), (6, 3, 1))[0]
         count = self.dice.randint(*CAMPAIGN) if kind == "campaign" else 1
         to = [f"+24397{place % 1000:03}{n:04}" for n in range(count)]
@@ -122,8 +128,21 @@ class Storm:
         }
         message = f"{kind} {place}"
         send = Send(account=account, to=to, message=message, on_unknown="hold", idempotency_key=message, **more[kind])
-        self.accepted[self.house.producer.enqueue(send).id] = (message, to, account)
+        self._unsure.append((send, (message, to, account)))
         self.counts[kind] += 1
+        self.hand_in()
+
+    def hand_in(self) -> bool:
+        """Enqueue what was not accepted yet, each with its key until it is; False where Redis does not take it now."""
+        while self._unsure:
+            send, told = self._unsure[0]
+            try:
+                self.accepted[self.house.producer.enqueue(send).id] = told
+            except StoreUnavailable:
+                self.counts["refused_by_redis"] += 1
+                return False
+            self._unsure.pop(0)
+        return True
 
     # ------------------------------------------------------------------------------------------------------------- weather
 
@@ -158,13 +177,35 @@ class Storm:
         self._workers[place] = self._start()
         self.counts["kills"] += 1
 
-    def restart_redis(self) -> None:
-        """Kill the server and start it again with what it had written down."""
-        self.store.restart()
-        self.counts["redis_restarts"] += 1
+    def roll(self) -> None:
+        """Replace one that has come to work by one of the other release: told to end, it ends its calls while the other begins."""
+        place = self.dice.randrange(WORKERS)
+        if not any("ready for action" in line for line in self._workers[place].said):
+            return
+        self._workers[place].process.send_signal(signal.SIGTERM)
+        code = next(self._versions)
+        self._workers[place] = self._start(code)
+        self.counts["replaced_by_former" if code else "replaced_by_ours"] += 1
+
+    def supervise(self) -> None:
+        """Start another for each that has ended by itself, as Kubernetes does."""
+        for place, worker in enumerate(self._workers):
+            if worker.process.poll() is not None:
+                self._workers[place] = self._start()
+                self.counts["ended_by_themselves"] += 1
+
+    def hurt_redis(self) -> None:
+        """Do the server the harm that is its own."""
+        self.store.hurt(self.dice)
+        self.counts["harms"] += 1
 
     def operate(self) -> None:
-        """What an operator does: pays the bill once the trouble is over, and resumes what only a person may."""
+        """What an operator does: makes room, pays the bill once the trouble is over, and resumes what only a person may."""
+        self.store.heal()
+        with suppress(RedisError):  # it is away or full: he comes again
+            self._resume()
+
+    def _resume(self) -> None:
         if self._trouble_over and time.monotonic() > self._trouble_over:
             self._trouble_over = 0.0
             for account in ACCOUNTS:
@@ -172,42 +213,19 @@ class Storm:
         if not self._trouble_over:
             for account in ACCOUNTS:
                 if standing(self.house.redis, account).operator:
-                    assert self.house.tuma("accounts", "resume", account).status == 0
-                    self.counts["resumes"] += 1
+                    self.counts["resumes"] += self.house.tuma("accounts", "resume", account).status == 0
 
     def clear(self) -> None:
         """Nothing bad happens any more. What was ordered and met no call did not happen."""
         for fault in self.house.sandbox.armed():
             self.did[_name(fault)] -= fault["count"]
         self.house.sandbox.disarm()
+        self.store.heal(at_once=True)
         self._trouble_over = self._trouble_over and time.monotonic()
 
 
 def _name(fault: Settings) -> str:
     return f"{fault['kind']} without receipts" if fault.get("receipts") == "none" else str(fault["kind"])
-
-
-@dataclass
-class Store:
-    """A server that outlives its own death."""
-
-    directory: Path
-    server: servers.Server
-
-    def restart(self) -> None:
-        """End it at once, and start it again at the same address."""
-        self.server.stop()
-        self.server = servers.start(None, *DURABLE, port=self.server.port, directory=self.directory)
-
-
-@contextmanager
-def _store() -> Iterator[Store]:
-    with tempfile.TemporaryDirectory(prefix="tuma-chaos-", ignore_cleanup_errors=True) as home:
-        store = Store(Path(home), servers.start(None, *DURABLE, directory=Path(home)))
-        try:
-            yield store
-        finally:
-            store.server.stop()
 
 
 @dataclass
@@ -226,45 +244,45 @@ class Diary:
         return True
 
 
-def run(seconds: float, seed: int, *, patience: float = PATIENCE) -> dict[str, Any]:
-    """Let the weather last for so many seconds, let it clear, and compare the witnesses.
+def run(scenario: Scenario, seconds: float, seed: int, *, patience: float = PATIENCE) -> dict[str, Any]:
+    """Let it last for so many seconds, let it clear, and compare the witnesses. Raises `MissingError` where it cannot be had here.
 
     It is waited for the last end and the last receipt while there are fewer left every `patience` seconds.
     """
-    with _store() as store, open_house(store.server, ACCOUNTS, config=SANDBOX) as house:
-        storm = Storm(house, store, seed)
+    with ExitStack() as stack:
+        store, former = stack.enter_context(scenario.store()), stack.enter_context(scenario.former())
+        house = stack.enter_context(open_house(store, ACCOUNTS, config=SANDBOX))
+        storm = Storm(house, store, seed, former)
         house.running[-1].until("ready for action")
-        _storm(storm, seconds)
+        _storm(storm, scenario, seconds)
         storm.clear()
         drained = _drain(storm, patience)
-        return {"seed": seed, "seconds": seconds, "drained": drained, **_compare(storm)}
+        return {"scenario": scenario.name, "seed": seed, "seconds": seconds, "drained": drained, **_compare(storm)}
 
 
-def _storm(storm: Storm, seconds: float) -> None:
-    """Everything at once. Redis dies in the middle of it."""
-    began, diary = time.monotonic(), Diary(storm.dice)
-    duties: dict[str, tuple[Callable[[], None], float]] = {
-        "send": (storm.send, 0.1),
-        "strike": (storm.strike, 0.7),
-        "crowd": (storm.crowd, 5.0),
-        "trouble": (storm.trouble, 12.0),
-        "kill": (storm.kill_a_worker, 4.0),
-        "operate": (storm.operate, 0.5),
-    }
+def _storm(storm: Storm, scenario: Scenario, seconds: float) -> None:
+    """All duties of the scenario, each at its time, and what it wants once in the middle."""
+    began, diary, once = time.monotonic(), Diary(storm.dice), scenario.in_the_middle
     while (passed := time.monotonic() - began) < seconds:
-        for name, (do, pause) in duties.items():
+        for name, pause in scenario.duties.items():
             if diary.due(name, pause):
-                do()
-        if passed > seconds / 2 and not storm.counts["redis_restarts"]:
-            storm.restart_redis()
+                getattr(storm, name)()
+        if once and passed > seconds / 2:
+            getattr(storm, once)()
+            once = ""
         time.sleep(0.01)
 
 
 def _drain(storm: Storm, patience: float) -> bool:
     """Wait until nothing is on its way any more and every receipt has been delivered; False where that stops getting on."""
-    open_ones, fewest, deadline = set(storm.accepted), (len(storm.accepted), 0), time.monotonic() + patience
+    deadline = time.monotonic() + patience
+    while not storm.hand_in() and time.monotonic() < deadline:
+        storm.operate()
+        time.sleep(0.1)
+    open_ones, fewest = set(storm.accepted), (len(storm.accepted), 0)
     while time.monotonic() < deadline:
         storm.operate()
+        storm.supervise()
         open_ones = {intent for intent in open_ones if ON_THE_WAY.intersection(storm.house.producer.get(intent).counts)}
         left = len(open_ones), storm.house.sandbox.books()["webhooks"]["pending"]
         if left == (0, 0):
@@ -311,7 +329,7 @@ def _compare(storm: Storm) -> dict[str, Any]:
         "ledger": {name: books[name] for name in ("calls", "recipients", "rate_limited")},
         "weather": dict(+storm.did),
         "halts": sum(map(storm.house.halts, ACCOUNTS)),
-        **{name: storm.counts[name] for name in ("single", "otp", "campaign", "kills", "redis_restarts", "resumes")},
+        **{name: storm.counts[name] for name in COUNTS},
     }
 
 
@@ -333,6 +351,18 @@ def _stranded(house: House) -> int:
     return sum("delivery.stranded" in line for one in house.running for line in one.said)
 
 
+COUNTS = (
+    "single",
+    "otp",
+    "campaign",
+    "kills",
+    "harms",
+    "replaced_by_former",
+    "replaced_by_ours",
+    "ended_by_themselves",
+    "refused_by_redis",
+    "resumes",
+)
 PROMISES = (
     "lost",
     "on_their_way",

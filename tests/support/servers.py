@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 _READY = "Ready to accept connections"
 _PORT_TAKEN = "Address already in use"
@@ -42,8 +42,14 @@ def binaries() -> dict[str, Path]:
     return {kind: path for kind, path in found.items() if path is not None}
 
 
-def start(kind: str | None = None, *options: str, port: int | None = None, directory: Path | None = None) -> Server:
-    """Start a server of a kind (the first that there is) and return once it accepts connections.
+def start(
+    kind: str | None = None,
+    *options: str,
+    port: int | None = None,
+    directory: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Server:
+    """Start a server of a kind (the first that there is) and return once it accepts connections; its environment is ours or this.
 
     Nothing is written to disk unless `options` (of the server's command line) say so. A `directory` that the caller names is kept.
     Skips the test, loudly, where no server can be started at all.
@@ -55,7 +61,7 @@ def start(kind: str | None = None, *options: str, port: int | None = None, direc
     said: str | None = ""
     for _ in range(_ATTEMPTS):
         chosen = port or _free_port()
-        process = _launch(binaries()[kind], chosen, home, options)
+        process = _launch(binaries()[kind], chosen, home, options, environment)
         said = _said_until_ready(process)
         if said is None:
             return Server(kind, f"redis://127.0.0.1:{chosen}/0", chosen, process, _ender(process, None if directory else home))
@@ -90,9 +96,11 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _launch(binary: Path, port: int, home: Path, options: tuple[str, ...]) -> subprocess.Popen[str]:
+def _launch(
+    binary: Path, port: int, home: Path, options: tuple[str, ...], environment: Mapping[str, str] | None
+) -> subprocess.Popen[str]:
     command = [str(binary), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(home), *_IN_MEMORY, *options]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
 
 
 def _said_until_ready(process: subprocess.Popen[str]) -> str | None:
