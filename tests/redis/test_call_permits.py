@@ -164,3 +164,21 @@ def test_sends_and_questions_together_never_exceed_the_limit(redis: Redis, steps
                 driver.settle(batch)
     assert all(later - earlier >= 10_000 for earlier, later in zip(arrivals, arrivals[4:], strict=False))
     redis.flushall()
+
+
+def test_a_repeat_after_the_lease_is_no_permit_and_one_before_renews_it(redis: Redis, clock: VirtualClock) -> None:
+    driver = Driver(redis, queue_of(calls(1, 60), grace=5.0))
+    assert take(driver) is None
+    clock.forward(LEASE - 1)
+    assert take(driver) is None  # the answer to the first was lost
+    clock.forward(LEASE - 1)
+    assert take(driver, "call-2") is not None, "the permit is in somebody's hand"
+    assert give_up(driver)
+    assert take(driver, "call-3") is not None
+    clock.forward(61)
+    assert take(driver, "call-3") is None
+    clock.forward(LEASE + 1)
+    assert take(driver, "call-4") is not None  # it finds the dead one
+    late = take(driver, "call-3")
+    assert late is not None
+    assert late.why is Why.LIMIT

@@ -9,7 +9,8 @@
 -- told to may find that a claim was quicker. Pauses and halts are about sends; they do not hold it back. Its call is no send and is not
 -- written down, so where its maker dies the permit counts until a grace after the lease, as that of every such call (recover.lua).
 --
--- Repeatable: the id is the request's token; a repeat finds the permit held.
+-- Repeatable: the id is the request's token; a repeat finds the permit held. One whose lease has lapsed meanwhile stands only for a call
+-- that may have been made: the repeat waits until nothing has that id any more.
 -- include: clock
 -- include: ready
 -- include: tuma_worker.queue/permits
@@ -27,7 +28,12 @@ local k = {entries = KEYS[1], groups = KEYS[2], sources = {KEYS[3], KEYS[4], KEY
   leases = KEYS[9], used = KEYS[10], state = KEYS[11], crashes = KEYS[12], bell = KEYS[13]}
 local c = {k = k, config = config, limits = config.limits, now = now}
 
-if held_get(k, ARGV[1]) then
+local repeated = held_get(k, ARGV[1])
+if repeated and repeated.phase ~= 'claimed' then
+  return {'wait', math.max(1, math.ceil(tonumber(redis.call('ZSCORE', k.leases, ARGV[1]) or now) - now)), 'limit'}
+elseif repeated then
+  -- Who asks counts its lease from this request, not from the first.
+  redis.call('ZADD', k.leases, 'XX', 'GT', now + tonumber(ARGV[3]), ARGV[1])
   return {'granted'}
 end
 

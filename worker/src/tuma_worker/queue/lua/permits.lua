@@ -21,7 +21,8 @@
 --   * every call is counted: also those of workers whose configuration does not have the limit (known.lua).
 --
 -- State per limit: `used` holds the weight that counts now, by lane; the list `window` says when parts of it stop counting, as
--- `slot:otp:transactional:bulk`, oldest first. Slots are W/1000 long, so a list has about a thousand items at the most.
+-- `slot:otp:transactional:bulk`, oldest first. Slots are W/1000 long, in whole milliseconds: a list has about a thousand items at the
+-- most, and under two thousand in any case.
 --
 -- limits: {name, unit 'calls' or 'messages', count, window ms, key of its list}; weight: {calls, messages}
 

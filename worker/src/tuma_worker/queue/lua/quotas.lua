@@ -2,6 +2,7 @@
 
 -- The provider counts less left than we do: somebody else uses the key. What they used counts here from now on like calls of the
 -- lowest lane, so that floors stay whole. It never counts the other way: every call of ours counts here for at least as long as there.
+-- What is said is as old as its way back: a call of ours that ended there meanwhile is taken for somebody's. That errs on the safe side.
 -- left: {limit name: what is left of it}
 local function quotas_heed(used_key, limits, left, now)
   for _, limit in ipairs(limits) do
