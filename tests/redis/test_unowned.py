@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.redis.driver import GIVEN_UP, Driver, number, numbers, queue_of, target_of
+from tests.redis.driver import GIVEN_UP, Driver, number, numbers, queue_of, target_of, virtual_clock
 
 from tuma_producer import At, Producer
 from tuma_worker.core.answers import Rejected, TryLater
@@ -358,3 +358,23 @@ def test_who_was_in_a_call_that_nobody_remembers_ends_unknown_instead_of_being_l
     assert driver.state_of(intent, number(0)) == "unknown"
     assert [(event["v"], event["w"]) for event in driver.events() if event["e"] == "unknown"] == [("assumed", "attempt-forgotten")]
     assert driver.waiting() == []
+
+
+def test_whom_a_bad_number_has_parted_come_back_as_far_apart_as_they_were(redis: Redis) -> None:
+    driver = Driver(redis, queue_of(batch_max=10))
+    with virtual_clock(redis) as clock:
+        driver.enqueue(*numbers(4))
+        spoiled = driver.taken()
+        driver.begin(spoiled)
+        driver.settle(spoiled, Rejected("1104", suspect_numbers=True))
+        clock.forward(1)
+        while isinstance(half := driver.claim(), Claim):
+            driver.begin(half)
+            driver.settle(half, TryLater("503", after=600.0))
+        unowned = Unowned(redis, driver.queue)
+        assert not unowned.look().lost
+        redis.delete(driver.queue.keys.due)
+        assert unowned.restore(unowned.look().lost) == 4
+        assert not unowned.look().lost
+        clock.forward(700)
+        assert [len(driver.send().jobs) for _ in range(2)] == [2, 2]

@@ -1,4 +1,4 @@
--- Whether somebody has a recipient in hand who has not ended: a job that waits for it, or a call. Needs ready.lua.
+-- Whether somebody has a recipient in hand who has not ended: a job that waits for it, or a call. Needs ready.lua and move.lua.
 --
 -- k: {entries, groups, due, inflight}; record: {lane, source, group, at} of its intent
 -- Sure where it says true. Where it says false, a job may still be there that this cannot name: one that a worker holds, and one that
@@ -23,13 +23,13 @@ local function owned_call(k, record, batch)
 end
 
 -- It waits for its turn. A job that was enqueued or put back at a known time has a name that can be composed.
-local function owned_turn(k, record, since, subject)
-  if record.found == nil then
-    record.found = owned_found(k, record.lane, record.source, record.group)  -- the same for all recipients
+local function owned_turn(k, record, group, since, subject)
+  if record.found[group] == nil then
+    record.found[group] = owned_found(k, record.lane, record.source, group)  -- the same for all its recipients
   end
-  local prefix = table.concat({record.lane, record.source, record.group}, '|') .. '|'
+  local prefix = table.concat({record.lane, record.source, group}, '|') .. '|'
   return redis.call('ZSCORE', k.entries, prefix .. ready_time(since) .. '|' .. subject) ~= false
-    and record.found
+    and record.found[group]
     or redis.call('ZSCORE', k.due, prefix .. subject) ~= false
 end
 
@@ -38,7 +38,7 @@ local function owned_by_somebody(k, record, packed, subject)
   local state, since, batch = string.match(packed, '^(%a+)|?([^|]*)|?[^|]*|?[^|]*|?([^|]*)')
   if state == 'queued' then
     since = tonumber(since) or record.at
-    return owned_turn(k, record, since, subject), since
+    return owned_turn(k, record, move_group(record.group, packed), since, subject), since
   elseif state == 'sending' then
     return owned_call(k, record, batch), tonumber(since), batch
   end
@@ -47,5 +47,5 @@ end
 
 local function owned_record(key)
   local found = redis.call('HMGET', key, 'lane', 'source', 'group', 'at')
-  return {lane = found[1], source = found[2], group = found[3], at = tonumber(found[4] or '')}
+  return {lane = found[1], source = found[2], group = found[3], at = tonumber(found[4] or ''), found = {}}
 end

@@ -26,7 +26,7 @@ for i = 1, #inflight, 2 do
   end
 end
 
-local back, count = {}, 0
+local back, count = {}, 0  -- back: {time, subject} of each, by its group
 for i = 2, #ARGV, 2 do
   local number, packed = ARGV[i], redis.call('HGET', KEYS[11], ARGV[i])
   local subject = ARGV[1] .. ':' .. number
@@ -36,23 +36,27 @@ for i = 2, #ARGV, 2 do
       count = count + 1
       if batch then  -- one job looks for the evidence of all recipients of a call: the next of them is owned
         ready_push(k, 0, SYSTEM, 'resolve.0.1.' .. batch, {ready_time(now), batch})
-      elseif move_later(packed) > now then
-        redis.call('ZADD', k.due, move_later(packed), table.concat({record.lane, record.source, record.group, subject}, '|'))
       else
-        back[#back + 1] = {ready_time(since), subject}
+        local group = move_group(record.group, packed)
+        if move_later(packed) > now then
+          redis.call('ZADD', k.due, move_later(packed), table.concat({record.lane, record.source, group, subject}, '|'))
+        else
+          back[group] = back[group] or {}
+          table.insert(back[group], {ready_time(since), subject})
+        end
       end
     end
   end
 end
-if #back > 0 then
-  -- To the places that they had: there the next look knows them by name.
-  table.sort(back, function(a, b) return a[1] < b[1] end)
+-- To the places that they had: there the next look knows them by name.
+for group, jobs in pairs(back) do
+  table.sort(jobs, function(a, b) return a[1] < b[1] end)
   local items = {}
-  for _, job in ipairs(back) do
+  for _, job in ipairs(jobs) do
     items[#items + 1] = job[1]
     items[#items + 1] = job[2]
   end
-  ready_push(k, tonumber(record.lane), record.source, record.group, items)
+  ready_push(k, tonumber(record.lane), record.source, group, items)
 end
 if count > 0 then
   ready_ring(k, 0, now)

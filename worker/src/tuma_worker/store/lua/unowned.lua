@@ -6,6 +6,7 @@
 --
 -- Atomic, so that a job on its way from one set to another is seen in one of them. Repeatable: it only looks.
 -- include: ready
+-- include: move
 -- include: tuma_worker.store/owned
 
 local k = {entries = KEYS[1], groups = KEYS[2], due = KEYS[3], inflight = KEYS[4]}
