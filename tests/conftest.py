@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 from redis import Redis
 from tests.support import servers
 
@@ -13,6 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.support.servers import Server
+
+
+# How long an example takes is the machine's doing and no failure; what hangs is ended from outside.
+settings.register_profile("tuma", deadline=None)
+settings.load_profile("tuma")
 
 
 @pytest.fixture(autouse=True)

@@ -90,7 +90,7 @@ NOT_KILLED = {
     ("store.receive", "receipts.applying._receive"): APPLIED,
     ("store.tally", "receipts.applying._move"): APPLIED,
     ("store.amend", "events.pushing.Pusher._disable"): "the next one that pushes disables the subscriber as well: see test_pushing",
-    ("store.warn", "events.upkeep.Upkeep._look"): "says something, once; who comes after looks again",
+    ("store.warn", "events.upkeep.Upkeep._warned"): "says something, once; who comes after looks again",
     ("store.reckon", "dispatch.reckoning.Reckoner.run_once"): "a reading of the balance: who follows reads it anew",
     ("store.lead", "dispatch.carrying.Mover._look_after"): LED,
     ("store.lead", "dispatch.polling.Poller._lead"): LED,
@@ -98,7 +98,7 @@ NOT_KILLED = {
     ("store.lead", "dispatch.sweeping.Sweeper._sweep"): LED,
     ("store.lead", "events.pushing.Pusher.close"): LED,
     ("store.lead", "events.pushing.Pusher.take_turn"): LED,
-    ("store.lead", "events.upkeep.Upkeep._look_safely"): LED,
+    ("store.lead", "events.upkeep.Upkeep._look"): LED,
     ("store.lead", "receipts.applying.Applier._lead"): LED,
     ("store.lead", "receipts.applying.Applier.leave"): "whoever dies before it has left is followed, as is whoever leads",
 }
