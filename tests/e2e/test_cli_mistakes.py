@@ -70,7 +70,8 @@ MISTAKES = {
     "too many arguments": (("cancel", "lisoloo-main.1", NUMBER), "unexpected extra argument"),
     "no number where one is wanted": ((*ONE, "--expires-in", "soon"), "invalid value for '--expires-in'"),
     "a token with an unknown scope": (
-        ("tokens", "add", "t", "--source", "s", "--scope", "all"), "--scope: 'all' is not one of send, read, control, watch, operate",
+        ("tokens", "add", "t", "--source", "s", "--scope", "all"),
+        "--scope: 'all' is not one of send, read, control, watch, operate",
     ),
     "a token whose rate counts messages": (
         ("tokens", "add", "t", "--source", "s", "--scope", "send", "--rate", "5 messages/s"), "--rate: counts requests",
