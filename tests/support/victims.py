@@ -6,7 +6,9 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 from contextlib import suppress
+from multiprocessing.connection import wait
 
 from dramatiq.cli import main as dramatiq
 from tests.support import mortal
@@ -15,6 +17,8 @@ from tests.support.programs import PATIENCE
 # Whatever a worker imports is there before it is forked: to import it takes longer than most of them live.
 _PROCESSES = multiprocessing.get_context("forkserver")
 _PROCESSES.set_forkserver_preload(["__main__", __name__])
+# How a process ended can be read once, and whoever starts another one reads it of all: two threads at once, and one reads nothing.
+_READING = threading.Lock()
 
 
 class Victim:
@@ -22,19 +26,23 @@ class Victim:
 
     def __init__(self, **environment: str) -> None:
         self._process = _PROCESSES.Process(target=_live, args=(environment,))
-        self._process.start()
+        with _READING:
+            self._process.start()
 
     def ended(self) -> int | None:
         """How it ended; None where it lives on."""
-        self._process.join(PATIENCE)
-        return self._process.exitcode
+        wait([self._process.sentinel], PATIENCE)
+        with _READING:
+            return self._process.exitcode
 
     def kill(self) -> None:
         """End it and its children at once."""
         with suppress(ProcessLookupError):  # it may have ended by itself
             os.killpg(self._process.pid or 0, signal.SIGKILL)
         self._process.kill()
-        self._process.join()
+        wait([self._process.sentinel])
+        with _READING:
+            self._process.join()
 
 
 def _live(environment: dict[str, str]) -> None:
