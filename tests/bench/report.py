@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tests.bench.run import NAMES
 from tests.bench.support import svg
+from tests.support.markdown import table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -211,18 +212,13 @@ def _peers(results: Sequence[Result]) -> list[str]:
     return list(dict.fromkeys(name for one in results for name in one["figures"].get("peers", {})))
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
 def _ours(figures: Sequence[Figure], results: Sequence[Result]) -> str:
     rows = []
     for figure in figures:
         found = _middle(results, figure.path)
         rows.append([figure.label, f"`{figure.path}`", "not measured" if found is None else _number(found.value),
                      "" if found is None else found.spread()])  # fmt: skip
-    return _table(["", "figure", "median", "least to most"], rows)
+    return table(["", "figure", "median", "least to most"], rows)
 
 
 def _beside(figures: Sequence[Figure], results: Sequence[Result]) -> str:
@@ -236,7 +232,7 @@ def _beside(figures: Sequence[Figure], results: Sequence[Result]) -> str:
         ours = _middle(results, figure.path)
         cells = [_cell(ours, _middle(results, figure.peers.format(name))) for name in names]
         rows.append([figure.label, "-" if ours is None else _number(ours.value), *cells])
-    return _table(["beside peers (in brackets: by ours)", "Tuma", *names], rows)
+    return table(["beside peers (in brackets: by ours)", "Tuma", *names], rows)
 
 
 def _cell(ours: Middle | None, theirs: Middle | None) -> str:

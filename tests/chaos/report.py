@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.chaos.scenarios import scenarios
 from tests.chaos.weather import COUNTS, PROMISES
+from tests.support.markdown import table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,7 +49,7 @@ def _summary(results: Mapping[str, Mapping[str, Any]]) -> str:
         ]
         for name, one in results.items()
     ]
-    return _table([["scenario", "minutes", "recipients", "broken promises"], *rows])
+    return table(["scenario", "minutes", "recipients", "broken promises"], rows)
 
 
 def _verdict(scenario: Scenario, found: Mapping[str, Any]) -> str:
@@ -68,12 +69,7 @@ def _section(scenario: Scenario, result: Mapping[str, Any]) -> str:
         ["what happened", ", ".join(f"{name} {count:,}" for name, count in happened.items())],
     ]
     about = scenario.about[0].upper() + scenario.about[1:] + "."
-    return "\n\n".join([f"## {scenario.name}", about, run, _table([["", ""], *rows])])
-
-
-def _table(rows: list[list[str]]) -> str:
-    head, *body = rows
-    return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *body])
+    return "\n\n".join([f"## {scenario.name}", about, run, table(["", ""], rows)])
 
 
 def main() -> None:

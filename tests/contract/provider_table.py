@@ -7,6 +7,7 @@ from pathlib import Path
 
 import schemathesis
 from tests.contract.doc_tables import NONE
+from tests.support import markdown
 
 from tuma_worker.providers import PROVIDERS
 
@@ -52,15 +53,15 @@ _OPERATION_TEST = "test_an_operation_is_done_at_its_documented_endpoint"
 
 def table(provider: str, shown: set[str]) -> str:
     """A provider's table; `shown` are the endpoints that tests have seen done, by the client and at the stand-in."""
-    lines = ["| Endpoint | Client | Sandbox | OpenAPI | Command | Test |", "|---|---|---|---|---|---|"]
-    return "\n".join([*lines, *(_row(provider, endpoint, shown) for endpoint in DOCUMENTED[provider])])
+    head = ["Endpoint", "Client", "Sandbox", "OpenAPI", "Command", "Test"]
+    return markdown.table(head, (_row(provider, endpoint, shown) for endpoint in DOCUMENTED[provider]))
 
 
-def _row(provider: str, endpoint: str, shown: set[str]) -> str:
+def _row(provider: str, endpoint: str, shown: set[str]) -> tuple[str, ...]:
     command, test = _command(provider, endpoint)
     done = "✓" if endpoint in shown else NONE
     described = "✓" if _bare(endpoint) in _described(provider) else NONE
-    return f"| `{endpoint}` | {done} | {done} | {described} | {command} | {test if endpoint in shown else NONE} |"
+    return f"`{endpoint}`", done, done, described, command, test if endpoint in shown else NONE
 
 
 def _command(provider: str, endpoint: str) -> tuple[str, str]:

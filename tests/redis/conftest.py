@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.redis.driver import VirtualClock, virtual_clock
 from tests.support import servers
 from tests.support.producers import AnyProducer, Awaited, configure
 
@@ -75,6 +76,13 @@ def leaked(redis: Redis, key: str) -> bool:
         return False
     ended = ":intent:" in key and redis.hget(key, "open") == b"0"
     return ended or not _PERMANENT.fullmatch(key)
+
+
+@pytest.fixture
+def clock(redis: Redis) -> Iterator[VirtualClock]:
+    """The server's clock, which stands until the test sets it forward."""
+    with virtual_clock(redis) as clock:
+        yield clock
 
 
 @pytest.fixture

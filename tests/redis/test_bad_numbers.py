@@ -5,25 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.redis.driver import Driver, VirtualClock, number, numbers, queue_of, target_of, virtual_clock
+from tests.redis.driver import Driver, VirtualClock, number, numbers, queue_of, target_of
 
 from tuma_worker.core.answers import Accepted, Rejected
 from tuma_worker.queue.scripts import Claim, Release
 from tuma_worker.store import bad_numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from redis import Redis
 
 DAY = 86_400  # seconds: how long a number is remembered unless the account says otherwise
 BAD = number(3)
-
-
-@pytest.fixture
-def clock(redis: Redis) -> Iterator[VirtualClock]:
-    with virtual_clock(redis) as clock:
-        yield clock
 
 
 @pytest.fixture

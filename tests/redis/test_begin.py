@@ -13,17 +13,9 @@ from tuma_worker.core.states import Evidence
 from tuma_worker.queue.scripts import Release
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from redis import Redis
 
 LEASE = 15.0
-
-
-@pytest.fixture
-def clock(redis: Redis) -> Iterator[VirtualClock]:
-    with virtual_clock(redis) as clock:
-        yield clock
 
 
 @pytest.fixture

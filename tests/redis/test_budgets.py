@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
-from tests.redis.driver import ACCOUNT, Driver, number, numbers, queue_of, text, virtual_clock
+from tests.redis.driver import ACCOUNT, Driver, number, numbers, queue_of, text
 
 from tuma_producer import At, OverBudget, Producer, Send
 from tuma_producer.contract.custody import Terms
@@ -26,19 +26,11 @@ from tuma_worker.store.carried import Carried
 from tuma_worker.store.steering import Steering
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from redis import Redis
     from tests.redis.driver import VirtualClock
 
 PRICE = (Decimal("0.02"), "USD")
 NEW_YORK = "America/New_York"  # its clocks change
-
-
-@pytest.fixture
-def clock(redis: Redis) -> Iterator[VirtualClock]:
-    with virtual_clock(redis) as clock:
-        yield clock
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.redis.driver import Driver, VirtualClock, calls, messages, queue_of, virtual_clock
@@ -13,18 +12,10 @@ from tuma_worker.queue.scripts import Claim, Release, Wait, Why, permit, release
 from tuma_worker.store.steering import Scope, Steering
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from redis import Redis
 
 TRANSACTIONAL = 1
 LEASE = 10.0
-
-
-@pytest.fixture
-def clock(redis: Redis) -> Iterator[VirtualClock]:
-    with virtual_clock(redis) as clock:
-        yield clock
 
 
 def take(driver: Driver, call: str = "call-1", *, lane: int = TRANSACTIONAL, sends: int = 0) -> Wait | None:

@@ -6,20 +6,12 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.redis.driver import Driver, VirtualClock, calls, number, numbers, queue_of, text, virtual_clock
+from tests.redis.driver import Driver, VirtualClock, calls, number, numbers, queue_of, text
 
 from tuma_worker.queue.scripts import PROBE, SYSTEM, Release, Wait, Why, push
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from redis import Redis
-
-
-@pytest.fixture
-def clock(redis: Redis) -> Iterator[VirtualClock]:
-    with virtual_clock(redis) as clock:
-        yield clock
 
 
 def test_an_empty_queue_is_idle(redis: Redis) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
-from tests.redis.driver import Driver, VirtualClock, number, numbers, queue_of, virtual_clock
+from tests.redis.driver import Driver, VirtualClock, number, numbers, queue_of
 
 from tuma_producer import At, EditResult, Every, InvalidSend, NotEditable, Producer, Send, UnknownIntent
 from tuma_producer.contract.editing import edit as edit_steps
@@ -18,7 +18,7 @@ from tuma_worker.dispatch.firing import fire
 from tuma_worker.queue.scripts import Claim
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from redis import Redis
     from tests.support.producers import AnyProducer
@@ -27,12 +27,6 @@ if TYPE_CHECKING:
     from tuma_producer.contract.scripts import Call
     from tuma_producer.intents import Verb
     from tuma_worker.store.schedules import Standing
-
-
-@pytest.fixture
-def clock(redis: Redis) -> Iterator[VirtualClock]:
-    with virtual_clock(redis) as found:
-        yield found
 
 
 @pytest.fixture

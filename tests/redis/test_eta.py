@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from tests.redis.driver import Driver, VirtualClock, calls, messages, number, numbers, queue_of, target_of, text, virtual_clock
+from tests.redis.driver import Driver, VirtualClock, calls, messages, number, numbers, queue_of, target_of, text
 
 from tuma_producer import At, InvalidSend, Producer, Receipt, Send, UnknownAccount, WouldBeLate
 from tuma_producer.contract import backlog, scheduling
@@ -20,18 +20,12 @@ from tuma_worker.queue.scripts import Claim
 from tuma_worker.store.steering import Scope, Steering
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from redis import Redis
     from tests.support.producers import AnyProducer
 
     from tuma_worker.queue.config import QueueConfig
-
-
-@pytest.fixture
-def clock(redis: Redis) -> Iterator[VirtualClock]:
-    with virtual_clock(redis) as found:
-        yield found
 
 
 def expected(driver: Driver, clock: VirtualClock, source: str = "billing", **fields: Any) -> int | None:  # noqa: ANN401 - fields of Send

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from tests.redis.driver import Driver, VirtualClock, calls, number, numbers, queue_of, target_of, text, virtual_clock
+from tests.redis.driver import Driver, VirtualClock, calls, number, numbers, queue_of, target_of, text
 
 from tuma_producer import Producer, Send
 from tuma_producer.contract import explaining
@@ -18,18 +18,12 @@ from tuma_worker.queue.scripts import Claim
 from tuma_worker.store.steering import Scope, Steering
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from redis import Redis
     from tests.support.producers import AnyProducer
 
     from tuma_producer import Explanation
-
-
-@pytest.fixture
-def clock(redis: Redis) -> Iterator[VirtualClock]:
-    with virtual_clock(redis) as found:
-        yield found
 
 
 def explained(driver: Driver, clock: VirtualClock, intent: str) -> Explanation:

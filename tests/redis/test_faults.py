@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from tests.redis.driver import Driver, VirtualClock, calls, queue_of, virtual_clock
+from tests.redis.driver import Driver, VirtualClock, calls, queue_of
 
 from tuma_producer.contract.holds import holds
 from tuma_producer.contract.reading import texts
@@ -22,7 +22,7 @@ from tuma_worker.store.attempts import Settled
 from tuma_worker.store.steering import Steering
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from redis import Redis
 
@@ -32,12 +32,6 @@ MUTE = Policy(cool_down=900.0)
 NO_MONEY = AccountFault("1202", Fault.MONEY)
 BREAKER = Breaker(after=3, opens=5.0, most=15.0)
 STRIKE, BEAT = (Pulse("read-timeout"), BREAKER), (Pulse(), BREAKER)
-
-
-@pytest.fixture
-def clock(redis: Redis) -> Iterator[VirtualClock]:
-    with virtual_clock(redis) as clock:
-        yield clock
 
 
 @pytest.fixture

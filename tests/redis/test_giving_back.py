@@ -8,25 +8,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.redis.brokers import PATIENCE, blocked, make_broker, until
-from tests.redis.driver import NEVER_LEFT, Driver, VirtualClock, calls, number, queue_of, virtual_clock
+from tests.redis.driver import NEVER_LEFT, Driver, VirtualClock, calls, number, queue_of
 
 from tuma_producer import Producer
 from tuma_worker.queue.scripts import Release, permit, release
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from redis import Redis
 
 BULK = 2
 A_SECOND = calls(60, 60)
 PACED = frozenset({"bulk"})
-
-
-@pytest.fixture
-def clock(redis: Redis) -> Iterator[VirtualClock]:
-    with virtual_clock(redis) as clock:
-        yield clock
 
 
 @pytest.fixture

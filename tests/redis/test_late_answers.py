@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.redis.driver import Driver, VirtualClock, number, numbers, queue_of, target_of, virtual_clock
+from tests.redis.driver import Driver, VirtualClock, number, numbers, queue_of, target_of
 
 from tuma_worker.core.answers import Accepted, AccountFault, Fault, Rejected, Reply, TryLater, Unknown
 from tuma_worker.core.breaker import Breaker
@@ -18,7 +18,7 @@ from tuma_worker.queue.scripts import Release, Why
 from tuma_worker.store import accounts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from redis import Redis
 
@@ -27,12 +27,6 @@ if TYPE_CHECKING:
 LEASE = 15.0
 BUSY = TryLater("429", after=30.0, scope="account")
 NO_MONEY = AccountFault("1202", Fault.MONEY)
-
-
-@pytest.fixture
-def clock(redis: Redis) -> Iterator[VirtualClock]:
-    with virtual_clock(redis) as clock:
-        yield clock
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.redis.driver import Driver, VirtualClock, calls, number, numbers, queue_of, virtual_clock
+from tests.redis.driver import Driver, VirtualClock, calls, number, numbers, queue_of
 
 from tuma_worker.core.answers import TryLater
 from tuma_worker.queue.config import CRASHES_TOLERATED
@@ -15,17 +15,9 @@ from tuma_worker.queue.leases import Held, Leases
 from tuma_worker.queue.scripts import Claim, Release, push, renew
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from redis import Redis
 
 LEASE = 15.0
-
-
-@pytest.fixture
-def clock(redis: Redis) -> Iterator[VirtualClock]:
-    with virtual_clock(redis) as clock:
-        yield clock
 
 
 @pytest.fixture

@@ -8,13 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 import pytest
-from tests.redis.driver import Driver, VirtualClock, calls, messages, numbers, queue_of, virtual_clock
+from tests.redis.driver import Driver, VirtualClock, calls, messages, numbers, queue_of
 
 from tuma_worker.queue.scripts import Claim, Release
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from redis import Redis
 
     from tuma_worker.core.limits import Limit
@@ -22,12 +20,6 @@ if TYPE_CHECKING:
 PER_MINUTE = calls(10, 60)  # the one that comes and goes
 PER_SECOND = calls(100, 1)  # known to all
 LEASE, GRACE = 15.0, 5.0
-
-
-@pytest.fixture
-def clock(redis: Redis) -> Iterator[VirtualClock]:
-    with virtual_clock(redis) as clock:
-        yield clock
 
 
 @pytest.fixture

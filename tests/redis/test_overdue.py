@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.redis.driver import GIVEN_UP, Driver, number, numbers, queue_of, virtual_clock
+from tests.redis.driver import GIVEN_UP, Driver, number, numbers, queue_of
 
 from tuma_worker.core.answers import TryLater
 from tuma_worker.core.polling import Overdue, Silent
@@ -30,12 +30,6 @@ if TYPE_CHECKING:
 
 AFTER = 900.0
 R = RecipientState
-
-
-@pytest.fixture
-def clock(redis: Redis) -> Iterator[VirtualClock]:
-    with virtual_clock(redis) as clock:
-        yield clock
 
 
 @pytest.fixture

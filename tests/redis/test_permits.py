@@ -9,21 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 from redis import Redis
-from tests.redis.driver import GIVEN_UP, NEVER_LEFT, Driver, VirtualClock, calls, messages, numbers, queue_of, text, virtual_clock
+from tests.redis.driver import GIVEN_UP, NEVER_LEFT, Driver, VirtualClock, calls, messages, numbers, queue_of, text
 
 from tuma_worker.queue.scripts import Claim, Release, Wait, Why
 from tuma_worker.store.steering import Steering
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tuma_worker.core.limits import Limit
-
-
-@pytest.fixture
-def clock(redis: Redis) -> Iterator[VirtualClock]:
-    with virtual_clock(redis) as clock:
-        yield clock
 
 
 def drain(driver: Driver) -> int:

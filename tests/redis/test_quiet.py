@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.redis.driver import Driver, VirtualClock, calls, number, numbers, queue_of, target_of, virtual_clock
+from tests.redis.driver import Driver, VirtualClock, calls, number, numbers, queue_of, target_of
 
 from tuma_producer import At, Producer
 from tuma_producer.contract.wire import LANES
@@ -17,8 +17,6 @@ from tuma_worker.core.states import RecipientState
 from tuma_worker.queue.scripts import Claim, Release, Wait, push
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from redis import Redis
 
     from tuma_producer import Intent
@@ -27,12 +25,6 @@ if TYPE_CHECKING:
 NIGHT = Quiet(Hours.parse("21:00-07:00"))
 EVENING, MORNING = 11 * 3600, 22 * 3600  # seconds from then: when it becomes quiet in the DRC, and when it is over
 KENYA, JAPAN = "+254712345678", "+81312345678"
-
-
-@pytest.fixture
-def clock(redis: Redis) -> Iterator[VirtualClock]:
-    with virtual_clock(redis) as found:
-        yield found
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from prometheus_client import REGISTRY
-from tests.redis.driver import SUBMIT, Driver, number, numbers, queue_of, virtual_clock
+from tests.redis.driver import SUBMIT, Driver, number, numbers, queue_of
 
 from tuma_producer import Producer, Send
 from tuma_producer.contract.holds import holds
@@ -27,8 +27,6 @@ from tuma_worker.store.attempts import Settled
 from tuma_worker.store.funds import Asking, Became, Funds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from redis import Redis
     from tests.redis.driver import VirtualClock
 
@@ -36,12 +34,6 @@ if TYPE_CHECKING:
     from tuma_worker.providers.operations import Exchange
 
 KEPT = Decimal(100)
-
-
-@pytest.fixture
-def clock(redis: Redis) -> Iterator[VirtualClock]:
-    with virtual_clock(redis) as clock:
-        yield clock
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 from structlog.testing import capture_logs
-from tests.redis.driver import Driver, VirtualClock, number, numbers, queue_of, virtual_clock
+from tests.redis.driver import Driver, VirtualClock, number, numbers, queue_of
 
 from tuma_producer import At, Every, InvalidSend, Producer, Send
 from tuma_producer.contract.scheduling import firing_of, instant, milliseconds
@@ -21,7 +21,7 @@ from tuma_worker.store.planned import Planned
 from tuma_worker.store.unowned import Unowned
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from redis import Redis
     from tests.support.producers import AnyProducer
@@ -31,12 +31,6 @@ if TYPE_CHECKING:
     from tuma_worker.store.schedules import Standing
 
 LEASE = 15.0  # seconds
-
-
-@pytest.fixture
-def clock(redis: Redis) -> Iterator[VirtualClock]:
-    with virtual_clock(redis) as found:
-        yield found
 
 
 @pytest.fixture

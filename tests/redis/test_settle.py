@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.redis.driver import GIVEN_UP, Driver, VirtualClock, calls, number, numbers, queue_of, target_of, virtual_clock
+from tests.redis.driver import GIVEN_UP, Driver, VirtualClock, calls, number, numbers, queue_of, target_of
 
 from tuma_producer import Producer
 from tuma_worker.core.answers import Accepted, AccountFault, Fault, RecipientAnswer, Rejected, TryLater
@@ -16,15 +16,7 @@ from tuma_worker.store.attempts import narrowed
 from tuma_worker.store.steering import Steering
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from redis import Redis
-
-
-@pytest.fixture
-def clock(redis: Redis) -> Iterator[VirtualClock]:
-    with virtual_clock(redis) as clock:
-        yield clock
 
 
 @pytest.fixture

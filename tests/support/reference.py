@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 import yaml
 from pydantic import SecretStr
 from tests.support.commands import COMMANDS
+from tests.support.markdown import table
 
 import tuma_producer
 from tuma_worker.core.tokens import Scope
@@ -41,15 +42,15 @@ def commands() -> Iterator[str]:
         yield f"## `{command.name}`"
         yield command.text
         if command.parameters:
-            yield "\n".join(["| | |", "|---|---|", *map(_parameter, command.parameters)])
+            yield table(["", ""], map(_parameter, command.parameters))
         yield "```console\n" + "\n".join(f"$ {example}" for example in command.examples) + "\n```"
 
 
-def _parameter(one: Any) -> str:  # noqa: ANN401 - Typer's parameters have no public class that all its releases share
+def _parameter(one: Any) -> tuple[str, str]:  # noqa: ANN401 - Typer's parameters have no public class that all its releases share
     is_option = one.param_type_name == "option"
     name = ", ".join(one.opts) if is_option else one.metavar or one.name.upper()
     told = [one.help, *_default(one), *(["Must be given."] if one.required and is_option else [])]
-    return f"| `{name}` | {_cell(' '.join(told))} |"
+    return f"`{name}`", _cell(" ".join(told))
 
 
 def _default(one: Any) -> Iterator[str]:  # noqa: ANN401 - as above
@@ -75,20 +76,14 @@ def http() -> Iterator[str]:
     )
     for scope in Scope:
         rows = [
-            f"| `{method} {path}` | {_cell(told['summary'])} | {_parameters(told)} |"
+            (f"`{method} {path}`", _cell(told["summary"]), _parameters(told))
             for method, path, told in operations
             if told["security"] == [{"token": [scope]}]
         ]
         yield f"## With the scope `{scope}`"
-        yield "\n".join(["| operation | what it does | parameters |", "|---|---|---|", *rows])
+        yield table(["operation", "what it does", "parameters"], rows)
     yield "## Problems"
-    yield "\n".join(
-        [
-            "| status | `type` | |",
-            "|---|---|---|",
-            *(f"| {kind.status} | `urn:tuma:problem:{kind.kind}` | {kind.title} |" for kind in Kind),
-        ]
-    )
+    yield table(["status", "`type`", ""], ((str(kind.status), f"`urn:tuma:problem:{kind.kind}`", kind.title) for kind in Kind))
 
 
 def _parameters(told: dict[str, Any]) -> str:
@@ -108,21 +103,19 @@ def settings() -> Iterator[str]:
         "`tuma config` shows what is set."
     )
     yield "## Of the service"
-    yield _table(Settings, "TUMA_")
+    yield _settings_of(Settings, "TUMA_")
     yield "## Of an account"
     yield (
         "`TUMA_ACCOUNTS__<NAME>__<SETTING>`, where the name's dashes are written as underscores: "
         "`TUMA_ACCOUNTS__LISOLOO_MAIN__API_KEY` is that of `lisoloo-main`. Or all of them as a JSON object in `TUMA_ACCOUNTS`."
     )
     yield inspect.cleandoc(Account.__doc__ or "")
-    yield _table(Account, "")
+    yield _settings_of(Account, "")
 
 
-def _table(model: type[BaseModel], prefix: str) -> str:
-    rows = [
-        f"| `{prefix}{name.upper()}` | {_kind(field.annotation)} | {_unset(field)} |" for name, field in model.model_fields.items()
-    ]
-    return "\n".join(["| setting | kind | default |", "|---|---|---|", *rows])
+def _settings_of(model: type[BaseModel], prefix: str) -> str:
+    rows = [(f"`{prefix}{name.upper()}`", _kind(field.annotation), _unset(field)) for name, field in model.model_fields.items()]
+    return table(["setting", "kind", "default"], rows)
 
 
 _WORDS = {
