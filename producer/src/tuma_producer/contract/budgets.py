@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from zoneinfo import ZoneInfo
 
 from tuma_producer.contract.money import from_micros
@@ -13,7 +13,8 @@ from tuma_producer.errors import OverBudget
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-PERIODS = ("day", "month")
+Period = Literal["day", "month"]
+PERIODS: tuple[Period, ...] = ("day", "month")
 _DAY = 86_400_000  # ms
 _EPOCH = date(1970, 1, 1)
 _KNOWN_FOR = 400  # days for which a zone's offsets are told ahead; workers tell them again and again

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tuma_producer.contract.budgets import PERIODS
 from tuma_producer.errors import TumaError
 from tuma_producer.intents import checked_source
 from tuma_worker.cli.output import Json, say, say_json, screen, table
 from tuma_worker.cli.queue import By, who
 from tuma_worker.cli.reach import reach
-from tuma_worker.core.budgets import PERIODS, Budget
+from tuma_worker.core.budgets import Budget
 from tuma_worker.store.budgets import Budgets
 
 if TYPE_CHECKING:

@@ -17,12 +17,13 @@ from tuma_producer.intents import checked_source, web_address
 from tuma_worker.cli.output import Json, count, say, say_json, screen, table
 from tuma_worker.cli.queue import By, who
 from tuma_worker.cli.reach import reach
+from tuma_worker.events import subscribing
 from tuma_worker.events.places import beginning, entry
 from tuma_worker.events.replaying import replay as replay_events
 from tuma_worker.events.signing import new_secret
 from tuma_worker.store.feed import Feed, Trouble
 from tuma_worker.store.outcomes import Stream
-from tuma_worker.store.subscriptions import GROUP, Key, Subscription, Subscriptions, disabled
+from tuma_worker.store.subscriptions import GROUP, Key, Subscription, Subscriptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -128,10 +129,8 @@ def rotate(
 
     Example: tuma subscriptions rotate lisoloo-main 5f2c9a0b1d3e --overlap 3600
     """
-    secret = new_secret()
     with _subscriptions(account) as found:
-        now = found.now()
-        one = found.change(subscription, lambda one: one.rotated(secret, now, round(overlap * 1000)), by=who(by), act="rotated")
+        one, secret = subscribing.rotate(found, subscription, overlap, by=who(by))
     _tell(_Row(account, one), json=json, secret=secret)
 
 
@@ -142,8 +141,7 @@ def enable(account: Account, subscription: Id, *, by: By = None, json: Json = Fa
     Example: tuma subscriptions enable lisoloo-main 5f2c9a0b1d3e
     """
     with _subscriptions(account) as found:
-        Feed(found.redis, account, found.named(subscription)).forget_troubles()
-        one = found.change(subscription, lambda one: disabled(one, None), "subscription-enabled", by=who(by), act="enabled")
+        one = subscribing.enable(found, subscription, by=who(by))
     _tell(_Row(account, one), json=json)
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Self
 
-Period = Literal["day", "month"]
-PERIODS: tuple[Period, ...] = ("day", "month")
+if TYPE_CHECKING:
+    from tuma_producer.contract.budgets import Period
+
+
 _AMOUNT = re.compile(r"(?P<most>\d{1,12}(?:\.\d{1,6})?) (?P<unit>[A-Z]{3}|messages|recipients)/(?P<period>day|month)")
 
 

@@ -14,6 +14,7 @@ from tuma_producer.contract.callbacks import subscription_of
 from tuma_producer.contract.reading import begins_after
 from tuma_producer.errors import TumaError
 from tuma_producer.intents import checked_source, web_address
+from tuma_worker.events import subscribing
 from tuma_worker.events.places import beginning, entry
 from tuma_worker.events.replaying import replay as replay_events
 from tuma_worker.events.signing import new_secret
@@ -21,7 +22,7 @@ from tuma_worker.gateway import bodies
 from tuma_worker.gateway.forms import encoded
 from tuma_worker.gateway.problems import Kind, Problem
 from tuma_worker.store.feed import Feed
-from tuma_worker.store.subscriptions import Key, Subscription, Subscriptions, UnknownSubscriptionError, disabled
+from tuma_worker.store.subscriptions import Key, Subscription, Subscriptions, UnknownSubscriptionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,24 +96,16 @@ async def remove(ask: Ask) -> Response:
 async def rotate(ask: Ask) -> Response:
     """Sign with a new secret, and for a while with the old one beside it."""
     found, its_id = await _named(ask)
-    overlap = round((await bodies.read_as(ask.request, _Overlap)).overlap * 1000)
-    secret, now = new_secret(), await run_in_threadpool(found.now)
-    rotated = await _done(
-        lambda: found.change(its_id, lambda one: one.rotated(secret, now, overlap), by=ask.token.name, act="rotated")
-    )
+    overlap = (await bodies.read_as(ask.request, _Overlap)).overlap
+    rotated, secret = await _done(lambda: subscribing.rotate(found, its_id, overlap, by=ask.token.name))
     return encoded(await run_in_threadpool(_told, found, rotated) | {"secret": secret})
 
 
 async def enable(ask: Ask) -> Response:
     """Tell a subscriber again that was disabled."""
     found, its_id = await _named(ask)
-    enabled = await _done(lambda: _enable(found, its_id, ask.token.name))
+    enabled = await _done(lambda: subscribing.enable(found, its_id, by=ask.token.name))
     return encoded(await run_in_threadpool(_told, found, enabled))
-
-
-def _enable(found: Subscriptions, its_id: str, by: str) -> Subscription:
-    Feed(found.redis, found.account, found.named(its_id)).forget_troubles()
-    return found.change(its_id, lambda one: disabled(one, None), "subscription-enabled", by=by, act="enabled")
 
 
 async def replay(ask: Ask) -> Response:

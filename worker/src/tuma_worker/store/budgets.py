@@ -6,16 +6,19 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, cast
 
+from tuma_producer.contract.budgets import PERIODS
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.money import from_micros, micros
 from tuma_producer.contract.reading import texts
 from tuma_producer.contract.scripts import load
-from tuma_worker.core.budgets import PERIODS, Budget, Period
+from tuma_worker.core.budgets import Budget
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from redis import Redis
+
+    from tuma_producer.contract.budgets import Period
 
 _ONE = Decimal(1)
 _SET = load(__package__, "set_budget")

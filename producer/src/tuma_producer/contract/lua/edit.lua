@@ -12,8 +12,8 @@
 --       · {'edited', 'scheduled' or 'paused', the firing it waits for}
 --
 -- Atomic: an occurrence is made wholly of what stood before or of what stands after it. One that has come due and has not fired yet stays
--- due if the new times have it as well. Repeatable: a repeat is told its first answer, whatever
--- others have changed since; who asks for what stands already is told so.
+-- due if the new times have it as well. Repeatable: a repeat is told its first answer, whatever others have changed since; who asks for
+-- what stands already is told so.
 -- include: answered
 -- include: audited
 -- include: clock

@@ -13,13 +13,13 @@
 -- instead.
 -- A move about no attempt has an empty batch: the recipient's last one stays, so that late news of that call still applies.
 -- items: {key, id, number, target, allowed, evidence, reason, batch, provider_id, dead, untried, later, most, fenced, stood, due}; items
---    of one intent stand together. dead: whether this move makes a dead letter, which is Python's to say as well; untried: the call it comes back
---    from shall not count; later: until when it is put off, in ms, and most: for a call of how many at most: who is withdrawn keeps
---    both; provider_id: nil keeps the one that is known; fenced: only if its last call was `batch`; stood: only if it has not moved since that time; due: only if
---    it is not put off. An item that is moved learns its
---    `tries`, one that is early how it stands (`packed`)
--- Returns for each item what became of it: 'moved', 'missing', 'other' where a fence kept it, 'early' where it is put off,
--- or the state that did not allow it.
+--    of one intent stand together. dead: whether this move makes a dead letter, which is Python's to say as well; untried: the call it
+--    comes back from shall not count; later: until when it is put off, in ms, and most: for a call of how many at most: who is
+--    withdrawn keeps both; provider_id: nil keeps the one that is known; fenced: only if its last call was `batch`; stood: only if it
+--    has not moved since that time; due: only if it is not put off. An item that is moved learns its `tries`, one that is early how it
+--    stands (`packed`)
+-- Returns for each item what became of it: 'moved', 'missing', 'other' where a fence kept it, 'early' where it is put off, or the state
+-- that did not allow it.
 
 local function move_event(c, id, source, seq, item, state, correction)
   redis.call('XADD', c.events, 'MAXLEN', '~', c.maxlen, '*', 'e', state, 'i', id, 's', source, 'q', seq, 'r', item.number,

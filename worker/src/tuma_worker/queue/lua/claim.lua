@@ -63,10 +63,11 @@ local function is_over(key)
 end
 if is_over(k.leases) or is_over(k.due) or is_over(k.deadlines) then
 -- include: tuma_worker.queue/recover
-  recover_dead(k, c.limits, config, now)
+  if recover_dead(k, c.limits, config, now) then
+    state_load(c)
+  end
   recover_due(k, config.promote, now)
   recover_late(k, config.promote, now)
-  state_load(c)  -- with what was given back
 end
 permits_used(k.used, c.limits, now)
 

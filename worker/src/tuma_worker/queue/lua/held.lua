@@ -2,7 +2,8 @@
 --
 -- inflight: batch id -> `phase lane source group calls messages counted worker paced`; `id:items` -> `time subject time subject ...`
 -- counted: `limit=weight,limit=weight` as it was counted, or `-`: whoever ends the hold, with whatever configuration, uncounts just that.
--- paced: `limit=ms,limit=ms` as the lane's pace was booked, or `-`: given back with a permit that is void. Absent where an older worker wrote.
+-- paced: `limit=ms,limit=ms` as the lane's pace was booked, or `-`: given back with a permit that is void. Absent where an older worker
+-- wrote.
 -- phase: claimed (no call yet) · calling (an attempt is written down, its call may be made) · ended (only the permit still counts)
 
 local function held_split(text)

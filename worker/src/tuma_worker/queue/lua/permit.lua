@@ -43,8 +43,9 @@ for i, limit in ipairs(c.limits) do
   permits_steered(limit, c.state['limit:' .. limit.name])
   known_here(k, c.state, limit, config.cold_start, now)
 end
-recover_dead(k, c.limits, config, now)  -- nobody else may be there to do it: a command needs no worker
-state_load(c)  -- with what was given back
+if recover_dead(k, c.limits, config, now) then  -- nobody else may be there to do it: a command needs no worker
+  state_load(c)
+end
 permits_used(k.used, c.limits, now)
 
 local weight = {calls = 1, messages = tonumber(ARGV[5])}

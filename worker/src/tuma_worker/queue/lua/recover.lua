@@ -71,10 +71,13 @@ local function recover_one(k, limits, config, id, now)
   end
 end
 
+-- Returns whether there were any: what was given back is in the queue's state then.
 local function recover_dead(k, limits, config, now)
-  for _, id in ipairs(redis.call('ZRANGE', k.leases, '-inf', now, 'BYSCORE', 'LIMIT', 0, 20)) do
+  local dead = redis.call('ZRANGE', k.leases, '-inf', now, 'BYSCORE', 'LIMIT', 0, 20)
+  for _, id in ipairs(dead) do
     recover_one(k, limits, config, id, now)
   end
+  return #dead > 0
 end
 
 -- What has come due joins the line. Bounded: the rest is promoted by the next claim, which follows at once.

@@ -2,8 +2,7 @@
 --
 -- KEYS  1 batch  2 events  3 dead, then one key per provider id that the call is found to have, then the intents
 -- ARGV  1 batch id  2 JSON: {maxlen, ends, retention, keep, target, allowed, evidence, reason, provider_id, provider_ids: how many,
---         dead, phase or null, look or null, unfenced, stood: ms or null,
---         due: whether only those whose time has come}
+--         dead, phase or null, look or null, unfenced, stood: ms or null, due: whether only those whose time has come}
 --       3... key index, short id, number for each recipient; those of one intent stand together
 -- Returns how many moved and how many were left, with the positions of those, from 1: {moved, left, position, ...}; {-1, left} where
 --       a provider id is known to be another attempt's.

@@ -18,15 +18,13 @@ local header, now = cjson.decode(ARGV[1]), clock()
 local k = {entries = KEYS[1], groups = KEYS[2], sources = {KEYS[3], KEYS[4], KEYS[5]}, due = KEYS[6], spent = KEYS[7]}
 local deadlines = KEYS[9]
 
-local function is_late(key)
-  local about = redis.call('HMGET', key, 'expires', 'open')
+-- What of an intent names its jobs; nil where its deadline has not passed, or nobody of it is left.
+local function late_intent(key, id)
+  local about = redis.call('HMGET', key, 'expires', 'open', 'lane', 'source', 'group', 'at')
   local expires = tonumber(about[1] or '')
-  return expires and expires <= now and about[2] ~= '0'
-end
-
-local function pull_of(key, id, its)
-  local about = redis.call('HMGET', key, 'lane', 'source', 'group', 'at')
-  pull_jobs(k, {id = id, lane = tonumber(about[1]), source = about[2], group = about[3], at = tonumber(about[4])}, its)
+  if expires and expires <= now and about[2] ~= '0' then
+    return {id = id, lane = tonumber(about[3]), source = about[4], group = about[5], at = tonumber(about[6])}
+  end
 end
 
 local items = {}
@@ -35,7 +33,8 @@ for i = 10, #KEYS do
     break
   end
   local id, its = ARGV[i - 8], {}
-  if is_late(KEYS[i]) then
+  local intent = late_intent(KEYS[i], id)
+  if intent then
     local recipients = recipients_of(KEYS[i])
     for _, item in ipairs(recipients_to_move(recipients, KEYS[i], id, 'expired', header.allowed, 'deadline')) do
       if #items < header.most then
@@ -43,7 +42,7 @@ for i = 10, #KEYS do
         its[#its + 1] = item
       end
     end
-    pull_of(KEYS[i], id, its)
+    pull_jobs(k, intent, its)
     for _, one in ipairs(recipients) do
       if one.state == 'sending' then
         redis.call('ZADD', deadlines, now + header.again, id)
