@@ -29,7 +29,7 @@ _CARRIES_OUT = ("tuma_producer.", "tuma_worker.store.", "tuma_worker.queue.scrip
 # Entrances and wiring; and what operators' commands alone do.
 _NO_WORKER = (
     "tuma_worker.cli", "tuma_worker.gateway", "tuma_worker.sandbox", "tuma_worker.bootstrap",
-    "tuma_worker.dispatch.redriving", "tuma_worker.events.replaying",
+    "tuma_worker.dispatch.redriving", "tuma_worker.events.replaying", "tuma_worker.events.subscribing",
 )  # fmt: skip
 _PROVIDERS = frozenset({"Client", "Custodian"})  # the protocols that a provider's clients keep
 _BORNE = "script"  # the name under which a class bears its script
