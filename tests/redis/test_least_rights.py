@@ -125,7 +125,7 @@ def test_the_advised_user_may_operate(limited: Redis) -> None:
     Driver(limited, queue_of()).enqueue()
     steering = Steering(limited, "lisoloo-main", "send", "test")
     steering.pause(Scope())
-    assert look(limited, "lisoloo-main").holds == ("the queue is paused",)
+    assert [hold.kind for hold in look(limited, "lisoloo-main").holds] == ["queue-paused"]
     assert steering.resume(Scope())
     assert accounts.standing(limited, "lisoloo-main").waiting == 1
     assert not Steering(limited, "lisoloo-main", "send", "test").lift_halt()

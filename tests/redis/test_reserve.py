@@ -210,7 +210,7 @@ def test_why_it_waits_is_told_to_bulk_alone(driver: Driver, money: Funds) -> Non
     ]
     assert explained["bulk"].expected is None
     assert "; pay in, or lower the account's reserve; then it goes by itself" in page(explained["bulk"])
-    assert [hold for hold in line.look(driver.redis, money.account).holds if "bulk waits: 42.00" in hold]
+    assert [hold for hold in line.look(driver.redis, money.account).holds if "bulk waits: 42.00" in hold.text]
 
 
 def test_accounts_tell_the_money_to_people_and_to_programs(money: Funds, clock: VirtualClock) -> None:

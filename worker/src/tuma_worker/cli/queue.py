@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -43,7 +43,7 @@ def queue(context: typer.Context, *, json: Json = False) -> None:
             for operation in line.operations(store.redis, account)
         ]
     if json:
-        say_json([asdict(found) for found in lines])
+        say_json([_as_json(found) for found in lines])
         return
     for found in lines:
         _show(found)
@@ -119,8 +119,12 @@ def _show(found: Line) -> None:
     held_by = "the provider's limits hold it, no worker more would help" if found.provider_bound else "no limit is in the way"
     say(f"useful calls in flight: {found.useful_slots}, at {found.busy_seconds:g} s each; {held_by}")
     for hold in found.holds:
-        say(f"hold: {hold}")
+        say(f"hold: {hold.text}")
     say("")
+
+
+def _as_json(found: Line) -> dict[str, Any]:
+    return asdict(found) | {"holds": [hold.text for hold in found.holds]}
 
 
 def _age(now: int, since: int) -> str:

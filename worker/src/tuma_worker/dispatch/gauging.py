@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tuma_worker.store.line import Line
 
 EVERY = 15.0  # seconds: as often as autoscalers look
-_HOLDS = {"halted": "the account is halted", "paused": "the queue is paused", "breaker": "breaker:"}
+_STANDSTILLS = {"halted": "halted", "paused": "queue-paused", "breaker": "breaker"}  # as they are shown, by the kind of their hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +76,9 @@ def _show(account: str, found: Line) -> None:
         metrics.lane_seen(account, lane, (found.now - oldest) / 1000)
     for window in found.windows:
         metrics.window_seen(account, window.name, window.used / window.count)
-    for hold, begins in _HOLDS.items():
-        metrics.standing_seen(account, hold, stands=any(said.startswith(begins) for said in found.holds))
+    kinds = {hold.kind for hold in found.holds}
+    for shown, kind in _STANDSTILLS.items():
+        metrics.standing_seen(account, shown, stands=kind in kinds)
 
 
 def _show_funds(account: str, found: funds.Standing | None) -> None:

@@ -159,7 +159,7 @@ def _lines(ask: Ask, account: str) -> list[dict[str, Any]]:
 def _line(found: Line) -> dict[str, Any]:
     waiting = [_members(one) | {"oldest": _instant(one.oldest)} for one in found.waiting]
     times = {"now": _instant(found.now), "next_permit": _instant(found.next_permit)}
-    return _members(found) | {"waiting": waiting} | times
+    return _members(found) | {"waiting": waiting, "holds": [hold.text for hold in found.holds]} | times
 
 
 # --------------------------------------------------------------------------------------------------------------- campaigns

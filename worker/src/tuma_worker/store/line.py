@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from tuma_producer.contract.keys import QueueKeys
+    from tuma_producer.intents import Hold
 
 
 _MINUTE = 60
@@ -76,7 +77,7 @@ class Line:
     later: int
     in_flight: int
     windows: tuple[Window, ...]
-    holds: tuple[str, ...]
+    holds: tuple[Hold, ...]
     next_permit: int | None
     backlog_seconds: float
     useful_slots: int
@@ -218,10 +219,10 @@ def _slot(packed: bytes) -> tuple[int, float]:
     return int(ended), sum(map(float, weights))
 
 
-def _holds(state: Mapping[str, str], waiting: tuple[Waiting, ...], now: int) -> tuple[str, ...]:
+def _holds(state: Mapping[str, str], waiting: tuple[Waiting, ...], now: int) -> tuple[Hold, ...]:
     places = [(LANES.index(one.lane), one.source) for one in waiting if not one.source.startswith(SYSTEM)] or [(0, "")]
-    found = [hold.text for lane, source in places for hold in holds(state, lane=lane, source=source, now_ms=now)]
-    return tuple(dict.fromkeys(found))
+    found = [hold for lane, source in places for hold in holds(state, lane=lane, source=source, now_ms=now)]
+    return tuple({hold.text: hold for hold in found}.values())
 
 
 def _next_permit(state: Mapping[str, str], now: int) -> int | None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tuma_worker.store.line import Line, Waiting
     from tuma_worker.store.steering import Paused
 
+_LIFTED = frozenset({"halted", "breaker", "queue-paused", "priority-paused", "source-paused"})  # shown with what lifts them
 _TAKEN = {"taken": ("submitted",)}
 _ENDED = {
     "delivered": ("delivered",),
@@ -79,8 +80,7 @@ class Card:
     @property
     def notes(self) -> tuple[str, ...]:
         """What holds its sends besides halt, breaker and pauses, which are shown with what lifts them."""
-        own = ("the account is halted", "breaker:", "the queue is paused", "its priority is paused", "its source is paused")
-        return tuple(hold for hold in self.line.holds if not hold.startswith(own))
+        return tuple(hold.text for hold in self.line.holds if hold.kind not in _LIFTED)
 
     @property
     def cut(self) -> bool:
