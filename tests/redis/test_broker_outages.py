@@ -20,7 +20,7 @@ from tests.redis.driver import Driver, calls, number, numbers, queue_of
 from tests.support import servers
 
 from tuma_producer.contract.connection import ANSWER_WITHIN, connect
-from tuma_worker.dispatch.gauging import Doctor
+from tuma_worker.dispatch.gauging import ProbeAnswers
 from tuma_worker.queue.broker import HEARTBEAT, TumaBroker
 from tuma_worker.queue.config import QueueConfig
 
@@ -231,14 +231,14 @@ def test_a_worker_whose_redis_swallows_everything_stays_alive_for_longer_than_a_
         worker="w1",
     )
     with connect(url, **once) as redis, working(broker):
-        doctor = Doctor(redis, frozenset({queue.account}), broker.vitals)
-        until(lambda: doctor.ready("")[0] == 200)
+        probed = ProbeAnswers(redis, frozenset({queue.account}), broker.vitals)
+        until(lambda: probed.ready("")[0] == 200)
         hole.process.send_signal(signal.SIGSTOP)
         try:
             over = time.monotonic() + 1.3 * HEARTBEAT / HASTE
             while time.monotonic() < over:
-                assert doctor.alive("") == (200, {"status": "ok"})
-                assert doctor.ready("")[0] == 503
+                assert probed.alive("") == (200, {"status": "ok"})
+                assert probed.ready("")[0] == 503
         finally:
             hole.process.send_signal(signal.SIGCONT)
-        until(lambda: doctor.ready("")[0] == 200)
+        until(lambda: probed.ready("")[0] == 200)

@@ -98,8 +98,8 @@ class _Flush(dramatiq.Middleware):
 
 def _answer_probes(settings: Settings, broker: TumaBroker) -> None:
     # It asks once: whoever probes has stopped waiting by the time that a second try has failed.
-    doctor = bootstrap.build_doctor(connect_to_wait(settings.redis_url, 0), settings, broker)
-    answers = {"livez": doctor.alive, "startupz": doctor.started, "readyz": doctor.ready, "scaling": doctor.scaling}
+    asked = bootstrap.build_probe_answers(connect_to_wait(settings.redis_url, 0), settings, broker)
+    answers = {"livez": asked.alive, "startupz": asked.started, "readyz": asked.ready, "scaling": asked.scaling}
     health.serve(settings.ops_host, settings.ops_port, answers)
 
 

@@ -31,7 +31,7 @@ from tuma_worker.dispatch.custody import Keeper, Steerer
 from tuma_worker.dispatch.errands import OPERATORS, OURS, Errands
 from tuma_worker.dispatch.examining import Examiner
 from tuma_worker.dispatch.firing import Firer
-from tuma_worker.dispatch.gauging import Doctor, Gauger
+from tuma_worker.dispatch.gauging import Gauger, ProbeAnswers
 from tuma_worker.dispatch.polling import Poller
 from tuma_worker.dispatch.probing import Prober
 from tuma_worker.dispatch.reckoning import Reckoner
@@ -317,9 +317,9 @@ def build_gauger(redis: Redis, settings: Settings, broker: TumaBroker) -> Gauger
     return Gauger(redis, queues, broker.take_busy, shows=settings.metrics_port != 0)
 
 
-def build_doctor(redis: Redis, settings: Settings, broker: TumaBroker) -> Doctor:
+def build_probe_answers(redis: Redis, settings: Settings, broker: TumaBroker) -> ProbeAnswers:
     """What answers probes and scalers."""
-    return Doctor(redis, frozenset(settings.accounts), broker.vitals)
+    return ProbeAnswers(redis, frozenset(settings.accounts), broker.vitals)
 
 
 @contextmanager

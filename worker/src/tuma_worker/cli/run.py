@@ -93,7 +93,7 @@ def gateway(
     ] = None,
     port: Annotated[int | None, Port] = None,
 ) -> None:
-    """Take the providers' receipts over HTTP.
+    """Serve over HTTP: take the providers' receipts, answer the API, show the dashboard.
 
     Example: tuma gateway --host 0.0.0.0 --port 8080
     """

@@ -89,7 +89,7 @@ def _show_funds(account: str, found: funds.Standing | None) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Doctor:
+class ProbeAnswers:
     """What a worker answers to probes and scalers."""
 
     redis: Redis

@@ -12,6 +12,7 @@ from starlette.responses import PlainTextResponse, Response
 from tuma_producer import Producer, Send, TumaError, UnknownIntent
 from tuma_producer.contract.wire import LANES
 from tuma_worker.core.explain import facts, page
+from tuma_worker.core.states import IntentState
 from tuma_worker.core.tokens import Scope
 from tuma_worker.gateway import bodies
 from tuma_worker.gateway.forms import JSON, LINES, encoded, line_of
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 KEY = "idempotency-key"
 _LISTED, _LISTED_MOST = 50, 200  # intents that one page is to have at least: it has a few more
-STATES = ("scheduled", "active", "paused", "done", "cancelled")
 _FILTERS = ("source", "priority", "state", "since", "until")
 LINES_MOST = 100_000  # of a batch: its results are held until it has been read
 
@@ -77,7 +77,7 @@ def _filter(ask: Ask, given: Mapping[str, str]) -> Filter:
     own = None if Scope.WATCH in ask.token.rights else ask.token.source
     if own is not None and given.get("source", own) != own:
         raise Problem(Kind.WRONG_SOURCE, f"source: the token {ask.token.name} speaks for {own}; leave it out", field="source")
-    for name, known in (("priority", LANES), ("state", STATES)):
+    for name, known in (("priority", LANES), ("state", tuple(IntentState))):
         if given.get(name, known[0]) not in known:
             bodies.refuse(name, f"must be one of {', '.join(known)}")
     first, last = (bodies.instant(given, name) for name in ("since", "until"))

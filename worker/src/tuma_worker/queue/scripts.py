@@ -86,7 +86,7 @@ class Release(StrEnum):
 def claim(redis: Redis, queue: QueueConfig, batch_id: str, worker: str, *, last: bool) -> Claim | Wait:
     """Take a batch, or learn how long nothing may move. `last`: the worker will not claim again before it has finished this one."""
     found = None
-    while found is None:
+    while found is None:  # a table that is made anew holds from the server's present to the next beginning or end of quiet hours
         found = read_claim(queue, batch_id, claiming(queue, batch_id, worker, last=last).run(redis))
     return found
 

@@ -2,7 +2,8 @@
 --
 -- A recipient is a field of its intent's hash: state|since ms|evidence|reason|batch|provider's id for it|its tries.
 -- One that nothing has happened to yet has its state alone. Behind the tries stands `@ms` where it was put off: before then it is not
--- called, whichever job of it comes first. Behind that stands `/most` where it waits for a call of at most so many recipients.
+-- called, whichever job of it comes first. Behind that stands `/most` where it waits for a call of at most so many recipients. A worker of
+-- a release that does not know these reads 0 tries there: while it is replaced, a recipient may have a few more of them.
 -- The caller says from which states a move is allowed: the table of moves is Python's. What is not allowed is left as it is,
 -- which makes every repeat and every late or doubled piece of news harmless.
 --

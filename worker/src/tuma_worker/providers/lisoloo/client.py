@@ -27,11 +27,6 @@ if TYPE_CHECKING:
 class LisolooClient:
     """Sends for one Lisoloo key."""
 
-    def trace(self, call: Call, since: float) -> Trace:
-        """Nothing can be looked up: the API has no list of sends and takes no reference of ours. Receipts are the only evidence."""
-        del call, since
-        return Untold("no-books")
-
     def __init__(self, settings: LisolooSettings, http: Http) -> None:
         self._settings = settings
         self._http = http
@@ -73,6 +68,11 @@ class LisolooClient:
         if not arrived.success:
             return refused(arrived, call)
         return Reply(_accepted(arrived), arrived.status, mismatch=_mismatch(arrived, call), request_id=request_id(arrived))
+
+    def trace(self, call: Call, since: float) -> Trace:
+        """Nothing can be looked up: the API has no list of sends and takes no reference of ours. Receipts are the only evidence."""
+        del call, since
+        return Untold("no-books")
 
     def probe(self, fault: Fault) -> Health:
         """Ask for the balance, which has a limit of its own: 30 calls per minute. Any success proves the key."""
