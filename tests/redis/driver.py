@@ -22,7 +22,7 @@ from tuma_producer.contract.keys import AccountKeys
 from tuma_producer.contract.scripts import Script
 from tuma_worker.core.answers import Accepted
 from tuma_worker.core.limits import Counted, Limit
-from tuma_worker.core.next_step import NextStep, Permit, Policy, Untaken, Verdict, next_step
+from tuma_worker.core.next_step import Move, NextStep, Permit, Policy, Untaken, next_step
 from tuma_worker.core.states import RecipientState
 from tuma_worker.dispatch.firing import Firer
 from tuma_worker.queue import scripts
@@ -263,9 +263,9 @@ class Driver:
             self.redis.blpop(["tuma:test:nobody-rings-here"], timeout=max(0.001, left / 1000))
 
 
-SUBMIT = NextStep("accepted", "", Permit.ENDED, Verdict(RecipientState.SUBMITTED))
+SUBMIT = NextStep("accepted", "", Permit.ENDED, Move(RecipientState.SUBMITTED))
 GIVEN_UP = NextStep("unknown", "timeout", Permit.GRACE, None, resolve=60.0)
-NEVER_LEFT = NextStep("refused", "not-connected", Permit.VOID, Verdict(RecipientState.QUEUED), untaken=Untaken.UNSENT)
+NEVER_LEFT = NextStep("refused", "not-connected", Permit.VOID, Move(RecipientState.QUEUED), untaken=Untaken.UNSENT)
 
 
 @dataclass

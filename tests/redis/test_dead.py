@@ -15,7 +15,7 @@ from tuma_producer.contract.reading import record_texts
 from tuma_producer.contract.wire import RETENTION_MS
 from tuma_worker.core.answers import Rejected, TryLater
 from tuma_worker.core.dead import DeadClass
-from tuma_worker.core.next_step import NextStep, Permit, Verdict
+from tuma_worker.core.next_step import Move, NextStep, Permit
 from tuma_worker.core.states import Evidence, RecipientState
 from tuma_worker.dispatch.redriving import LATE, Redriven
 from tuma_worker.store import dead
@@ -74,7 +74,7 @@ def intents(driver: Driver, account: str = "lisoloo-main") -> set[bytes]:
     ("answer", "kind"),
     [
         (Rejected("1103"), "rejected"),
-        (NextStep("refused", "503", Permit.ENDED, Verdict(RecipientState.FAILED, reason="503")), "exhausted"),
+        (NextStep("refused", "503", Permit.ENDED, Move(RecipientState.FAILED, reason="503")), "exhausted"),
     ],
     ids=["rejected", "exhausted"],
 )

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tuma_worker.core.answers import Accepted, AccountFault, Answer, Fault, RecipientAnswer, Rejected, TryLater, Unknown
-from tuma_worker.core.next_step import Halt, NextStep, Permit, Policy, Untaken, Verdict, back_off, next_step
+from tuma_worker.core.next_step import Halt, Move, NextStep, Permit, Policy, Untaken, back_off, next_step
 from tuma_worker.core.states import RecipientState as R
 from tuma_worker.core.states import may_move
 
@@ -27,7 +27,7 @@ def step(answer: Answer, *numbers: str, tried: int = 1) -> NextStep:
 
 
 def targets(found: NextStep, *numbers: str) -> list[R | None]:
-    return [verdict.target if (verdict := found.verdict(number)) else None for number in numbers or (A, B, C)]
+    return [move.target if (move := found.move(number)) else None for number in numbers or (A, B, C)]
 
 
 # --------------------------------------------------------------------------------------------------------------- accepted
@@ -42,8 +42,8 @@ def test_accepted_submits_everyone_and_ends_the_permit() -> None:
 def test_accepted_but_for_one_number_rejects_that_one_with_its_reason() -> None:
     found = step(Accepted("m-1", {A: RecipientAnswer(provider_id="a"), B: RecipientAnswer(accepted=False, reason="1203")}))
     assert targets(found) == [R.SUBMITTED, R.REJECTED, R.SUBMITTED]
-    assert found.verdict(A) == Verdict(R.SUBMITTED, provider_id="a")
-    assert found.verdict(B) == Verdict(R.REJECTED, reason="1203")
+    assert found.move(A) == Move(R.SUBMITTED, provider_id="a")
+    assert found.move(B) == Move(R.REJECTED, reason="1203")
 
 
 # --------------------------------------------------------------------------------------------------------------- rejected
@@ -140,7 +140,7 @@ def test_rate_limits_never_use_up_the_tries() -> None:
 
 def test_with_all_tries_spent_everyone_fails_with_the_reason() -> None:
     found = step(TryLater("503"), tried=POLICY.tries)
-    assert found.verdict(A) == Verdict(R.FAILED, reason="503")
+    assert found.move(A) == Move(R.FAILED, reason="503")
     assert targets(step(TryLater("503"), tried=POLICY.tries - 1)) == [R.QUEUED] * 3
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuma_worker.core.pushing import Answer, Endpoint, Verdict, put_off
+from tuma_worker.core.pushing import Endpoint, Meaning, PushAnswer, put_off
 from tuma_worker.events.posting import Guard
 from tuma_worker.events.signing import headers, new_secret
 
@@ -18,37 +18,37 @@ LONGEST = 1800.0
 
 
 @pytest.mark.parametrize(
-    ("status", "verdict"),
+    ("status", "meaning"),
     [
-        (200, Verdict.TOLD), (204, Verdict.TOLD), (299, Verdict.TOLD), (301, Verdict.FAILED), (302, Verdict.FAILED),
-        (400, Verdict.REFUSED), (401, Verdict.REFUSED), (408, Verdict.FAILED), (410, Verdict.GONE), (422, Verdict.REFUSED),
-        (429, Verdict.FAILED), (500, Verdict.FAILED), (503, Verdict.FAILED), (None, Verdict.FAILED),
+        (200, Meaning.TOLD), (204, Meaning.TOLD), (299, Meaning.TOLD), (301, Meaning.FAILED), (302, Meaning.FAILED),
+        (400, Meaning.REFUSED), (401, Meaning.REFUSED), (408, Meaning.FAILED), (410, Meaning.GONE), (422, Meaning.REFUSED),
+        (429, Meaning.FAILED), (500, Meaning.FAILED), (503, Meaning.FAILED), (None, Meaning.FAILED),
     ],
 )  # fmt: skip
-def test_only_a_success_is_taken_for_one(status: int | None, verdict: Verdict) -> None:
-    assert Answer(status, "timeout").verdict is verdict
+def test_only_a_success_is_taken_for_one(status: int | None, meaning: Meaning) -> None:
+    assert PushAnswer(status, "timeout").meaning is meaning
 
 
 @given(st.integers(1, 10_000), st.floats(0, 1))
 def test_a_failed_event_waits_at_least_half_of_what_it_may_and_never_too_long(tries: int, luck: float) -> None:
-    waits = put_off(tries, Answer(500), lambda most: most * luck)
+    waits = put_off(tries, PushAnswer(500), lambda most: most * luck)
     assert min(LONGEST, 5.0 * 2.0 ** min(tries - 1, 20)) / 2 <= waits <= LONGEST
 
 
 def test_an_endpoint_that_says_for_how_long_is_left_alone_for_so_long() -> None:
-    assert put_off(1, Answer(503, retry_after=7200.0), lambda _: 0.0) == 7200.0
+    assert put_off(1, PushAnswer(503, retry_after=7200.0), lambda _: 0.0) == 7200.0
     endpoint = Endpoint()
-    endpoint.fails(100.0, Answer(429, retry_after=60.0), lambda _: 0.0)
+    endpoint.fails(100.0, PushAnswer(429, retry_after=60.0), lambda _: 0.0)
     assert (endpoint.room(159.9, 4), endpoint.room(160.0, 4)) == (0, 4)
 
 
 def test_an_endpoint_that_fails_five_times_in_a_row_is_tried_by_one_at_a_time_and_ever_more_seldom() -> None:
     endpoint, now, rests = Endpoint(), 0.0, []
     for _ in range(4):
-        endpoint.fails(now, Answer(500), lambda most: most)
+        endpoint.fails(now, PushAnswer(500), lambda most: most)
     assert (endpoint.ails, endpoint.room(now, 4)) == (False, 4)
     for _ in range(10):
-        endpoint.fails(now, Answer(500), lambda most: most)
+        endpoint.fails(now, PushAnswer(500), lambda most: most)
         rests.append(endpoint.rest(now))
         assert endpoint.room(now, 4) == 0
         now += endpoint.rest(now)

@@ -29,7 +29,7 @@ class Untaken(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Move:
     """Where a recipient goes, who says so, and the provider's code where there is one."""
 
     target: RecipientState
@@ -84,7 +84,7 @@ class Policy:
 class NextStep:
     """All that settling a call must write.
 
-    `verdicts` names recipients that fare otherwise than `rest`; with `rest` None the others stay as they are. `retry` is the delay
+    `moves` names recipients that fare otherwise than `rest`; with `rest` None the others stay as they are. `retry` is the delay
     for those that go back to the queue, `most` the largest batch they may join there (0: no such limit). `block` closes the queue
     for a time, `halt` the account. `resolve` asks for evidence after a time. `bad` are numbers to be left out of the account's
     calls for the time `bad_for`. `spends` says whether the call counts among the tries of those that go back: only one that was put
@@ -95,8 +95,8 @@ class NextStep:
     phase: str
     code: str
     permit: Permit
-    rest: Verdict | None
-    verdicts: Mapping[str, Verdict] = field(default_factory=dict)
+    rest: Move | None
+    moves: Mapping[str, Move] = field(default_factory=dict)
     provider_id: str = ""
     retry: float = 0.0
     most: int = 0
@@ -108,12 +108,12 @@ class NextStep:
     spends: bool = False
     untaken: Untaken | None = None
 
-    def verdict(self, number: str) -> Verdict | None:
+    def move(self, number: str) -> Move | None:
         """Where this recipient goes; None where it stays."""
-        return self.verdicts.get(number, self.rest)
+        return self.moves.get(number, self.rest)
 
 
-_AGAIN = Verdict(RecipientState.QUEUED)
+_AGAIN = Move(RecipientState.QUEUED)
 
 
 def next_step(answer: Answer, tries: Mapping[str, int], policy: Policy, choose: Chooser) -> NextStep:
@@ -134,28 +134,26 @@ def next_step(answer: Answer, tries: Mapping[str, int], policy: Policy, choose: 
 
 
 def _accepted(answer: Accepted) -> NextStep:
-    verdicts = {
-        number: Verdict(
+    moves = {
+        number: Move(
             RecipientState.SUBMITTED if one.accepted else RecipientState.REJECTED,
             reason=one.reason or "",
             provider_id=one.provider_id or "",
         )
         for number, one in answer.recipients.items()
     }
-    return NextStep(
-        "accepted", "", Permit.ENDED, Verdict(RecipientState.SUBMITTED), verdicts=verdicts, provider_id=answer.provider_id
-    )
+    return NextStep("accepted", "", Permit.ENDED, Move(RecipientState.SUBMITTED), moves=moves, provider_id=answer.provider_id)
 
 
 def _rejected(answer: Rejected, numbers: Collection[str]) -> NextStep:
     blamed = answer.numbers.intersection(numbers)
     if answer.ours:
         return _refused_by_us(answer.code, blamed, len(numbers) - len(blamed))
-    refused = Verdict(RecipientState.REJECTED, reason=answer.code)
+    refused = Move(RecipientState.REJECTED, reason=answer.code)
     if blamed and len(blamed) < len(numbers):
         # The provider named the bad ones: they end, the innocent go again at once. Each such call ends somebody, so it ends itself.
-        verdicts = dict.fromkeys(blamed, refused)
-        return NextStep("rejected", answer.code, Permit.ENDED, _AGAIN, verdicts=verdicts, untaken=Untaken.REFUSED)
+        moves = dict.fromkeys(blamed, refused)
+        return NextStep("rejected", answer.code, Permit.ENDED, _AGAIN, moves=moves, untaken=Untaken.REFUSED)
     if answer.suspect_numbers and not blamed and len(numbers) > 1:
         # One of them may be bad and nobody says which: halve until it stands alone. For one bad number in 1,000 that is 20 calls.
         most = (len(numbers) + 1) // 2
@@ -165,9 +163,9 @@ def _rejected(answer: Rejected, numbers: Collection[str]) -> NextStep:
 
 def _refused_by_us(code: str, blamed: Collection[str], others: int) -> NextStep:
     """No call was made. Where some alone were refused, the others go at once."""
-    refused = Verdict(RecipientState.REJECTED, Evidence.INFERRED, code)
+    refused = Move(RecipientState.REJECTED, Evidence.INFERRED, code)
     if blamed and others:
-        return NextStep("rejected", code, Permit.VOID, _AGAIN, verdicts=dict.fromkeys(blamed, refused), untaken=Untaken.UNSENT)
+        return NextStep("rejected", code, Permit.VOID, _AGAIN, moves=dict.fromkeys(blamed, refused), untaken=Untaken.UNSENT)
     return NextStep("rejected", code, Permit.VOID, refused)
 
 
@@ -188,7 +186,7 @@ def _try_later(answer: TryLater, tries: Mapping[str, int], policy: Policy, choos
     if answer.scope == "account":
         after = answer.after if answer.after is not None else policy.blocked
         return NextStep("refused", answer.code, permit, _AGAIN, block=after, untaken=_untaken(answer))
-    failed = Verdict(RecipientState.FAILED, reason=answer.code)
+    failed = Move(RecipientState.FAILED, reason=answer.code)
     spent = {number: failed for number, tried in tries.items() if answer.counts and tried >= policy.tries}
     left = [tried for number, tried in tries.items() if number not in spent]  # who joined the call later has tries of its own
     if not left:

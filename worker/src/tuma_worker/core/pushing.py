@@ -21,7 +21,7 @@ _OURS = frozenset({408, 425, 429})  # of the 4xx, those that say nothing of the 
 _CLIENT = range(400, 500)
 
 
-class Verdict(Enum):
+class Meaning(Enum):
     """What an answer means."""
 
     TOLD = "told"
@@ -31,7 +31,7 @@ class Verdict(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class PushAnswer:
     """What came of one request: a status, or the word for how it failed without one; and for how many seconds to stay away."""
 
     status: int | None
@@ -39,15 +39,15 @@ class Answer:
     retry_after: float | None = None
 
     @property
-    def verdict(self) -> Verdict:
+    def meaning(self) -> Meaning:
         """By the status. A redirect is a failure: it is not followed, since it may lead anywhere."""
         if self.status is None:
-            return Verdict.FAILED
+            return Meaning.FAILED
         if self.status in _OK:
-            return Verdict.TOLD
+            return Meaning.TOLD
         if self.status == _GONE:
-            return Verdict.GONE
-        return Verdict.REFUSED if self.status in _CLIENT and self.status not in _OURS else Verdict.FAILED
+            return Meaning.GONE
+        return Meaning.REFUSED if self.status in _CLIENT and self.status not in _OURS else Meaning.FAILED
 
     @property
     def reason(self) -> str:
@@ -55,7 +55,7 @@ class Answer:
         return self.code if self.status is None else str(self.status)
 
 
-def put_off(tries: int, answer: Answer, choose: Callable[[float], float]) -> float:
+def put_off(tries: int, answer: PushAnswer, choose: Callable[[float], float]) -> float:
     """Seconds until an event that has failed so often is tried again: twice as long each time, half of it by chance."""
     most = min(_LONGEST, _FIRST * 2.0 ** min(tries - 1, 20))
     return max(most / 2 + choose(most / 2), answer.retry_after or 0.0)
@@ -89,7 +89,7 @@ class Endpoint:
         ailed, self._strikes, self._rests_until = self.ails, 0, 0.0
         return ailed
 
-    def fails(self, now: float, answer: Answer, choose: Callable[[float], float]) -> None:
+    def fails(self, now: float, answer: PushAnswer, choose: Callable[[float], float]) -> None:
         """It has not answered as it should."""
         self._strikes += 1
         if self.ails:

@@ -258,7 +258,7 @@ def _count(held: Held, begun: Begun, reply: Reply, step: NextStep, *, took: floa
         metrics.unrecognised(account, reply.status, reply.mismatch or step.code)
     goes_back = step.rest is not None and step.rest.target is RecipientState.QUEUED
     if goes_back:
-        metrics.retried(account, len(begun.targets) - len(step.verdicts))
+        metrics.retried(account, len(begun.targets) - len(step.moves))
     if took is not None and not (goes_back and not step.spends):  # for those the next call will be the first again
         first = [begun.waited[number] for number, tries in begun.tries.items() if tries == 1]
         metrics.waited(account, LANES[held.claim.lane], first)

@@ -15,14 +15,14 @@ from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-from tuma_worker.core.pushing import BORNE_FOR, TRIED_FOR, Endpoint, Verdict, put_off
+from tuma_worker.core.pushing import BORNE_FOR, TRIED_FOR, Endpoint, Meaning, put_off
 from tuma_worker.store.feed import AT_ONCE, MISSED, Trouble
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from tuma_producer.outcomes import Event
-    from tuma_worker.core.pushing import Answer
+    from tuma_worker.core.pushing import PushAnswer
     from tuma_worker.store.feed import Entry, Feed
     from tuma_worker.store.subscriptions import Subscription
 
@@ -193,21 +193,21 @@ class Lane:
 
     # ------------------------------------------------------------------------------------------------------ what came of it
 
-    def settle(self, delivery: Delivery, answer: Answer) -> str:
+    def settle(self, delivery: Delivery, answer: PushAnswer) -> str:
         """What an answer means for the event: it is `told`, `failed` or `given-up`; or `gone`, where nothing is wanted any more."""
-        line, verdict = self._let_go(delivery), answer.verdict
-        if verdict is Verdict.TOLD:
+        line, meaning = self._let_go(delivery), answer.meaning
+        if meaning is Meaning.TOLD:
             self._mend(_AS_A_WHOLE)
             if line.endpoint.works():  # whoever waits has waited because of it
                 line.free()
             self._finish(delivery, line)
             return "told"
-        if verdict is Verdict.FAILED:
+        if meaning is Meaning.FAILED:
             line.endpoint.fails(self.clock(), answer, self.choose)
         trouble, whole = self._blame(delivery.entry_id), self._blame(_AS_A_WHOLE)
-        if verdict is Verdict.GONE and not self._calls_back:
+        if meaning is Meaning.GONE and not self._calls_back:
             return "gone"
-        if verdict is Verdict.GONE or self._in_vain(trouble, whole):
+        if meaning is Meaning.GONE or self._in_vain(trouble, whole):
             self._finish(delivery, line)
             self._miss(1)
             return "given-up"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from tuma_worker import __version__
-from tuma_worker.core.pushing import Answer
+from tuma_worker.core.pushing import PushAnswer
 from tuma_worker.providers.connections import Connections, Request
 from tuma_worker.providers.reading import retry_after
 
@@ -96,7 +96,7 @@ class Poster:
         """Close the idle connections."""
         self._connections.close()
 
-    def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    def post(self, url: str, headers: Mapping[str, str], body: bytes) -> PushAnswer:
         """Post this once."""
         until = self.clock() + self.timeout
         limits = httpx.Timeout(self.timeout, connect=min(_CONNECT, self.timeout))
@@ -104,9 +104,9 @@ class Poster:
             request = Request("POST", _parsed(url), {**_HEADERS, **headers}, body)
             with closing(self._connections.send(request, limits)) as response:
                 self._read(response, until)
-                return Answer(response.status_code, retry_after=retry_after(response.headers))
+                return PushAnswer(response.status_code, retry_after=retry_after(response.headers))
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            return Answer(None, _word(error))
+            return PushAnswer(None, _word(error))
 
     def _read(self, response: Response, until: float) -> None:
         """Read what comes with the answer, as far as that is little and comes in time: nobody needs it."""

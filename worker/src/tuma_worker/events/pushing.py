@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from tuma_producer.outcomes import Event
-    from tuma_worker.core.pushing import Answer
+    from tuma_worker.core.pushing import PushAnswer
     from tuma_worker.events.lane import Delivery
     from tuma_worker.events.posting import Poster
     from tuma_worker.store.subscriptions import Subscription
@@ -67,7 +67,7 @@ class Pusher:
     clock: Callable[[], float]
     choose: Callable[[float], float]
     _lanes: dict[LaneName, Lane] = field(default_factory=dict)
-    _under_way: dict[Future[Answer], tuple[LaneName, Lane, Delivery]] = field(default_factory=dict)
+    _under_way: dict[Future[PushAnswer], tuple[LaneName, Lane, Delivery]] = field(default_factory=dict)
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(_THREADS, thread_name_prefix="push"))
     _next_turn: float = 0.0
 
@@ -136,7 +136,7 @@ class Pusher:
                 self._under_way[self._pool.submit(self._post, delivery.url, event, secrets)] = name, lane, delivery
         return outcomes
 
-    def _post(self, url: str, event: Event, secrets: Sequence[str]) -> Answer:
+    def _post(self, url: str, event: Event, secrets: Sequence[str]) -> PushAnswer:
         body = json.dumps(event.as_cloudevent(), ensure_ascii=False, separators=(",", ":")).encode()
         began = self.clock()
         answer = self.poster.post(url, headers(event.id, int(began), body, secrets), body)
@@ -144,7 +144,7 @@ class Pusher:
             self._trace(event.intent, event.type, began, answer)
         return answer
 
-    def _trace(self, intent_id: str, kind: str, began: float, answer: Answer) -> None:
+    def _trace(self, intent_id: str, kind: str, began: float, answer: PushAnswer) -> None:
         account, _, short_id = intent_id.rpartition(".")
         for parent in traces(self.redis, account, [short_id]).values():
             tracing.span("tuma.event", parent, Kind.PRODUCER, began, account=account, event=kind, status=answer.status)
@@ -162,7 +162,7 @@ class Pusher:
         for name in names:
             self._safely(name, self._lanes[name], partial(_flush, self._lanes[name]))
 
-    def _heed(self, name: LaneName, lane: Lane, delivery: Delivery, answered: Future[Answer]) -> Outcomes:
+    def _heed(self, name: LaneName, lane: Lane, delivery: Delivery, answered: Future[PushAnswer]) -> Outcomes:
         answer = answered.result()
         outcome = lane.settle(delivery, answer)
         if outcome != "told":

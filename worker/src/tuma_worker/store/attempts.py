@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tuma_worker.core.answers import Accepted
     from tuma_worker.core.breaker import Breaker, Pulse
     from tuma_worker.core.evidence import Finding
-    from tuma_worker.core.next_step import Halt, NextStep, Verdict
+    from tuma_worker.core.next_step import Halt, Move, NextStep
     from tuma_worker.core.prices import Price
     from tuma_worker.queue.config import QueueConfig
 
@@ -175,8 +175,8 @@ class Attempts:
             "sending": states_of(origins(RecipientState.SENDING)), "ended": states_of(_QUEUED), "heed": heed_bad,
         }  # fmt: skip
         args: list[Argument] = [batch_id, json.dumps(header), *intents.named(targets)]
-        verdict, *found = _BEGIN.run(self.redis, [*keys, *intents.keys], args)
-        if verdict == b"lost":
+        became, *found = _BEGIN.run(self.redis, [*keys, *intents.keys], args)
+        if became == b"lost":
             return None
         body, left, now, *numbered = found
         fields = json.loads(body) if body else {}
@@ -213,9 +213,9 @@ class Attempts:
         last call this still was, and about the account. None then where the attempt is not remembered.
         `run` makes the script's call, for who has another one to make in the same trip.
         """
-        decided = [(target, verdict) for target in sorted(targets) if (verdict := step.verdict(target.number)) is not None]
-        provider_ids = list(dict.fromkeys(filter(None, [step.provider_id, *(verdict.provider_id for _, verdict in decided)])))
-        kinds = list(dict.fromkeys(_kind(verdict) for _, verdict in decided))
+        decided = [(target, move) for target in sorted(targets) if (move := step.move(target.number)) is not None]
+        provider_ids = list(dict.fromkeys(filter(None, [step.provider_id, *(move.provider_id for _, move in decided)])))
+        kinds = list(dict.fromkeys(_kind(move) for _, move in decided))
         keys = self._settle_keys(batch_id, provider_ids)
         intents = _Intents(self._account, [target for target, _ in decided], before=len(keys))
         header = self._settle_header(step, group) | {
@@ -225,7 +225,7 @@ class Attempts:
             **({"cost": micros(cost)} if cost else {}),
             "provider_ids": len(provider_ids),
             "late": late,
-            "verdicts": [
+            "moves": [
                 {
                     "target": state,
                     # Who goes back comes from the call, and not from a pause, where a late answer may find it.
@@ -238,12 +238,12 @@ class Attempts:
             ],
         }
         args: list[Argument] = [batch_id, json.dumps(header)]
-        for target, verdict in decided:
-            kind = kinds.index(_kind(verdict)) + 1
-            args += (intents.index(target), target.intent, target.number, kind, verdict.provider_id)
+        for target, move in decided:
+            kind = kinds.index(_kind(move)) + 1
+            args += (intents.index(target), target.intent, target.number, kind, move.provider_id)
         settling = Call(_SETTLE, [*keys, *intents.keys], args)
-        verdict, *made = run(settling) if run else settling.run(self.redis)
-        if verdict != b"settled":
+        became, *made = run(settling) if run else settling.run(self.redis)
+        if became != b"settled":
             return None
         return Settled(halted=b"halted" in made, opened=b"breaker-opened" in made, short=b"bulk-held" in made)
 
@@ -489,9 +489,9 @@ def narrowed(group: str, most: int) -> str:
     return f"{actor}.{segments}.{most}.{digest}"
 
 
-def _kind(verdict: Verdict) -> tuple[RecipientState, Evidence, str]:
+def _kind(move: Move) -> tuple[RecipientState, Evidence, str]:
     """What recipients of a call mostly have in common, so that it is said once for all of them."""
-    return verdict.target, verdict.evidence, verdict.reason
+    return move.target, move.evidence, move.reason
 
 
 def _dies(state: RecipientState, evidence: Evidence, reason: str) -> bool:

@@ -3,17 +3,17 @@
 -- KEYS  1 entries  2 groups  3-5 sources of each lane  6 due  7 spent  8 inflight  9 leases  10 used  11 state  12 bell  13 batch
 --       14 events  15 dead  16 bad numbers, then one list per limit, then one key per provider id, then the intents
 -- ARGV  1 batch id  2 JSON: {limits, grace, permit: 'ended'|'void'|'grace', maxlen, ends, retention, keep, phase, code,
---         provider_id, verdicts: [{target, allowed, evidence, reason, dead}], retry: ms, group: for those that go back, or null,
+--         provider_id, moves: [{target, allowed, evidence, reason, dead}], retry: ms, group: for those that go back, or null,
 --         resolve: ms, block: ms, halt: JSON or null, probe: {job: member of the due set, after: ms} or null, probe_ok,
 --         pulse: {strike: code or null, after: strikes, opens: ms, most: ms} or null,
 --         untried, untaken: what proves that nothing of the call was taken, or null, left: {limit name: what the provider says is left of it}, bad: numbers to be left out of calls, bad_for: ms,
 --         price: what a message cost in this call, or nothing, cost: what the call did in millionths, where somebody watches the
 --         account's money, late: whether the lease was lost}
---       3... key index, short id, number, verdict index, provider id for each recipient; those of one intent stand together
+--       3... key index, short id, number, move index, provider id for each recipient; those of one intent stand together
 -- Returns {'settled', ...}, followed by 'halted', 'breaker-opened' and 'bulk-held' where this call made it so; or {'lost'} where the
 --       lease is gone, or, for a late answer, where the attempt is not remembered: then nothing is changed.
 --
--- A recipient whose verdict is `queued` goes back into the due set, `retry` ms from now, and is not called before. A recipient that a
+-- A recipient whose move is `queued` goes back into the due set, `retry` ms from now, and is not called before. A recipient that a
 -- receipt has already moved on stays where it is. With `untried` the call is not counted among the tries of those that go back.
 -- An answer that is `late` is evidence, whoever brings it: it moves those whose last call this still was, and the queue learns what it
 -- says of the account. Permit and lease are not its any more.
@@ -49,11 +49,11 @@ end
 
 local back = header.group or held.group
 local most = tonumber(string.match(back, '^[^.]+%.%d+%.(%d+)%.'))
-local items = move_items(5, function(item, verdict, provider_id)
-  verdict = header.verdicts[tonumber(verdict)]
-  item.target, item.allowed, item.evidence, item.reason = verdict.target, verdict.allowed, verdict.evidence, verdict.reason
-  item.batch, item.fenced, item.provider_id, item.dead = batch, true, provider_id, verdict.dead
-  if verdict.target == 'queued' then
+local items = move_items(5, function(item, move, provider_id)
+  move = header.moves[tonumber(move)]
+  item.target, item.allowed, item.evidence, item.reason = move.target, move.allowed, move.evidence, move.reason
+  item.batch, item.fenced, item.provider_id, item.dead = batch, true, provider_id, move.dead
+  if move.target == 'queued' then
     item.untried, item.later, item.most = header.untried, now + header.retry, most
   end
 end)
