@@ -10,7 +10,7 @@ from tests.redis.driver import Driver, target_of
 from tuma_producer import Producer
 from tuma_producer.contract import wire
 from tuma_worker.core.answers import Fault
-from tuma_worker.core.failover import Terms
+from tuma_worker.core.failover import CarrierTerms
 from tuma_worker.core.next_step import Halt
 from tuma_worker.dispatch.carrying import Moved, Mover
 from tuma_worker.queue.scripts import Claim, Release
@@ -55,10 +55,15 @@ class World:
     def resume(self, driver: Driver) -> None:
         assert Steering(self.redis, driver.queue.account, "send", "test").lift_halt()
 
-    def terms(self, driver: Driver, *, environment: str = "sandbox", **terms: Any) -> None:  # noqa: ANN401 - fields of Terms
+    def terms(self, driver: Driver, *, environment: str = "sandbox", **terms: Any) -> None:  # noqa: ANN401 - fields of CarrierTerms
         account = driver.queue.account
         accounts.register(
-            self.redis, account, provider="lisoloo", environment=environment, queue=driver.queue.for_claim, terms=Terms(**terms)
+            self.redis,
+            account,
+            provider="lisoloo",
+            environment=environment,
+            queue=driver.queue.for_claim,
+            terms=CarrierTerms(**terms),
         )
 
     def enqueue(self, *to: str, failover: tuple[str, ...] = (SPARE, LAST), **more: Any) -> str:  # noqa: ANN401 - fields of Send

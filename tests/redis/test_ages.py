@@ -17,7 +17,7 @@ from tuma_worker.dispatch.redriving import Redriven
 from tuma_worker.dispatch.sweeping import Sweeper
 from tuma_worker.store.ages import Ages
 from tuma_worker.store.attempts import Target
-from tuma_worker.store.dead import Choice, Wanted
+from tuma_worker.store.dead import Choice, LetterFilter
 from tuma_worker.store.unowned import Unowned
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def test_a_text_goes_before_its_record(driver: Driver) -> None:
 def test_a_dead_letter_without_its_text_is_not_sent_again(driver: Driver) -> None:
     letters, _ = dead_letter(driver)
     ages(driver, texts_for=0.0).heed()
-    (found,) = letters.intents(Wanted())
+    (found,) = letters.intents(LetterFilter())
     so_far = Redriven()
     redriver(driver, letters).redrive(found, Choice(driver.queue.account), so_far)
     assert (so_far.recipients, so_far.skipped) == (0, {"its text is forgotten": 1})

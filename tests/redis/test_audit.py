@@ -21,7 +21,7 @@ from tuma_worker.core.next_step import Halt
 from tuma_worker.dispatch.redriving import Redriven
 from tuma_worker.store.audit import acts
 from tuma_worker.store.budgets import Budgets
-from tuma_worker.store.dead import Choice, Leaving, Wanted
+from tuma_worker.store.dead import Choice, Leaving, LetterFilter
 from tuma_worker.store.steering import Scope, Steering
 from tuma_worker.store.subscriptions import Key, Subscription, Subscriptions, disabled
 
@@ -147,7 +147,7 @@ def test_dead_letters_that_leave_together_are_one_act_with_the_first_of_them(red
     others = [dead_letter(driver, number(index))[1] for index in (5, 6)]
     (found,) = [letters.of_intent(first)]
     redriver(driver, letters).redrive(found, Choice(driver.queue.account), Redriven())
-    leaving = Leaving("amani", str(Wanted(source="default")))
+    leaving = Leaving("amani", str(LetterFilter(source="default")))
     for intent in others:
         letters.drop(intent, [one.number for one in letters.of_intent(intent)], leaving)
     letters.drop(first, numbers(2), Leaving("amani", "nobody is left"))

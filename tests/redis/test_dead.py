@@ -20,7 +20,7 @@ from tuma_worker.core.states import Evidence, RecipientState
 from tuma_worker.dispatch.redriving import LATE, Redriven
 from tuma_worker.store import dead
 from tuma_worker.store.attempts import Target
-from tuma_worker.store.dead import Choice, DeadLetters, Leaving, Wanted
+from tuma_worker.store.dead import Choice, DeadLetters, Leaving, LetterFilter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -145,7 +145,7 @@ def test_a_walk_meets_every_letter_once_though_a_page_is_smaller_than_who_died_t
     monkeypatch.setattr(dead, "PAGE", 3)
     intents = [dead_letter(driver, *numbers(7))[1] for _ in range(4)]
     expected = {(short_id, one) for short_id in intents for one in numbers(7)}
-    found = [letter for page in DeadLetters(driver.redis, "lisoloo-main").walk(Wanted()) for letter in page]
+    found = [letter for page in DeadLetters(driver.redis, "lisoloo-main").walk(LetterFilter()) for letter in page]
     assert len(found) == 28
     assert {(letter.short_id, letter.number) for letter in found} == expected
 
@@ -155,7 +155,7 @@ def test_a_walk_ends_though_new_ones_come_and_survives_that_others_leave(driver:
     letters, first = dead_letter(driver, *numbers(6))
     driver.until(driver.server_ms() + 2)
     met = []
-    for page in letters.walk(Wanted()):
+    for page in letters.walk(LetterFilter()):
         met += [letter.number for letter in page]
         letters.drop(first, [letter.number for letter in page], Leaving("test", "all"))
         dead_letter(driver)
@@ -165,9 +165,9 @@ def test_a_walk_ends_though_new_ones_come_and_survives_that_others_leave(driver:
 def test_a_filter_chooses_by_class_source_and_age(driver: Driver) -> None:
     letters, mine = dead_letter(driver, source="billing")
     dead_letter(driver, source="shop")
-    assert [[one.short_id for one in group] for group in letters.intents(Wanted(source="billing"))] == [[mine]]
-    assert list(letters.intents(Wanted(kinds=frozenset({DeadClass.UNKNOWN})))) == []
-    assert list(letters.intents(Wanted(before=driver.server_ms() - 60_000))) == []
+    assert [[one.short_id for one in group] for group in letters.intents(LetterFilter(source="billing"))] == [[mine]]
+    assert list(letters.intents(LetterFilter(kinds=frozenset({DeadClass.UNKNOWN})))) == []
+    assert list(letters.intents(LetterFilter(before=driver.server_ms() - 60_000))) == []
 
 
 # ------------------------------------------------------------------------------------------------------------ sent again

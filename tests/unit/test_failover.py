@@ -16,9 +16,9 @@ from tuma_worker.core.failover import (
     SOON,
     UNSENT,
     Called,
+    Cargo,
     Carrier,
-    Terms,
-    Wanted,
+    CarrierTerms,
     carrier_for,
     look_again,
     may_leave,
@@ -28,21 +28,21 @@ from tuma_worker.core.states import ENDS, RecipientState
 R = RecipientState
 A, B = "+243990000001", "+254700000001"
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
-WANTED = Wanted("bulk", "KITOKO", "production", 2, NOON)
+CARGO = Cargo("bulk", "KITOKO", "production", 2, NOON)
 
 
 def carrier(account: str = "spare", *, works: bool = True, environment: str = "production", **terms: object) -> Carrier:
-    return Carrier(account, environment, works, Terms(**terms))  # type: ignore[arg-type] # the tests' own fields
+    return Carrier(account, environment, works, CarrierTerms(**terms))  # type: ignore[arg-type] # the tests' own fields
 
 
 def test_nobody_is_carried_to_where_the_sender_that_is_shown_is_not_approved() -> None:
     approved = {"KITOKO": ("+243",), "INFO": ("+254",)}
     other = carrier("other", senders=("KITOKO",), sender_id="INFO", own_sender=True, approved=approved)
-    assert carrier_for(A, WANTED, [other]) == other
-    assert carrier_for(B, WANTED, [other]) is None  # it may show KITOKO, but not there
-    assert carrier_for(B, replace(WANTED, sender="SHOP"), [other]) == other  # shown as INFO
-    assert carrier_for(A, replace(WANTED, sender="SHOP"), [other]) is None
-    assert carrier_for(B, replace(WANTED, sender=None), [other]) == other
+    assert carrier_for(A, CARGO, [other]) == other
+    assert carrier_for(B, CARGO, [other]) is None  # it may show KITOKO, but not there
+    assert carrier_for(B, replace(CARGO, sender="SHOP"), [other]) == other  # shown as INFO
+    assert carrier_for(A, replace(CARGO, sender="SHOP"), [other]) is None
+    assert carrier_for(B, replace(CARGO, sender=None), [other]) == other
 
 
 def test_who_was_never_called_or_refused_each_time_may_leave() -> None:
@@ -68,35 +68,35 @@ def test_a_forgotten_call_may_have_been_for_anybody_who_was_called() -> None:
 def test_the_first_that_can_carries() -> None:
     barred = [carrier("halted", works=False), carrier("elsewhere", countries=("+254",)), carrier("test", environment="sandbox")]
     barred += [carrier("codes-only", lanes=("otp",)), carrier("other-senders", senders=("OTHER",))]
-    assert carrier_for(A, WANTED, [*barred, carrier("good"), carrier("late")]) == carrier("good")
-    assert carrier_for(A, WANTED, barred) is None
+    assert carrier_for(A, CARGO, [*barred, carrier("good"), carrier("late")]) == carrier("good")
+    assert carrier_for(A, CARGO, barred) is None
 
 
 def test_a_text_that_no_window_of_its_limits_holds_goes_by_another() -> None:
-    assert carrier_for(A, WANTED, [replace(carrier(), most_segments=1)]) is None
-    assert carrier_for(A, WANTED, [replace(carrier(), most_segments=2)]) is not None
+    assert carrier_for(A, CARGO, [replace(carrier(), most_segments=1)]) is None
+    assert carrier_for(A, CARGO, [replace(carrier(), most_segments=2)]) is not None
 
 
 @pytest.mark.parametrize(
-    ("wanted", "number", "carries"),
+    ("cargo", "number", "carries"),
     [
-        (WANTED, A, False),
-        (WANTED, B, True),  # it is awake two time zones further on
-        (replace(WANTED, loud=True), A, True),
-        (replace(WANTED, lane="otp"), A, True),
-        (replace(WANTED, at=NOON + timedelta(hours=2)), A, True),
+        (CARGO, A, False),
+        (CARGO, B, True),  # it is awake two time zones further on
+        (replace(CARGO, loud=True), A, True),
+        (replace(CARGO, lane="otp"), A, True),
+        (replace(CARGO, at=NOON + timedelta(hours=2)), A, True),
     ],
 )
-def test_nobody_is_carried_into_quiet_hours(wanted: Wanted, number: str, *, carries: bool) -> None:
+def test_nobody_is_carried_into_quiet_hours(cargo: Cargo, number: str, *, carries: bool) -> None:
     quiet = Quiet(Hours.parse("12:00-14:30"))
-    assert (carrier_for(number, wanted, [replace(carrier(), quiet=quiet)]) is not None) == carries
+    assert (carrier_for(number, cargo, [replace(carrier(), quiet=quiet)]) is not None) == carries
 
 
 def test_its_own_sender_is_shown_only_where_it_may_not_show_the_intents() -> None:
-    terms = Terms(senders=("OTHER",), sender_id="OWN", own_sender=True)
+    terms = CarrierTerms(senders=("OTHER",), sender_id="OWN", own_sender=True)
     assert not terms.may_show("KITOKO")
     assert all(terms.may_show(sender) for sender in ("OTHER", "OWN", None))
-    assert carrier_for(A, WANTED, [Carrier("spare", "production", works=True, terms=terms)]) is not None
+    assert carrier_for(A, CARGO, [Carrier("spare", "production", works=True, terms=terms)]) is not None
 
 
 def test_the_longer_nothing_is_heard_the_rarer_anybody_looks() -> None:

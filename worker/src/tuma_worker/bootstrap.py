@@ -21,7 +21,7 @@ from tuma_producer.errors import TumaError
 from tuma_producer.quiet import Hours, Quiet
 from tuma_worker import logs, providers
 from tuma_worker.core.breaker import Breaker
-from tuma_worker.core.failover import Terms
+from tuma_worker.core.failover import CarrierTerms
 from tuma_worker.core.funds import Reserve
 from tuma_worker.core.limits import Limit
 from tuma_worker.core.next_step import Policy
@@ -119,7 +119,7 @@ def register_accounts(redis: Redis, settings: Settings, *, by_worker: bool = Fal
             environment=account.environment,
             queue=queue_config(name, account).for_claim,
             others={queue.operation: queue.for_claim for queue in [*keeping_queues(name, account), *asking_queues(name, account)]},
-            terms=Terms(
+            terms=CarrierTerms(
                 account.countries, account.senders, account.sender_id, account.own_sender, tuple(account.carries), account.approved
             ),
             keeps=keeps.published if keeps else "",

@@ -22,7 +22,7 @@ from tuma_worker.cli.queue import By, who
 from tuma_worker.cli.reach import Reach, reach
 from tuma_worker.core.dead import DeadClass
 from tuma_worker.dispatch.redriving import LATE, Redriven, Redriver
-from tuma_worker.store.dead import Choice, DeadLetters, Leaving, Letter, Wanted
+from tuma_worker.store.dead import Choice, DeadLetters, Leaving, Letter, LetterFilter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -61,10 +61,10 @@ class _Filter:
         for name in store.producer.accounts() if self.account is None else [self.account]:
             yield DeadLetters(store.redis, name)
 
-    def wanted(self, letters: DeadLetters) -> Wanted:
+    def wanted(self, letters: DeadLetters) -> LetterFilter:
         """What is wanted of an account, by the server's clock."""
         before = None if self.older_than is None else letters.now() - round(self.older_than * 1000)
-        return Wanted(self.kinds or frozenset(DeadClass), self.source, before)
+        return LetterFilter(self.kinds or frozenset(DeadClass), self.source, before)
 
 
 def _filter(account: str | None, kinds: list[str] | None, source: str | None, older_than: float | None) -> _Filter:

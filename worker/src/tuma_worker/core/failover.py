@@ -28,7 +28,7 @@ CORRECTIBLE_FOR = 4 * 86_400.0  # seconds after the last news for which an end m
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class CarrierTerms:
     """On what terms an account carries for others.
 
     `countries` are beginnings of numbers such as `+243`, none for all numbers; `senders` those that it may show beside its own
@@ -58,13 +58,13 @@ class Carrier:
     account: str
     environment: str
     works: bool
-    terms: Terms
+    terms: CarrierTerms
     most_segments: float = inf
     quiet: Quiet | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Cargo:
     """What is to be carried: an intent of this priority and sender, from an account of this environment.
 
     It has so many segments, is to be carried `at` that time, and goes in quiet hours too where it is `loud`.
@@ -84,25 +84,25 @@ class Wanted:
         return quiet.until(number, self.at) is not None
 
 
-def carrier_for(number: str, wanted: Wanted, carriers: Sequence[Carrier]) -> Carrier | None:
+def carrier_for(number: str, cargo: Cargo, carriers: Sequence[Carrier]) -> Carrier | None:
     """The first that can carry this recipient; None where none can."""
-    return next((carrier for carrier in carriers if _can_carry(carrier, number, wanted)), None)
+    return next((carrier for carrier in carriers if _can_carry(carrier, number, cargo)), None)
 
 
-def _can_carry(carrier: Carrier, number: str, wanted: Wanted) -> bool:
+def _can_carry(carrier: Carrier, number: str, cargo: Cargo) -> bool:
     terms = carrier.terms
     return (
         carrier.works
-        and carrier.environment == wanted.environment  # what is real must not end in a sandbox, nor the other way
-        and (terms.lanes is None or wanted.lane in terms.lanes)
+        and carrier.environment == cargo.environment  # what is real must not end in a sandbox, nor the other way
+        and (terms.lanes is None or cargo.lane in terms.lanes)
         and (not terms.countries or number.startswith(terms.countries))
-        and _may_show(terms, wanted.sender, number)
-        and wanted.segments <= carrier.most_segments
-        and not wanted.disturbs(number, carrier.quiet)
+        and _may_show(terms, cargo.sender, number)
+        and cargo.segments <= carrier.most_segments
+        and not cargo.disturbs(number, carrier.quiet)
     )
 
 
-def _may_show(terms: Terms, sender: str | None, number: str) -> bool:
+def _may_show(terms: CarrierTerms, sender: str | None, number: str) -> bool:
     """Whether it would go out there under its sender, or else under the account's own."""
     shown = sender or terms.sender_id if terms.may_show(sender) else terms.sender_id
     return (terms.may_show(sender) or terms.own_sender) and is_approved(terms.approved, shown, number)

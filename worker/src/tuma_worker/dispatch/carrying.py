@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from tuma_producer.contract.wire import LANES, full_id, home_of, is_loud, segments_of
-from tuma_worker.core.failover import ANY_PROOF, SOON, UNSENT, Carrier, Wanted, carrier_for, look_again, may_leave
+from tuma_worker.core.failover import ANY_PROOF, SOON, UNSENT, Cargo, Carrier, carrier_for, look_again, may_leave
 from tuma_worker.logs import Event
 from tuma_worker.rounds import one_by_one
 from tuma_worker.store import accounts
@@ -135,10 +135,10 @@ def _clear(carried: Carried, moved: Moved) -> None:
         body = json.loads(record["body"])
         carriers = [_carrier(carried, known, name, waiting) for name in body.get("failover", ())]
         segments, loud = segments_of(waiting.group), is_loud(waiting.group)
-        wanted = Wanted(LANES[waiting.lane], body.get("sender_id"), environment, segments, at, loud)
+        cargo = Cargo(LANES[waiting.lane], body.get("sender_id"), environment, segments, at, loud)
         # Whom home would not call now waits in its line like others: a halted account does not sort by the hour.
-        awake = [number for number in numbers if not wanted.disturbs(number, carried.queue.quiet)]
-        _carry(carried, waiting, record, _shared_out(awake, wanted, [one for one in carriers if one is not None]), moved)
+        awake = [number for number in numbers if not cargo.disturbs(number, carried.queue.quiet)]
+        _carry(carried, waiting, record, _shared_out(awake, cargo, [one for one in carriers if one is not None]), moved)
 
 
 def _certain(carried: Carried, waiting: Waiting, record: Mapping[str, str], proofs: frozenset[Untaken]) -> list[str]:
@@ -161,12 +161,12 @@ def _carrier(carried: Carried, known: dict[tuple[str, int, str], Carrier | None]
     return known[key]
 
 
-def _shared_out(numbers: Sequence[str], wanted: Wanted, carriers: Sequence[Carrier]) -> dict[tuple[str, bool], list[str]]:
+def _shared_out(numbers: Sequence[str], cargo: Cargo, carriers: Sequence[Carrier]) -> dict[tuple[str, bool], list[str]]:
     """Who is carried by which account, and whether under its own sender."""
     shares: dict[tuple[str, bool], list[str]] = {}
     for number in numbers:
-        if (carrier := carrier_for(number, wanted, carriers)) is not None:
-            shares.setdefault((carrier.account, not carrier.terms.may_show(wanted.sender)), []).append(number)
+        if (carrier := carrier_for(number, cargo, carriers)) is not None:
+            shares.setdefault((carrier.account, not carrier.terms.may_show(cargo.sender)), []).append(number)
     return shares
 
 

@@ -17,7 +17,7 @@ from tuma_worker.core.dead import DeadClass
 from tuma_worker.dispatch.redriving import Redriven, Redriver
 from tuma_worker.gateway import bodies
 from tuma_worker.gateway.forms import LINES, encoded, line_of
-from tuma_worker.store.dead import Choice, DeadLetters, Leaving, Wanted
+from tuma_worker.store.dead import Choice, DeadLetters, Leaving, LetterFilter
 from tuma_worker.store.owners import source_of
 
 if TYPE_CHECKING:
@@ -66,10 +66,10 @@ async def list_dead(ask: Ask) -> Response:
         bodies.refuse("class", f"must be one of {', '.join(DeadClass)}")
     kinds = frozenset({DeadClass(given["class"])} if "class" in given else DeadClass)
     letters = DeadLetters(ask.desk.store, await ask.account())
-    return StreamingResponse(_lines(letters, Wanted(kinds, given.get("source"))), media_type=LINES)
+    return StreamingResponse(_lines(letters, LetterFilter(kinds, given.get("source"))), media_type=LINES)
 
 
-def _lines(letters: DeadLetters, wanted: Wanted) -> Iterator[bytes]:
+def _lines(letters: DeadLetters, wanted: LetterFilter) -> Iterator[bytes]:
     for page in letters.walk(wanted):
         yield b"".join(line_of(_letter(one)) for one in page)
 
@@ -105,13 +105,13 @@ async def redrive_account(ask: Ask) -> Response:
     return _told(await redrive(ask, letters, await _choice(ask, letters, chosen), letters.intents(wanted), str(wanted)))
 
 
-def _wanted(ask: Ask, which: _Which, kinds: frozenset[DeadClass]) -> Wanted:
+def _wanted(ask: Ask, which: _Which, kinds: frozenset[DeadClass]) -> LetterFilter:
     """Which letters are meant, of these kinds where none are named. Raises `Problem` where nothing says which."""
     if not which.names_some:
         bodies.refuse("all", "say which: true, or classes, source, older_than")
     before = None if which.older_than is None else round((ask.desk.clock() - which.older_than) * 1000)
     source = None if which.source is None else checked_source(which.source)
-    return Wanted(frozenset(which.classes) or kinds, source, before)
+    return LetterFilter(frozenset(which.classes) or kinds, source, before)
 
 
 async def drop_intent(ask: Ask) -> Response:

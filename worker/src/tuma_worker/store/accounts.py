@@ -14,7 +14,7 @@ from tuma_producer.contract.reading import texts
 from tuma_producer.contract.wire import LANES, moment
 from tuma_producer.quiet import Quiet
 from tuma_worker.core.answers import Fault
-from tuma_worker.core.failover import Carrier, Terms
+from tuma_worker.core.failover import Carrier, CarrierTerms
 from tuma_worker.core.limits import Counted
 from tuma_worker.queue.scripts import PROBE, SYSTEM
 from tuma_worker.store import funds
@@ -42,7 +42,7 @@ def probe_job(*, permit: bool) -> str:
 STOPS = ("halt", "breaker")  # fields of a queue's state: with either the account does not work
 REGISTER_EVERY = 30.0  # seconds between two registrations by a worker
 ATTENDED_FOR = 3 * REGISTER_EVERY + 10.0  # seconds after the last one for which a worker is taken to be there
-_ANY = Terms()
+_ANY = CarrierTerms()
 _HELD_BY = 7  # which word of a held batch says by whom: see held.lua
 
 
@@ -74,7 +74,7 @@ def register(
     environment: str,
     queue: str,
     others: Mapping[str, str] | None = None,
-    terms: Terms = _ANY,
+    terms: CarrierTerms = _ANY,
     keeps: str = "",
     templates: Mapping[str, str] | None = None,
     price: str = "",
@@ -133,10 +133,10 @@ def _most_segments(queue: Mapping[str, Any], state: Mapping[str, str]) -> float:
     return min(counts, default=inf)
 
 
-def _terms(published: Mapping[str, Any]) -> Terms:
+def _terms(published: Mapping[str, Any]) -> CarrierTerms:
     """Terms as a worker of any version has published them."""
-    known: dict[str, Any] = {name: value for name, value in published.items() if name in Terms.__dataclass_fields__}
-    return Terms(**known | {name: tuple(value) for name, value in known.items() if isinstance(value, list)})
+    known: dict[str, Any] = {name: value for name, value in published.items() if name in CarrierTerms.__dataclass_fields__}
+    return CarrierTerms(**known | {name: tuple(value) for name, value in known.items() if isinstance(value, list)})
 
 
 @dataclass(frozen=True, slots=True)

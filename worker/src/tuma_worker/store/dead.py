@@ -55,7 +55,7 @@ class Letter:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class LetterFilter:
     """Which letters are meant: of these classes, of this source if any, dead since before this time (Unix ms) if any."""
 
     kinds: frozenset[DeadClass] = frozenset(DeadClass)
@@ -120,7 +120,7 @@ class DeadLetters:
         """How many there are, about: those whose record is gone may be among them."""
         return self.redis.zcard(self._keys.dead)
 
-    def walk(self, wanted: Wanted) -> Iterator[list[Letter]]:
+    def walk(self, wanted: LetterFilter) -> Iterator[list[Letter]]:
         """The wanted letters that are dead by now, the oldest first, a page at a time.
 
         Letters may leave and come meanwhile: who dies after the beginning is not met, so a walk ends.
@@ -131,7 +131,7 @@ class DeadLetters:
             place = found[-1]
             yield [letter for letter in self._read(found) if letter in wanted]
 
-    def intents(self, wanted: Wanted) -> Iterator[list[Letter]]:
+    def intents(self, wanted: LetterFilter) -> Iterator[list[Letter]]:
         """The wanted letters that are dead by now, those of one intent together; whose first died earliest comes first."""
         met: set[str] = set()
         for page in self.walk(wanted):
@@ -185,7 +185,7 @@ class DeadLetters:
 
     def counts(self) -> dict[str, int]:
         """How many there are of each class that any is of."""
-        counted = Counter[str](letter.kind for page in self.walk(Wanted()) for letter in page)
+        counted = Counter[str](letter.kind for page in self.walk(LetterFilter()) for letter in page)
         return {kind: counted[kind] for kind in DeadClass if counted[kind]}
 
     def record(self, short_id: str) -> dict[str, str]:

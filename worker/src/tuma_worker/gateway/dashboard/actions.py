@@ -12,7 +12,7 @@ from tuma_worker.gateway import bodies, dead, intents
 from tuma_worker.gateway.dashboard.words import count, many
 from tuma_worker.gateway.operating import queue_named, scope_of, steering
 from tuma_worker.queue.config import SEND
-from tuma_worker.store.dead import Choice, DeadLetters, Wanted
+from tuma_worker.store.dead import Choice, DeadLetters, LetterFilter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -104,7 +104,7 @@ async def redrive(ask: Ask, form: Form) -> str:
         letters, found = await dead.of_intent(ask, form["id"])
         return _redriven(await dead.redrive(ask, letters, Choice(letters.account), found, form["id"]))
     letters = DeadLetters(ask.desk.store, await ask.known(form.get("account", "")))
-    wanted = Wanted(frozenset({_class(form)}))
+    wanted = LetterFilter(frozenset({_class(form)}))
     return _redriven(await dead.redrive(ask, letters, await _choice(ask, letters, form), letters.intents(wanted), str(wanted)))
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.concurrency import run_in_threadpool
 
 from tuma_worker.core.dead import DeadClass
-from tuma_worker.store.dead import DeadLetters, Wanted
+from tuma_worker.store.dead import DeadLetters, LetterFilter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -71,7 +71,7 @@ async def look(view: View) -> dict[str, Any]:
 
 def _grave(view: View, account: str) -> Grave:
     letters = DeadLetters(view.desk.store, account)
-    read = [letter for page in islice(letters.walk(Wanted()), _PAGES) for letter in page]
+    read = [letter for page in islice(letters.walk(LetterFilter()), _PAGES) for letter in page]
     return Grave(account, letters.size(), tuple(_piles(read)))
 
 
