@@ -13,7 +13,7 @@ from tests.contract.conftest import LISOLOO_KEY
 
 from tuma_producer import At, Every
 from tuma_worker.core.answers import Accepted, Rejected
-from tuma_worker.core.custody import Shown, Standing, Steered, Told
+from tuma_worker.core.custody import Shown, Sighting, Steered, Told
 from tuma_worker.providers import lisoloo
 from tuma_worker.providers.base import Call
 from tuma_worker.providers.http import Http
@@ -144,10 +144,10 @@ def test_a_date_that_is_past_is_rejected_by_its_code(client: Custodian) -> None:
 
 def test_what_is_paused_and_resumed_and_cancelled_shows_so(sandbox: Sandbox, client: Custodian) -> None:
     message_id = handed_over(client, SCHEDULES["dates"]())
-    assert client.standing(message_id) == Standing(Shown.WAITING)
+    assert client.standing(message_id) == Sighting(Shown.WAITING)
     story: list[tuple[Verb, Shown]] = [("pause", Shown.PAUSED), ("resume", Shown.WAITING), ("cancel", Shown.CANCELLED)]
     for verb, shown in story:
-        assert (client.steer(verb, message_id), client.standing(message_id)) == (Steered(Told.DONE), Standing(shown))
+        assert (client.steer(verb, message_id), client.standing(message_id)) == (Steered(Told.DONE), Sighting(shown))
     assert client.steer("cancel", message_id) == Steered(Told.REFUSED, "http-409")
     assert dispatched(sandbox, 30) == []
 

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from tuma_worker.core.breaker import Breaker, Pulse
     from tuma_worker.core.prices import Price
     from tuma_worker.queue.leases import Run
-    from tuma_worker.store.schedules import Standing
+    from tuma_worker.store.schedules import ScheduleStanding
 
 ACCOUNT = "lisoloo-main"
 CLOCK = "tuma:test:clock"
@@ -177,11 +177,11 @@ class Driver:
         Firer({self.queue.account: self.schedules}).fire(Held(self.queue, batch, until=1.0, clock=lambda: 0.0))
         self.release(batch, Release.DONE)
 
-    def standing(self, schedule: str) -> Standing | None:
+    def standing(self, schedule: str) -> ScheduleStanding | None:
         """A schedule as a worker sees it that is about to fire it."""
         return next(iter(self.schedules.load([schedule])), None)
 
-    def fire_at(self, standing: Standing, firings: Sequence[int], following: int | None) -> list[str] | None:
+    def fire_at(self, standing: ScheduleStanding, firings: Sequence[int], following: int | None) -> list[str] | None:
         """Fire a schedule that was looked at before."""
         (children,) = self.schedules.fire([Decided(standing, firings, following)])
         return children

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tuma_producer.intents import Verb
     from tuma_producer.schedules import Schedule
     from tuma_worker.core.answers import Reply
-    from tuma_worker.core.custody import Standing, Steered
+    from tuma_worker.core.custody import Sighting, Steered
     from tuma_worker.providers.base import Call
 
 
@@ -45,7 +45,7 @@ class Nobody:
     def steer(self, verb: Verb, provider_id: str) -> Steered:
         raise AssertionError((verb, provider_id))
 
-    def standing(self, provider_id: str) -> Standing:
+    def standing(self, provider_id: str) -> Sighting:
         raise AssertionError(provider_id)
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tuma_producer import Intent
     from tuma_producer.contract.scripts import Call
     from tuma_producer.intents import Verb
-    from tuma_worker.store.schedules import Standing
+    from tuma_worker.store.schedules import ScheduleStanding
 
 
 @pytest.fixture
@@ -255,7 +255,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.driver = Driver(self.redis, queue_of(batch_max=10))
         self.text = 0
         self.intent = self.driver.enqueue(schedule=every_minute(self.clock, misfire="all"), message="0")
-        self.looks: list[Standing] = []
+        self.looks: list[ScheduleStanding] = []
         self.claims: list[Claim] = []
         self.expected: dict[str, str] = {}
 

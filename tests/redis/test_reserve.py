@@ -89,7 +89,7 @@ def told(driver: Driver) -> list[tuple[str, str]]:
     return [(event["e"], event["w"]) for event in driver.events() if event["e"].startswith("bulk-")]
 
 
-def standing(money: Funds) -> funds.Standing:
+def standing(money: Funds) -> funds.Money:
     found = funds.look(money.redis, money.account)
     assert found is not None
     return found

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from tuma_producer import ControlResult, Intent
     from tuma_producer.intents import Verb
-    from tuma_worker.store.schedules import Standing
+    from tuma_worker.store.schedules import ScheduleStanding
 
 LEASE = 15.0  # seconds
 
@@ -506,7 +506,7 @@ class AnyOrder(RuleBasedStateMachine):
         end = instant(self.clock.ms) + timedelta(seconds=60 * last)
         self.schedule = every_minute(self.clock, end=end, misfire=misfire)
         self.intent = self.driver.enqueue(schedule=self.schedule)
-        self.looks: list[Standing] = []  # what workers have seen and not fired yet
+        self.looks: list[ScheduleStanding] = []  # what workers have seen and not fired yet
         self.spans: list[tuple[int, int]] = []  # from when until when it was free to fire
         self.free_since: int | None = self.clock.ms
         self.fired_when_held = 0

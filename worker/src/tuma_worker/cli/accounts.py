@@ -21,7 +21,7 @@ from tuma_worker.store.steering import Steering
 
 if TYPE_CHECKING:
     from tuma_worker.store.accounts import Standing
-    from tuma_worker.store.funds import Standing as Funds
+    from tuma_worker.store.funds import Money
 
 COLUMNS = ("account", "provider", "waiting", "later", "in flight", "money", "halted", "since (UTC)", "goes on")
 
@@ -46,11 +46,11 @@ def as_json(standing: Standing) -> dict[str, Any]:
     return asdict(standing) | {"in_flight": standing.in_flight, "funds": standing.funds and _funds(standing.funds)} | times
 
 
-def _funds(found: Funds) -> dict[str, Any]:
+def _funds(found: Money) -> dict[str, Any]:
     return asdict(found) | {"read_at": _time(found.read_at), "held_at": _time(found.held_at)}
 
 
-def _money(found: Funds | None) -> str | None:
+def _money(found: Money | None) -> str | None:
     """What is left and how long that lasts; and, while bulk waits, for what."""
     if found is None:
         return None

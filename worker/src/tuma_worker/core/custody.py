@@ -72,7 +72,7 @@ class Steered:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Sighting:
     """What the provider shows, its code where it shows nothing, and after how many seconds to look again."""
 
     shown: Shown

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from threading import Event as Signal
 
     from tuma_worker.core.next_step import Untaken
-    from tuma_worker.store.carried import Carried, Plan, Standing, Waiting
+    from tuma_worker.store.carried import Carried, Plan, PlanStanding, Waiting
 
 _log = structlog.get_logger(__name__)
 
@@ -203,7 +203,7 @@ def follow(carried: Carried, plan: Plan) -> int:
     return carried.relay(standing, news_of(standing), look_again(standing.states_there, silence))
 
 
-def _write(carried: Carried, standing: Standing) -> None:
+def _write(carried: Carried, standing: PlanStanding) -> None:
     """Write the other account's intent; where that must or can not be, see to it that nobody ever does."""
     if standing.held or not standing.to_carry or not carried.write(standing):
         carried.cancel(standing.plan)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tuma_worker.queue.leases import Held
-    from tuma_worker.store.schedules import Schedules, Standing
+    from tuma_worker.store.schedules import Schedules, ScheduleStanding
 
 _log = structlog.get_logger(__name__)
 
@@ -57,7 +57,7 @@ def _fire_alone(schedules: Schedules, short_id: str) -> None:
         complain(error, Event.SCHEDULE_NOT_FIRED, account=schedules.queue.account, schedule=short_id)
 
 
-def fire(schedules: Schedules, standing: Sequence[Standing]) -> None:
+def fire(schedules: Schedules, standing: Sequence[ScheduleStanding]) -> None:
     """One bounded step of each. Where more has come due, a schedule is due again at once."""
     decided, missed = [], []
     for one in standing:
@@ -69,14 +69,14 @@ def fire(schedules: Schedules, standing: Sequence[Standing]) -> None:
             _say(schedules.queue.account, one, occurrences, passed_over)
 
 
-def _say(account: str, standing: Standing, occurrences: Sequence[str], missed: int) -> None:
+def _say(account: str, standing: ScheduleStanding, occurrences: Sequence[str], missed: int) -> None:
     late = standing.now - standing.following
     _log.info(
         Event.SCHEDULE_FIRED, account=account, schedule=standing.short_id, occurrences=occurrences, missed=missed, late_ms=late
     )
 
 
-def _decide(standing: Standing) -> tuple[list[int], int, int | None]:
+def _decide(standing: ScheduleStanding) -> tuple[list[int], int, int | None]:
     """The firings to make now, how many are passed over, and the one to wait for."""
     schedule = standing.schedule
     most = _OCCURRENCES if schedule.misfire == "all" else MOST

@@ -81,7 +81,7 @@ def _show(account: str, found: Line) -> None:
         metrics.standing_seen(account, shown, stands=kind in kinds)
 
 
-def _show_funds(account: str, found: funds.Standing | None) -> None:
+def _show_funds(account: str, found: funds.Money | None) -> None:
     """While nobody can tell how long the money lasts, it is shown as endless."""
     if found is not None:
         lasts = math.inf if found.runway is None else found.runway

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tuma_producer.intents import Verb
     from tuma_worker.gateway.desk import Ask
     from tuma_worker.store.accounts import Standing
-    from tuma_worker.store.funds import Standing as Funds
+    from tuma_worker.store.funds import Money
     from tuma_worker.store.line import Line, Window
 
 
@@ -98,7 +98,7 @@ def _standing(found: Standing) -> dict[str, Any]:
     return _members(found) | {"in_flight": found.in_flight, "funds": found.funds and _funds(found.funds)} | times
 
 
-def _funds(found: Funds) -> dict[str, Any]:
+def _funds(found: Money) -> dict[str, Any]:
     return _members(found) | {"read_at": _instant(found.read_at), "held_at": _instant(found.held_at)}
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tuma_producer.intents import Verb
     from tuma_producer.schedules import Schedule
     from tuma_worker.core.answers import Fault, Health, Reply, Trace
-    from tuma_worker.core.custody import Standing, Steered
+    from tuma_worker.core.custody import Sighting, Steered
     from tuma_worker.core.limits import Limit
     from tuma_worker.core.receipts import Receipt
 
@@ -70,7 +70,7 @@ class Custodian(Protocol):
         """Ask for this verb about a call that was handed over. Exactly one HTTP request."""
         ...
 
-    def standing(self, provider_id: str) -> Standing:
+    def standing(self, provider_id: str) -> Sighting:
         """Ask how such a call stands. Exactly one HTTP request."""
         ...
 

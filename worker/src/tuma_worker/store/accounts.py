@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from tuma_worker.core.next_step import Halt
-    from tuma_worker.store.funds import Standing as Funds
+    from tuma_worker.store.funds import Money
 
 
 def packed(halt: Halt) -> str:
@@ -159,7 +159,7 @@ class Standing:
     operator: bool
     probe_at: int | None
     breaker: str | None
-    funds: Funds | None
+    funds: Money | None
 
     @property
     def in_flight(self) -> int:

@@ -24,7 +24,7 @@ _PAGE = 500  # names or ids in one step
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class CampaignStanding:
     """How a campaign stands. `at` is when something arrived under its name last, to within an hour (Unix ms).
 
     `paused` is by whom it is paused, `cancelling` by whom it is being cancelled; None where it is not.
@@ -132,7 +132,7 @@ class Campaigns:
     redis: Redis
     account: str
 
-    def latest(self, most: int) -> tuple[list[Standing], int]:
+    def latest(self, most: int) -> tuple[list[CampaignStanding], int]:
         """So many of them, under whose name something arrived last, the last one first; and how many there are in all."""
         found = [_standing(name, packed) for name, packed in self._all()]
         return nlargest(most, found, key=lambda one: (one.at, one.name)), len(found)
@@ -172,6 +172,6 @@ class Campaigns:
         return (short_id for short_id, there in zip(page, pipeline.execute(), strict=True) if not there)
 
 
-def _standing(name: bytes, packed: bytes) -> Standing:
+def _standing(name: bytes, packed: bytes) -> CampaignStanding:
     told = json.loads(packed)
-    return Standing(name.decode(), told["at"], told.get("paused"), told.get("by") if "cancelling" in told else None)
+    return CampaignStanding(name.decode(), told["at"], told.get("paused"), told.get("by") if "cancelling" in told else None)

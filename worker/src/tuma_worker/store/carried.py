@@ -77,7 +77,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class PlanStanding:
     """A plan as it stands. `home` are the fields of its recipients at home, `there` those at the account that carries them.
 
     `state` is how the plan stands, empty where it is over; `accepted_there` when that account had it, in Unix milliseconds.
@@ -254,14 +254,14 @@ class Carried:
 
     # -------------------------------------------------------------------------------------------------------------- plans
 
-    def load(self, plan: Plan) -> Standing:
+    def load(self, plan: Plan) -> PlanStanding:
         """The plan as it stands."""
         # There first: what is found at home is then no older, and whoever is held at home is not taken for somebody who is not.
         there = record_texts(cast("dict[bytes, bytes]", self.redis.hgetall(plan.key)))
         record = self.record(plan.short_id)
         fields = [name for name, part in record.items() if name.startswith(wire.CARRIED) and part == plan.part]
         mine = [name.removeprefix(wire.CARRIED) for name in fields]
-        return Standing(
+        return PlanStanding(
             plan=plan,
             state=record.get(f"carrier:{plan.part}", ""),
             record=record,
@@ -277,7 +277,7 @@ class Carried:
         key = wire.digest(record.get("source"), _key(plan))
         return bool(self.redis.exists(account_keys(plan.account).idempotency(key)))
 
-    def write(self, standing: Standing) -> bool:
+    def write(self, standing: PlanStanding) -> bool:
         """Write the intent that carries them. False where its account is not known. One that was written before stays as it is."""
         plan = standing.plan
         changes: dict[str, Any] = {"failover": (), "idempotency_key": _key(plan)}
@@ -300,7 +300,7 @@ class Carried:
             reason=TAKEN_AT_HOME, unfenced=True, among=_WAITS,
         ).run(self.redis)  # fmt: skip
 
-    def relay(self, standing: Standing, news: Mapping[str, News], again: float | None) -> int:
+    def relay(self, standing: PlanStanding, news: Mapping[str, News], again: float | None) -> int:
         """Write this news down at home and look again in so many seconds; None ends the plan. Returns how many moved."""
         keys, account = self.queue.keys, self._account
         kinds = list(dict.fromkeys(one[:3] for one in news.values()))
@@ -333,7 +333,7 @@ def _key(plan: Plan) -> str:
     return f"failover:{plan.part}"
 
 
-def news_of(standing: Standing) -> dict[str, News]:
+def news_of(standing: PlanStanding) -> dict[str, News]:
     """What is known there of each recipient and not yet at home."""
     if standing.gone:
         lost = News(RecipientState.UNKNOWN, Evidence.ASSUMED, CARRIER_FORGOTTEN)

@@ -47,7 +47,7 @@ class Asking:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Money:
     """An account's money. `left` was told at `read_at` (Unix ms), less what calls have cost since; `kept` is the reserve.
 
     Bulk has waited since `held_at` (Unix ms), None where it goes. `per_hour` was spent in the last hours, at which what is left
@@ -102,7 +102,7 @@ class Funds:
         return self._keys.queue(SEND)
 
 
-def look(redis: Redis, account: str) -> Standing | None:
+def look(redis: Redis, account: str) -> Money | None:
     """How the account's money stands; None where nobody watches it, or the provider has not told it yet."""
     keys = account_keys(account)
     pipeline: Any = redis.pipeline(transaction=False)
@@ -112,14 +112,14 @@ def look(redis: Redis, account: str) -> Standing | None:
     return read(texts(state), readings)
 
 
-def read(state: Mapping[str, str], members: Iterable[bytes]) -> Standing | None:
+def read(state: Mapping[str, str], members: Iterable[bytes]) -> Money | None:
     """The same from what was read: the state of the account's sends, and the readings of its balance."""
     found = funds_left(state)
     if found is None:
         return None
     readings = [_reading(*member.decode().split(" ")) for member in members if member.endswith(found.currency.encode())]
     by_hour = per_hour(readings)
-    return Standing(
+    return Money(
         left=found.left,
         kept=found.kept,
         currency=found.currency,

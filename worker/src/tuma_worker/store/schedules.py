@@ -38,7 +38,7 @@ def ready(short_id: str, following: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ScheduleStanding:
     """A schedule that may fire, as it stood at `now`. `following` is its next firing; times in Unix milliseconds."""
 
     short_id: str
@@ -52,7 +52,7 @@ class Standing:
 class Decided(NamedTuple):
     """What is to become of a schedule: occurrences at these `firings`, and the one to wait for; None ends it."""
 
-    standing: Standing
+    standing: ScheduleStanding
     firings: Sequence[int]
     following: int | None
 
@@ -64,7 +64,7 @@ class Schedules:
     redis: Redis
     queue: QueueConfig
 
-    def load(self, short_ids: Sequence[str]) -> list[Standing]:
+    def load(self, short_ids: Sequence[str]) -> list[ScheduleStanding]:
         """These schedules as they stand, without those that are paused, have ended, or were never there."""
         pipeline: Any = self.redis.pipeline(transaction=False)
         pipeline.execute_command("TIME")  # by its name: a cluster's pipeline lacks the method
@@ -91,7 +91,7 @@ class Schedules:
         fired = run_together(self.redis, calls) if calls else []
         return [None if count < 0 else children for count, children in zip(fired, made, strict=True)]
 
-    def _ended(self, standing: Standing, more: int) -> list[str]:
+    def _ended(self, standing: ScheduleStanding, more: int) -> list[str]:
         """The occurrences that have ended and are older than the last ones, with so many more. A verb must find all others."""
         named = standing.record.get("children", "").split()
         old = named[: max(0, len(named) + more - OCCURRENCES_NAMED)][:_OLD_AT_ONCE]
@@ -131,10 +131,10 @@ class Schedules:
         )
 
 
-def _standing(short_id: str, record: dict[str, str], now: int) -> Standing | None:
+def _standing(short_id: str, record: dict[str, str], now: int) -> ScheduleStanding | None:
     if not is_schedule(record) or record["open"] == "0" or "held" in record:
         return None
-    return Standing(
+    return ScheduleStanding(
         short_id=short_id,
         schedule=scheduling.schedule_in(record["body"]),
         recipients=record["to"].count(" ") + 1,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tuma_worker.gateway.dashboard.view import View
-    from tuma_worker.store.campaigns import Progress, Standing
+    from tuma_worker.store.campaigns import CampaignStanding, Progress
 
 _MOST = 20  # of each account
 _RECORDS = 2000  # of all campaigns together, about, that one look reads: receipts come to this process too
@@ -47,7 +47,7 @@ class Row:
     """A campaign as the page shows it."""
 
     account: str
-    standing: Standing
+    standing: CampaignStanding
     progress: Progress
 
     @property

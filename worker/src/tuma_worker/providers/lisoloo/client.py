@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tuma_producer.intents import Verb
     from tuma_producer.schedules import Schedule
     from tuma_worker.core.answers import Answer, Trace
-    from tuma_worker.core.custody import Standing, Steered
+    from tuma_worker.core.custody import Sighting, Steered
     from tuma_worker.providers.base import Call
     from tuma_worker.providers.http import Http
     from tuma_worker.providers.lisoloo.settings import LisolooSettings
@@ -46,7 +46,7 @@ class LisolooClient:
         method, path = schedules.VERBS[verb]
         return schedules.steered(self._ask(method, path, provider_id))
 
-    def standing(self, provider_id: str) -> Standing:
+    def standing(self, provider_id: str) -> Sighting:
         """Make one `GET /status`."""
         return schedules.standing(self._ask("GET", "/status", provider_id))
 

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from tuma_producer.schedules import At
 from tuma_worker.core.answers import AccountFault, Rejected, TryLater
-from tuma_worker.core.custody import Shown, Standing, Steered, Told
+from tuma_worker.core.custody import Shown, Sighting, Steered, Told
 from tuma_worker.providers.http import Arrived
 from tuma_worker.providers.lisoloo.statuses import meaning
 from tuma_worker.providers.reading import identifier, section
@@ -102,17 +102,17 @@ def _not_arrived(answer: Answer) -> Steered:
     return Steered(Told.UNKNOWN, getattr(answer, "code", ""))
 
 
-def standing(arrived: Arrived | Answer) -> Standing:
+def standing(arrived: Arrived | Answer) -> Sighting:
     """What `/status` shows."""
     if isinstance(arrived, Arrived) and arrived.success:
         word = identifier(section(arrived.body, "data").get("status")) or ""
-        return Standing(STATUSES.get(word.lower(), Shown.UNTOLD))
+        return Sighting(STATUSES.get(word.lower(), Shown.UNTOLD))
     if isinstance(arrived, Arrived) and arrived.status == 404:  # noqa: PLR2004 - HTTP's own number
-        return Standing(Shown.GONE, meaning(arrived)[1])
+        return Sighting(Shown.GONE, meaning(arrived)[1])
     answer, code = meaning(arrived) if isinstance(arrived, Arrived) else (arrived, getattr(arrived, "code", ""))
     if isinstance(answer, (TryLater, AccountFault)):
-        return Standing(Shown.LATER, code, _after(answer))
-    return Standing(Shown.UNTOLD, code)
+        return Sighting(Shown.LATER, code, _after(answer))
+    return Sighting(Shown.UNTOLD, code)
 
 
 def _after(answer: TryLater | AccountFault) -> float:
