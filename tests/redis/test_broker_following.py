@@ -16,7 +16,7 @@ from tuma_worker.queue.scripts import Claim, push
 if TYPE_CHECKING:
     from redis import Redis
 
-    from tuma_producer.contract.scripts import Call
+    from tuma_producer.contract.scripts import ScriptCall
     from tuma_worker.queue.broker import TumaBroker
     from tuma_worker.queue.consumer import Consumer
     from tuma_worker.queue.leases import Held
@@ -187,7 +187,7 @@ def test_a_consumer_that_listens_is_told_of_what_a_thread_hands_to_it(driver: Dr
     assert message.actor_name == "resolve"
 
 
-def run_and_lose_the_reply(redis: Redis, asked: list[Call]) -> list[Any]:
+def run_and_lose_the_reply(redis: Redis, asked: list[ScriptCall]) -> list[Any]:
     run_together(redis, asked)
     message = "the reply was lost"
     raise ConnectionError(message)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from redis import Redis
     from tests.support.producers import AnyProducer
 
-    from tuma_producer.contract.scripts import Call
+    from tuma_producer.contract.scripts import ScriptCall
     from tuma_producer.intents import Verb
     from tuma_worker.store.campaigns import Progress
 
@@ -199,7 +199,7 @@ class Operator:
     def __init__(self, driver: Driver, verb: Verb, by: str) -> None:
         self._redis = driver.redis
         self._steps = control_campaign(driver.queue.account, NAME, verb, by)
-        self._calls: list[Call] = next(self._steps)
+        self._calls: list[ScriptCall] = next(self._steps)
         self.result: CampaignResult | None = None
 
     def step(self) -> bool:

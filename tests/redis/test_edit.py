@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.support.producers import AnyProducer
 
     from tuma_producer import Intent
-    from tuma_producer.contract.scripts import Call
+    from tuma_producer.contract.scripts import ScriptCall
     from tuma_producer.intents import Verb
     from tuma_worker.store.schedules import ScheduleStanding
 
@@ -51,7 +51,7 @@ def edit(driver: Driver, intent: str, **changes: Any) -> EditResult:  # noqa: AN
     return Producer(driver.redis).edit(full(driver, intent), **changes)
 
 
-def run(driver: Driver, calls: list[Call]) -> list[Any]:
+def run(driver: Driver, calls: list[ScriptCall]) -> list[Any]:
     return [call.run(driver.redis) for call in calls]
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-    from tuma_producer.contract.scripts import Call
+    from tuma_producer.contract.scripts import ScriptCall
     from tuma_producer.intents import Verb
 
 TERMS = Terms(tz="Africa/Kinshasa", lead=0, dates=20, dispatches=1000, recipients=1000)
@@ -37,7 +37,7 @@ def producer(driver: Driver) -> Producer:
     return Producer(driver.redis)
 
 
-def with_lost_replies(redis: Redis, steps: Generator[list[Call], list[Any], Any], between: Callable[[], object]) -> Any:  # noqa: ANN401 - what the steps come to
+def with_lost_replies(redis: Redis, steps: Generator[list[ScriptCall], list[Any], Any], between: Callable[[], object]) -> Any:  # noqa: ANN401 - what the steps come to
     """What the steps come to where the first reply to each call is lost, and `between` happens before it is made again."""
     calls = next(steps)
     while True:

@@ -6,7 +6,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, cast, overload
 
 from redis.exceptions import NoScriptError, ResponseError
 
@@ -59,15 +59,14 @@ from tuma_producer.errors import TumaError, UnknownAccount
 from tuma_producer.intents import Send, checked_source
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Sequence
 
     from redis.asyncio import Redis
 
-    from tuma_producer.contract.backlog import Command
     from tuma_producer.contract.bundles import Chunk
     from tuma_producer.contract.campaigns import Progress
     from tuma_producer.contract.reading import Found, Start
-    from tuma_producer.contract.scripts import Call
+    from tuma_producer.contract.steps import ActSteps, Answer, ReadSteps
     from tuma_producer.contract.wire import Enqueue
     from tuma_producer.intents import (
         CampaignResult,
@@ -82,8 +81,6 @@ if TYPE_CHECKING:
     )
     from tuma_producer.outcomes import Event
     from tuma_producer.schedules import At, Every
-
-Answer = TypeVar("Answer")
 
 
 class AsyncProducer:
@@ -138,7 +135,7 @@ class AsyncProducer:
         texts = await self._read(templating.render(sends)) if any(map(templating.asks, sends)) else sends
         return await self._read(callbacks.check(texts, self._source)) if any(map(callbacks.asks, texts)) else texts
 
-    async def _read(self, steps: Generator[list[Command], list[Any], Answer]) -> Answer:
+    async def _read(self, steps: ReadSteps[Answer]) -> Answer:
         """Give these steps the replies to the commands that they ask for, until they have their answer."""
         replies: Any = None
         while True:
@@ -305,7 +302,7 @@ class AsyncProducer:
         """Take numbers off an account's suppression list; see `Producer.unsuppress`."""
         return await self._change_list(account, suppression.unsuppress(account, numbers, by or self._source))
 
-    async def _change_list(self, account: str, steps: suppression.Counting) -> int:
+    async def _change_list(self, account: str, steps: ActSteps[int]) -> int:
         try:
             return await self._answer(steps)
         except UnknownAccount:
@@ -325,7 +322,7 @@ class AsyncProducer:
     async def _control(self, intent_id: str, verb: Verb, by: str | None) -> ControlResult:
         return await self._answer(control(intent_id, verb, by or self._source))
 
-    async def _answer(self, steps: Generator[list[Call], list[Any], Answer]) -> Answer:
+    async def _answer(self, steps: ActSteps[Answer]) -> Answer:
         calls = next(steps)
         while True:
             with translated(self._where):

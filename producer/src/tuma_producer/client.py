@@ -6,7 +6,7 @@ import secrets
 import time
 from contextlib import closing
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, cast, overload
 
 from redis.exceptions import NoScriptError, ResponseError
 
@@ -64,11 +64,10 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-    from tuma_producer.contract.backlog import Command
     from tuma_producer.contract.bundles import Chunk
     from tuma_producer.contract.campaigns import Progress
     from tuma_producer.contract.reading import Found, Start
-    from tuma_producer.contract.scripts import Call
+    from tuma_producer.contract.steps import ActSteps, Answer, ReadSteps
     from tuma_producer.contract.wire import Enqueue
     from tuma_producer.intents import (
         CampaignResult,
@@ -83,8 +82,6 @@ if TYPE_CHECKING:
     )
     from tuma_producer.outcomes import Event
     from tuma_producer.schedules import At, Every
-
-Answer = TypeVar("Answer")
 
 
 class Producer:
@@ -153,7 +150,7 @@ class Producer:
         texts = self._read(templating.render(sends)) if any(map(templating.asks, sends)) else sends
         return self._read(callbacks.check(texts, self._source)) if any(map(callbacks.asks, texts)) else texts
 
-    def _read(self, steps: Generator[list[Command], list[Any], Answer]) -> Answer:
+    def _read(self, steps: ReadSteps[Answer]) -> Answer:
         """Give these steps the replies to the commands that they ask for, until they have their answer."""
         replies: Any = None
         while True:
@@ -372,7 +369,7 @@ class Producer:
         """
         return self._change_list(account, suppression.unsuppress(account, numbers, by or self._source))
 
-    def _change_list(self, account: str, steps: suppression.Counting) -> int:
+    def _change_list(self, account: str, steps: ActSteps[int]) -> int:
         try:
             return self._answer(steps)
         except UnknownAccount:
@@ -394,7 +391,7 @@ class Producer:
     def _control(self, intent_id: str, verb: Verb, by: str | None) -> ControlResult:
         return self._answer(control(intent_id, verb, by or self._source))
 
-    def _answer(self, steps: Generator[list[Call], list[Any], Answer]) -> Answer:
+    def _answer(self, steps: ActSteps[Answer]) -> Answer:
         """Make the calls that these steps ask for, until they have their answer."""
         calls = next(steps)
         while True:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeGuard
@@ -23,16 +22,12 @@ from tuma_producer.eta import Lane, Window
 from tuma_producer.quiet import Quiet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from tuma_producer.contract.bundles import Chunk
+    from tuma_producer.contract.steps import Command, ReadSteps
     from tuma_producer.intents import Send
 
-Command = tuple[str, ...]
-Asking = Generator[
-    list[Command], list[Any], list[Enqueue | TumaError]
-]  # it gives commands, and is sent their replies in the same order
-Looking = Generator[list[Command], list[Any], tuple[dict["Line", "Look"], list[Any]]]
 
 _SYSTEM = "~"  # the source of jobs that need no permit; ready.lua says what that means
 
@@ -42,7 +37,7 @@ def asks(request: Enqueue | TumaError) -> TypeGuard[Enqueue]:
     return isinstance(request, Enqueue) and (request.send.eta or request.send.refuse_if_late)
 
 
-def ask(requests: Chunk) -> Asking:
+def ask(requests: Chunk) -> ReadSteps[list[Enqueue | TumaError]]:
     """The same requests, those that ask with their time; in the place of one that would be late its `WouldBeLate`.
 
     One whose idempotency key stands for a send already is no new one, and is not refused. Those before it in the list go first.
@@ -54,7 +49,7 @@ def ask(requests: Chunk) -> Asking:
     return list(_answered(requests, looks, known))
 
 
-def look(requests: Sequence[Enqueue], more: Sequence[Command] = ()) -> Looking:
+def look(requests: Sequence[Enqueue], more: Sequence[Command] = ()) -> ReadSteps[tuple[dict[Line, Look], list[Any]]]:
     """How the lines stand that these are going to stand in, and the replies to some more commands."""
     accounts = list(dict.fromkeys(one.send.account for one in requests))
     profiles = yield [("HGET", account_keys(account).profile, "queue") for account in accounts]

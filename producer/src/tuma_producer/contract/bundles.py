@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from tuma_producer.contract.scripts import Call
+from tuma_producer.contract.scripts import ScriptCall
 from tuma_producer.contract.wire import SHARED_ARGS, Enqueue
 from tuma_producer.errors import TumaError
 
@@ -31,7 +31,7 @@ class Offer:
     chunk: Chunk
 
     @cached_property
-    def calls(self) -> list[Call]:
+    def calls(self) -> list[ScriptCall]:
         """The calls to make, in their order."""
         return list(map(_call, self._bundles))
 
@@ -62,13 +62,13 @@ def _goes_with(bundle: list[Enqueue], one: Enqueue) -> bool:
     return len(bundle) < _SENDS and type(one) is type(first) is Enqueue and one.send.account == first.send.account
 
 
-def _call(bundle: list[Enqueue]) -> Call:
+def _call(bundle: list[Enqueue]) -> ScriptCall:
     first, *others = bundle
     keys, args = [*first.keys], [*first.args]
     for one in others:
         keys += one.entry.keys
         args += one.args[len(SHARED_ARGS) :]
-    return Call(first.script, keys, args)
+    return ScriptCall(first.script, keys, args)
 
 
 def _apart(bundle: list[Enqueue], reply: Any) -> list[Any]:  # noqa: ANN401 - a script's reply, or redis-py's error

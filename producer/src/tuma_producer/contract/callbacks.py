@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.errors import InvalidSend, TumaError
 from tuma_producer.intents import Send
 
 if TYPE_CHECKING:
-    from tuma_producer.contract.backlog import Command
+    from collections.abc import Sequence
 
-Checking = Generator[list["Command"], list[Any], list[Send | TumaError]]  # as `templating.Rendering`
+    from tuma_producer.contract.steps import ReadSteps
+
 
 ALL = "callbacks"  # the id of the subscription by which the intents of all sources are called back about
 
@@ -27,7 +27,7 @@ def asks(send: Send | TumaError) -> bool:
     return isinstance(send, Send) and send.callback_url is not None
 
 
-def check(sends: Sequence[Send | TumaError], source: str) -> Checking:
+def check(sends: Sequence[Send | TumaError], source: str) -> ReadSteps[list[Send | TumaError]]:
     """The same sends; in the place of one about which nobody would be called back what is wrong with it."""
     whose = list(dict.fromkeys((send.account, send.source or source) for send in sends if isinstance(send, Send) and asks(send)))
     found = yield [("HMGET", account_keys(account).subscriptions, ALL, subscription_of(name)) for account, name in whose]

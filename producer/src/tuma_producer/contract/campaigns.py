@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tuma_producer.contract.control import control_many
 from tuma_producer.contract.keys import account_keys
-from tuma_producer.contract.scripts import Call, load
+from tuma_producer.contract.scripts import ScriptCall, load
 from tuma_producer.contract.scripts import token as new_token
 from tuma_producer.contract.wire import campaign_keys, full_id
 from tuma_producer.errors import UnknownAccount, UnknownCampaign
@@ -18,6 +18,7 @@ from tuma_producer.intents import CampaignResult
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tuma_producer.contract.steps import ActSteps
     from tuma_producer.intents import CampaignOutcome, ControlResult, Verb
 
 _HOLD = load("tuma_producer.contract", "hold_campaign")
@@ -33,7 +34,6 @@ _TOGETHER: dict[CampaignOutcome, set[str]] = {
     "unknown": {*_NOT, "unknown"},
 }
 
-CampaignControl = Generator[list[Call], list[Any], CampaignResult]  # as `Control`
 Progress = Callable[[int], None]  # told how many intents have been steered so far
 
 
@@ -41,7 +41,7 @@ def _untold(_intents: int) -> None:
     """Nobody wants to know how far it is."""
 
 
-def control_campaign(account: str, name: str, verb: Verb, by: str, progress: Progress | None = None) -> CampaignControl:
+def control_campaign(account: str, name: str, verb: Verb, by: str, progress: Progress | None = None) -> ActSteps[CampaignResult]:
     """What to ask for this verb, in the name of `by`, step by step. Raises `UnknownAccount` and `UnknownCampaign`.
 
     First it is said how what arrives from now on is held, then each intent that has arrived is steered. A cancel holds what arrives
@@ -61,7 +61,7 @@ def control_campaign(account: str, name: str, verb: Verb, by: str, progress: Pro
         held = int(reply[0][1])
 
 
-def _steer(calls: _Calls, verb: Verb, by: str, progress: Progress) -> CampaignControl:
+def _steer(calls: _Calls, verb: Verb, by: str, progress: Progress) -> ActSteps[CampaignResult]:
     """Go once over all intents of the campaign."""
     total, last = _Total(), ""
     while True:
@@ -112,8 +112,8 @@ class _Calls:
         self._keys = [account_keys(account).profile, campaigns, self._index]
         self._answer, self._audit = account_keys(account).answer, account_keys(account).audit
 
-    def hold(self, **header: Any) -> Call:  # noqa: ANN401 - what the script says of it
-        return Call(_HOLD, [*self._keys, self._answer(new_token()), self._audit], [self.name, json.dumps(header)])
+    def hold(self, **header: Any) -> ScriptCall:  # noqa: ANN401 - what the script says of it
+        return ScriptCall(_HOLD, [*self._keys, self._answer(new_token()), self._audit], [self.name, json.dumps(header)])
 
     def held(self, replies: Sequence[Any]) -> int:
         """How many have arrived while it was held, as the script tells. Raises where there is no such account or campaign."""
@@ -124,5 +124,5 @@ class _Calls:
             raise UnknownCampaign(self.account, self.name)
         return int(reply[1])
 
-    def page(self, last: str) -> Call:
-        return Call(_PAGE, [self._index], [last, _AT_ONCE])
+    def page(self, last: str) -> ScriptCall:
+        return ScriptCall(_PAGE, [self._index], [last, _AT_ONCE])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tuma_producer.contract import custody
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.scheduling import instant, next_firing, schedule_in
-from tuma_producer.contract.scripts import Argument, Call, load, token
+from tuma_producer.contract.scripts import Argument, ScriptCall, load, token
 from tuma_producer.contract.wire import CARRIED, EVENTS_KEPT, LANES, RETENTION_MS, full_id, home_of, split_id
 from tuma_producer.errors import UnknownIntent
 from tuma_producer.intents import ControlResult, Verb
@@ -19,6 +18,7 @@ from tuma_producer.intents import ControlResult, Verb
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from tuma_producer.contract.steps import ActSteps
     from tuma_producer.schedules import Schedule
 
 _WITHDRAW = load("tuma_producer.contract", "withdraw")
@@ -39,10 +39,7 @@ MOVES: dict[Verb, tuple[str, tuple[str, ...]]] = {
 _HELD: dict[Verb, str] = {"cancel": "cancelled", "pause": "paused"}
 
 
-Control = Generator[list[Call], list[Any], ControlResult]  # it gives calls to make, and is sent their replies in the same order
-
-
-def control(intent_id: str, verb: Verb, by: str) -> Control:
+def control(intent_id: str, verb: Verb, by: str) -> ActSteps[ControlResult]:
     """What to ask for this verb, in the name of `by`, step by step. Raises `UnknownIntent`.
 
     An intent by which another account carries recipients is a part of its home's: what is asked of it is asked of the whole.
@@ -52,7 +49,7 @@ def control(intent_id: str, verb: Verb, by: str) -> Control:
     return (yield from _control(intent_id, verb, by, reply, act=True))
 
 
-def _control(intent_id: str, verb: Verb, by: str, told: Sequence[Any], *, act: bool) -> Control:
+def _control(intent_id: str, verb: Verb, by: str, told: Sequence[Any], *, act: bool) -> ActSteps[ControlResult]:
     """What follows from the first answer: only of a send that goes by itself it says all that is here.
 
     An `act` is told to the audit; what is done as a part of one is not.
@@ -65,12 +62,12 @@ def _control(intent_id: str, verb: Verb, by: str, told: Sequence[Any], *, act: b
     return answer.result(intent_id)
 
 
-def cancel_part(intent_id: str, by: str) -> Call:
+def cancel_part(intent_id: str, by: str) -> ScriptCall:
     """The call that cancels what waits of an intent that carries another's recipients; one that is not there yet never comes."""
     return _ask(intent_id, "cancel", by, part=True)
 
 
-def _followed(answers: list[_Answer], by: str) -> Generator[list[Call], list[Any], list[_Answer]]:
+def _followed(answers: list[_Answer], by: str) -> ActSteps[list[_Answer]]:
     """The answers, with what is said where other accounts carry recipients in place of that they do.
 
     Home was asked first: nobody leaves it any more, and who comes back finds how it is held.
@@ -88,7 +85,7 @@ def _chunks(ids: list[str]) -> Iterator[list[str]]:
         yield ids[start : start + _AT_ONCE]
 
 
-def control_many(intent_ids: Sequence[str], verb: Verb, by: str) -> Generator[list[Call], list[Any], list[ControlResult]]:
+def control_many(intent_ids: Sequence[str], verb: Verb, by: str) -> ActSteps[list[ControlResult]]:
     """The same for many intents, a few at a time. Those that are not there any more are left out."""
     results = []
     for some in _chunks(list(dict.fromkeys(home_of(intent_id) or intent_id for intent_id in intent_ids))):
@@ -99,7 +96,7 @@ def control_many(intent_ids: Sequence[str], verb: Verb, by: str) -> Generator[li
     return results
 
 
-def _control_custody(intent_id: str, verb: Verb, by: str, told: Sequence[Any], *, act: bool) -> Control:
+def _control_custody(intent_id: str, verb: Verb, by: str, told: Sequence[Any], *, act: bool) -> ActSteps[ControlResult]:
     """What waits for the hand-over is steered as any send; what the provider has, or may have, the provider is asked about."""
     if told[1] == b"handing-over":
         (told,) = yield [_ask(intent_id, verb, by, handing_over=True, act=act)]
@@ -109,7 +106,7 @@ def _control_custody(intent_id: str, verb: Verb, by: str, told: Sequence[Any], *
     return custody.answer(intent_id, verb, reply, ENDS)
 
 
-def _control_schedule(intent_id: str, verb: Verb, by: str, told: Sequence[Any], *, act: bool) -> Control:
+def _control_schedule(intent_id: str, verb: Verb, by: str, told: Sequence[Any], *, act: bool) -> ActSteps[ControlResult]:
     """First the schedule, so that nothing of it comes into being any more, then the occurrences that it names."""
     after, schedule = (int(told[1]), schedule_in(told[2])) if verb == "resume" else (None, None)
     while True:
@@ -228,7 +225,7 @@ def _ask(
     part: bool = False,
     handing_over: bool = False,
     act: bool = False,
-) -> Call:
+) -> ScriptCall:
     """The call about one intent's recipients. Raises `UnknownIntent` for what cannot be an id."""
     account, short_id = _parts(intent_id)
     keys, queue = account_keys(account), account_keys(account).queue("send")
@@ -244,17 +241,19 @@ def _ask(
         script, more = _WITHDRAW, []
         header["held"] = _HELD[verb]
     about = [keys.events, keys.intent(short_id), keys.answer(token()), keys.audit]
-    return Call(script, [*line, *more, *about], [short_id, json.dumps(header)])
+    return ScriptCall(script, [*line, *more, *about], [short_id, json.dumps(header)])
 
 
-def _change(intent_id: str, verb: Verb, by: str, after: int | None, schedule: Schedule | None, *, act: bool) -> Call:
+def _change(intent_id: str, verb: Verb, by: str, after: int | None, schedule: Schedule | None, *, act: bool) -> ScriptCall:
     """The call about when a schedule fires next: after this instant, where it is to be resumed."""
     account, short_id = _parts(intent_id)
     keys, queue = account_keys(account), account_keys(account).queue("send")
     header = {**_COMMON, "by": by, "act": act} | ({"held": _HELD[verb]} if verb in _HELD else {})
     following = None if schedule is None or after is None else next_firing(schedule, after)
     args: list[Argument] = [short_id, json.dumps(header), *("" if one is None else one for one in (after, following))]
-    return Call(_RESCHEDULE, [queue.due, queue.bell, keys.events, keys.intent(short_id), keys.answer(token()), keys.audit], args)
+    return ScriptCall(
+        _RESCHEDULE, [queue.due, queue.bell, keys.events, keys.intent(short_id), keys.answer(token()), keys.audit], args
+    )
 
 
 def _parts(intent_id: str) -> tuple[str, str]:

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from tuma_producer.contract import wire
 from tuma_producer.contract.keys import account_keys
-from tuma_producer.contract.scripts import Argument, Call, load, token
+from tuma_producer.contract.scripts import Argument, ScriptCall, load, token
 from tuma_producer.contract.wire import EVENTS_KEPT, IDEMPOTENCY_MS, LANES, RETENTION_MS, Enqueue, split_id
 from tuma_producer.countries import code_of
 from tuma_producer.errors import InvalidSchedule, InvalidSend, UnknownIntent
@@ -207,7 +207,7 @@ class HandOver(Enqueue):
 # --------------------------------------------------------------------------------------------------------- asking for a verb
 
 
-def asking(intent_id: str, verb: Verb, by: str, *, act: bool) -> Call:
+def asking(intent_id: str, verb: Verb, by: str, *, act: bool) -> ScriptCall:
     """The call that asks the provider for a verb about this intent, as an `act` or as a part of one.
 
     Raises `UnknownIntent` for what cannot be an id.
@@ -219,7 +219,7 @@ def asking(intent_id: str, verb: Verb, by: str, *, act: bool) -> Call:
     keys, queue = account_keys(account), account_keys(account).queue(CONTROL)
     line = [queue.entries, queue.groups, *map(queue.sources, range(len(LANES))), queue.due, queue.spent, queue.state, queue.bell]
     its = [keys.events, keys.intent(short_id), *line, keys.answer(token()), keys.audit]
-    return Call(_ASK, its, [short_id, verb, by, EVENTS_KEPT, int(act)])
+    return ScriptCall(_ASK, its, [short_id, verb, by, EVENTS_KEPT, int(act)])
 
 
 def answer(intent_id: str, verb: Verb, reply: Sequence[bytes], ends: Sequence[str]) -> ControlResult:

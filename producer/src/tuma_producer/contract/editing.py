@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, cast
 
 from tuma_producer.contract import wire
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.scheduling import instant, is_firing, next_firing
-from tuma_producer.contract.scripts import Argument, Call, load, token
+from tuma_producer.contract.scripts import Argument, ScriptCall, load, token
 from tuma_producer.contract.wire import EVENTS_KEPT
 from tuma_producer.errors import InvalidSend, NotEditable, UnknownIntent
 from tuma_producer.intents import EditResult
@@ -19,6 +18,7 @@ from tuma_producer.text import segment
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from tuma_producer.contract.steps import ActSteps
     from tuma_producer.intents import Send
     from tuma_producer.schedules import Schedule
 
@@ -30,10 +30,8 @@ _WHY = {
     "done": "it is done, none of its times is still to come; send another schedule",
 }
 
-Edit = Generator[list[Call], list[Any], EditResult]  # it gives calls to make, and is sent their replies in the same order
 
-
-def edit(intent_id: str, changes: Mapping[str, Any], by: str) -> Edit:
+def edit(intent_id: str, changes: Mapping[str, Any], by: str) -> ActSteps[EditResult]:
     """What to ask for these changes of a `Send`'s fields, in the name of `by`, step by step.
 
     Raises `UnknownIntent`, `NotEditable`, and `InvalidSend` where a change breaks a rule.
@@ -134,10 +132,10 @@ class _Calls:
         queue = keys.queue("send")
         self._keys, self._account_keys = [queue.due, queue.bell, keys.events, keys.intent(self.short_id)], keys
 
-    def look(self) -> Call:
+    def look(self) -> ScriptCall:
         return self._call([self.short_id, "{}", "", "", "", "", ""])
 
-    def change(self, edited: _Edited, after: int) -> Call:
+    def change(self, edited: _Edited, after: int) -> ScriptCall:
         header = {
             "edits": edited.seen.edits, "timed": edited.schedule is not None, "by": self._by, "maxlen": EVENTS_KEPT,
             "changed": edited.changes,
@@ -146,5 +144,5 @@ class _Calls:
         args: list[Argument] = [self.short_id, json.dumps(header), edited.group, edited.body, edited.numbers, after]
         return self._call([*args, "" if following is None else following])
 
-    def _call(self, args: list[Argument]) -> Call:
-        return Call(_EDIT, [*self._keys, self._account_keys.answer(token()), self._account_keys.audit], args)
+    def _call(self, args: list[Argument]) -> ScriptCall:
+        return ScriptCall(_EDIT, [*self._keys, self._account_keys.answer(token()), self._account_keys.audit], args)

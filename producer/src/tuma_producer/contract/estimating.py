@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tuma_producer.contract import backlog, budgets, custody, scheduling, wire
 from tuma_producer.contract.keys import ACCOUNTS, account_keys
@@ -21,20 +20,20 @@ from tuma_producer.senders import is_approved
 from tuma_producer.text import Encoding, segment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from tuma_producer.contract.backlog import Command, Look
+    from tuma_producer.contract.backlog import Look
+    from tuma_producer.contract.steps import Command, ReadSteps
     from tuma_producer.contract.wire import Enqueue
     from tuma_producer.intents import PriceFrom, Send, Verdict
 
-Estimating = Generator[list["Command"], list[Any], Estimate]  # it gives commands, and is sent their replies
 
 _STATE = ("price", "funds", "spent")  # what is read of a queue's
 _DISPATCHES = 1000  # of a schedule that are counted
 
 
-def estimate(sends: Sequence[Send], source: str) -> Estimating:
+def estimate(sends: Sequence[Send], source: str) -> ReadSteps[Estimate]:
     """What these come to together. Raises `UnknownAccount`, and `InvalidSend` for what its provider cannot keep."""
     accounts = list(dict.fromkeys(send.account for send in sends))
     payers = list(dict.fromkeys((send.account, send.source or source) for send in sends))

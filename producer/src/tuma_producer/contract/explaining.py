@@ -1,15 +1,13 @@
 """Why an intent stands where it stands: what holds it, what goes before it, and when it is expected to go.
 
-Steps that give commands and are sent their replies, as in `backlog`, whose view of a line this is: the intent is looked at as if it
-were put into the line now, but in its own place.
+The view of a line is that of `backlog`: the intent is looked at as if it were put into the line now, but in its own place.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tuma_producer import eta
 from tuma_producer.contract import backlog, wire
@@ -17,19 +15,20 @@ from tuma_producer.eta import Lane
 from tuma_producer.intents import Explanation, Hold, Send
 
 if TYPE_CHECKING:
-    from tuma_producer.contract.backlog import Command, Look
+    from collections.abc import Sequence
+
+    from tuma_producer.contract.backlog import Look
     from tuma_producer.contract.keys import QueueKeys
     from tuma_producer.contract.reading import Found
+    from tuma_producer.contract.steps import ReadSteps
     from tuma_producer.intents import Intent, Recipient
 
-Steps = Generator[list["Command"], list[Any], "Explanation"]
-Answer = Generator[list["Command"], list[Any], Any]
 
 _PUT_OFF_SEEN = 1000  # recipients of which it is asked whether they wait for a time
 _GROUPS_SEEN = 100  # of those before its own; the jobs of further ones are taken to be as many as theirs are on the average
 
 
-def explain(found: Found) -> Steps:
+def explain(found: Found) -> ReadSteps[Explanation]:
     """The explanation of an intent as it was found."""
     intent, at = found.intent(), wire.moment(found.now)
     waiting = [one for one in intent.recipients if one.state == "queued"]
@@ -51,7 +50,7 @@ def explain(found: Found) -> Steps:
     return Explanation(intent, at, holds, len(in_line), _ahead(look, request), at_last)
 
 
-def _times(found: Found, waiting: Sequence[Recipient]) -> Answer:
+def _times(found: Found, waiting: Sequence[Recipient]) -> ReadSteps[dict[str, int]]:
     """The times that recipients wait for, of those that wait for one; of the first ones only."""
     seen = waiting[:_PUT_OFF_SEEN]
     prefix = f"{_prefix(found)}{found.lookup.short_id}:"
@@ -77,7 +76,7 @@ def _as_if_now(found: Found, intent: Intent, in_line: Sequence[Recipient]) -> wi
     return wire.Enqueue([], [], send, entry._replace(group=group))
 
 
-def _before(found: Found, in_line: Sequence[Recipient]) -> Answer:
+def _before(found: Found, in_line: Sequence[Recipient]) -> ReadSteps[tuple[int, int]]:
     """How many jobs of its own source, in how many groups, go before its own."""
     queue, prefix = _queue(found), _prefix(found)
     place, group = prefix.split("|")[:2], found.record["group"]

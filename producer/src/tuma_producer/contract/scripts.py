@@ -63,7 +63,7 @@ class Script:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ScriptCall:
     """One call of a script, for whoever makes it, on an event loop or not."""
 
     script: Script
@@ -84,7 +84,7 @@ def token() -> str:
     return token_hex(8)
 
 
-def run_together(redis: Redis, calls: Sequence[Call]) -> list[Any]:
+def run_together(redis: Redis, calls: Sequence[ScriptCall]) -> list[Any]:
     """The replies to these calls, which are one trip where they are several."""
     if len(calls) == 1:
         return [calls[0].run(redis)]
@@ -98,7 +98,7 @@ def run_together(redis: Redis, calls: Sequence[Call]) -> list[Any]:
         return [calls[0].run(redis), *run_together(redis, calls[1:])]
 
 
-async def run_together_async(redis: AsyncRedis, calls: Sequence[Call]) -> list[Any]:
+async def run_together_async(redis: AsyncRedis, calls: Sequence[ScriptCall]) -> list[Any]:
     """`run_together`, for an event loop."""
     if len(calls) == 1:
         return [await calls[0].run_async(redis)]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from tuma_producer.contract.keys import account_keys
-from tuma_producer.contract.scripts import Call, Script, load, token
+from tuma_producer.contract.scripts import Script, ScriptCall, load, token
 from tuma_producer.contract.wire import moment
 from tuma_producer.errors import InvalidSend, UnknownAccount
 from tuma_producer.intents import Suppression, normalise_each
@@ -15,15 +14,15 @@ from tuma_producer.intents import Suppression, normalise_each
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from tuma_producer.contract.steps import ActSteps
+
 PAGE = 1000  # numbers in one step
 
 _SUPPRESS = load("tuma_producer.contract", "suppress")
 _UNSUPPRESS = load("tuma_producer.contract", "unsuppress")
 
-Counting = Generator[list[Call], list[Any], int]  # it gives calls, is sent their replies, and returns how many changed
 
-
-def suppress(account: str, numbers: str | Iterable[str], by: str) -> Counting:
+def suppress(account: str, numbers: str | Iterable[str], by: str) -> ActSteps[int]:
     """What to ask for, in the name of `by`, so that these numbers are on the list.
 
     Raises `InvalidSend` for one that is none, and `UnknownAccount`.
@@ -31,7 +30,7 @@ def suppress(account: str, numbers: str | Iterable[str], by: str) -> Counting:
     return _change(_SUPPRESS, account, _checked(numbers), by)
 
 
-def unsuppress(account: str, numbers: str | Iterable[str], by: str) -> Counting:
+def unsuppress(account: str, numbers: str | Iterable[str], by: str) -> ActSteps[int]:
     """What to ask for, in the name of `by`, so that these numbers are not on the list; raises as `suppress` does."""
     return _change(_UNSUPPRESS, account, _checked(numbers), by)
 
@@ -42,10 +41,10 @@ def listed(page: Iterable[Sequence[Any]]) -> Iterator[Suppression]:
         yield Suppression(number.decode(), moment(int(since)))
 
 
-def _change(script: Script, account: str, numbers: Iterable[str], by: str) -> Counting:
+def _change(script: Script, account: str, numbers: Iterable[str], by: str) -> ActSteps[int]:
     keys, remaining, changed = account_keys(account), iter(numbers), 0
     while some := list(islice(remaining, PAGE)):
-        (reply,) = yield [Call(script, [keys.profile, keys.suppressed, keys.answer(token()), keys.audit], [by, *some])]
+        (reply,) = yield [ScriptCall(script, [keys.profile, keys.suppressed, keys.answer(token()), keys.audit], [by, *some])]
         if reply < 0:
             raise UnknownAccount(account)
         changed += int(reply)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tuma_producer.contract.keys import ACCOUNTS, account_keys
 from tuma_producer.errors import InvalidSend, TumaError, UnknownAccount, UnknownTemplate
@@ -12,11 +11,9 @@ from tuma_producer.intents import Send
 from tuma_producer.templates import Template
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from tuma_producer.contract.backlog import Command
-
-Rendering = Generator[list["Command"], list[Any], list[Send | TumaError]]  # it gives commands, and is sent their replies
+    from tuma_producer.contract.steps import ReadSteps
 
 
 def asks(send: Send) -> bool:
@@ -24,7 +21,7 @@ def asks(send: Send) -> bool:
     return send.template_id is not None
 
 
-def render(sends: Sequence[Send]) -> Rendering:
+def render(sends: Sequence[Send]) -> ReadSteps[list[Send | TumaError]]:
     """The same sends with their texts; in the place of one that cannot be rendered what is wrong with it."""
     accounts = list(dict.fromkeys(send.account for send in sends if asks(send)))
     known, *found = yield [("SMEMBERS", ACCOUNTS), *(("HGET", account_keys(name).profile, "templates") for name in accounts)]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-    from tuma_producer.contract.scripts import Call
+    from tuma_producer.contract.scripts import ScriptCall
 
 
 class Waves:
@@ -43,7 +43,7 @@ class Waves:
             self._connection.disconnect()  # nobody will read these replies, so nobody else may find them there
         self._pool.release(self._connection)
 
-    def write(self, calls: Sequence[Call]) -> None:
+    def write(self, calls: Sequence[ScriptCall]) -> None:
         """Put these calls of scripts under way."""
         commands = [("EVALSHA", one.script.sha, len(one.keys), *one.keys, *one.args) for one in calls]
         self._unread += 1

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-    from tuma_producer.contract.scripts import Call
+    from tuma_producer.contract.scripts import ScriptCall
     from tuma_worker.queue.config import QueueConfig
 
 _log = structlog.get_logger(__name__)
@@ -256,7 +256,7 @@ class Consumer(dramatiq.Consumer):
     def _held(self, found: Claim, asked_at: float) -> Held:
         return Held(self._queue, found, asked_at + self._queue.lease, self._leases.clock, settle=self._settle_and_claim)
 
-    def _settle_and_claim(self, held: Held, settling: Call) -> Any:  # noqa: ANN401 - what the script replies
+    def _settle_and_claim(self, held: Held, settling: ScriptCall) -> Any:  # noqa: ANN401 - what the script replies
         """Settle a batch and claim the next one for the same thread, in one trip. Returns the reply to the first.
 
         That spares a busy queue a trip, and the way of each batch from thread to thread. Not where the consumer has found that

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from tuma_producer.contract.connection import FAILURES
-from tuma_producer.contract.scripts import Call
+from tuma_producer.contract.scripts import ScriptCall
 from tuma_worker.logs import Event
 from tuma_worker.queue.scripts import Claim, renew
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 
 Clock = Callable[[], float]
-Run = Callable[[Call], Any]
+Run = Callable[[ScriptCall], Any]
 
 
 @dataclass
@@ -40,7 +40,7 @@ class Held:
     until: float
     clock: Clock
     settled: bool = False
-    settle: Callable[[Held, Call], Any] | None = None
+    settle: Callable[[Held, ScriptCall], Any] | None = None
     follower: Held | None = None
 
     @property

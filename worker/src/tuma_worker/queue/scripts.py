@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from tuma_producer.contract.scripts import Call, load
+from tuma_producer.contract.scripts import ScriptCall, load
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -91,10 +91,10 @@ def claim(redis: Redis, queue: QueueConfig, batch_id: str, worker: str, *, last:
     return found
 
 
-def claiming(queue: QueueConfig, batch_id: str, worker: str, *, last: bool) -> Call:
+def claiming(queue: QueueConfig, batch_id: str, worker: str, *, last: bool) -> ScriptCall:
     """The call of the script that `claim` makes, for who makes it together with another."""
     keys = queue.keys
-    return Call(
+    return ScriptCall(
         _CLAIM,
         [
             *queue.line_keys,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tuma_producer.contract.keys import account_keys
-from tuma_producer.contract.scripts import Call, load, run_together
+from tuma_producer.contract.scripts import ScriptCall, load, run_together
 from tuma_producer.contract.wire import BODY_FIELDS, RETENTION_MS, without_text
 from tuma_worker.store.records import Over, Records, pages
 
@@ -51,7 +51,9 @@ class Ages:
     def _heed(self, page: Sequence[Over]) -> int:
         bodies = self._bodies([one for one in page if self._loses_text(one)])
         keys = account_keys(self.account)
-        calls = [Call(_AGE, [keys.intent(one.short_id)], [self._kept, RETENTION_MS, bodies.get(one.short_id, "")]) for one in page]
+        calls = [
+            ScriptCall(_AGE, [keys.intent(one.short_id)], [self._kept, RETENTION_MS, bodies.get(one.short_id, "")]) for one in page
+        ]
         return run_together(self.redis, calls).count(b"done")
 
     def _bodies(self, page: Sequence[Over]) -> dict[str, str]:

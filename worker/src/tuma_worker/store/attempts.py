@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from tuma_producer.contract import wire
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.money import micros
-from tuma_producer.contract.scripts import Argument, Call, load
+from tuma_producer.contract.scripts import Argument, ScriptCall, load
 from tuma_producer.contract.wire import BODY_FIELDS, EVENTS_KEPT, LOOK, RETENTION_MS
 from tuma_producer.schedules import read_schedule
 from tuma_worker.core.dead import dead_class
@@ -203,7 +203,7 @@ class Attempts:
         price: Price | None = None,
         cost: Decimal | None = None,
         late: bool = False,
-        run: Callable[[Call], Any] | None = None,
+        run: Callable[[ScriptCall], Any] | None = None,
     ) -> Settled | None:
         """Write down what the call came to; `left` is what the provider says is left of each limit, where it does.
 
@@ -241,7 +241,7 @@ class Attempts:
         for target, move in decided:
             kind = kinds.index(_kind(move)) + 1
             args += (intents.index(target), target.intent, target.number, kind, move.provider_id)
-        settling = Call(_SETTLE, [*keys, *intents.keys], args)
+        settling = ScriptCall(_SETTLE, [*keys, *intents.keys], args)
         became, *made = run(settling) if run else settling.run(self.redis)
         if became != b"settled":
             return None
@@ -428,7 +428,7 @@ def apply_request(
     by_receipt: bool = False,
     stood: int | None = None,
     among: frozenset[RecipientState] | None = None,
-) -> Call:
+) -> ScriptCall:
     """The call of the apply script that moves these recipients of this attempt. `by_receipt` notes that one told of the call.
 
     By `provider_ids` the call is known from then on, if `phase` says that it is found; `provider_id` is the call's own, where it
@@ -458,7 +458,7 @@ def apply_request(
     if due:
         header["due"] = True
     args: list[Argument] = [batch_id, json.dumps(header), *intents.named(targets)]
-    return Call(_APPLY, [*keys, *intents.keys], args)
+    return ScriptCall(_APPLY, [*keys, *intents.keys], args)
 
 
 def _movable(target: RecipientState) -> frozenset[RecipientState]:

@@ -10,7 +10,7 @@ from tuma_producer.contract.custody import CONTROL, STATUS
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.reading import attempt_ids, record_texts
 from tuma_producer.contract.scheduling import schedule_in
-from tuma_producer.contract.scripts import Call, load
+from tuma_producer.contract.scripts import ScriptCall, load
 from tuma_producer.contract.wire import EVENTS_KEPT, LANES, digest
 from tuma_worker.core.custody import Custody, Shown, Told
 from tuma_worker.core.states import ENDS, RecipientState, origins
@@ -186,11 +186,11 @@ def _progress(kept: Kept) -> str:
     return f"{kept.verb} {len(kept.told)} {len(kept.shown)}"
 
 
-def tally_request(account: AccountKeys, batch_id: str, short_id: str, receipt: Receipt) -> Call:
+def tally_request(account: AccountKeys, batch_id: str, short_id: str, receipt: Receipt) -> ScriptCall:
     """The call of the tally script that takes this receipt in."""
     number, state = cast("str", receipt.number), cast("RecipientState", receipt.state)
     # One that comes again has the same event id; without one, two dispatches differ in when things happened.
     told = digest(receipt.event_id or f"{receipt.event} {receipt.occurred_at}", number)
     keys = [account.batch(batch_id), account.receipts(batch_id), account.events, account.dead, account.intent(short_id)]
     header = json.dumps({**COMMON, "allowed": _REACHABLE})
-    return Call(_TALLY, keys, [batch_id, short_id, number, told, state, receipt.evidence, receipt.reason or "", header])
+    return ScriptCall(_TALLY, keys, [batch_id, short_id, number, told, state, receipt.evidence, receipt.reason or "", header])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tuma_producer.contract import scheduling
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.reading import record_texts
-from tuma_producer.contract.scripts import Call, load, run_together
+from tuma_producer.contract.scripts import ScriptCall, load, run_together
 from tuma_producer.contract.wire import EVENTS_KEPT, RETENTION_MS, is_schedule
 from tuma_worker.queue.scripts import SYSTEM
 
@@ -107,13 +107,13 @@ class Schedules:
 
     def _call(
         self, short_id: str, expected: int, following: int | None, occurrences: Sequence[str | int], about: dict[str, Any]
-    ) -> Call:
+    ) -> ScriptCall:
         account, keys = account_keys(self.queue.account), self.queue.keys
         header = about | {"expected": expected, "retention": RETENTION_MS, "maxlen": EVENTS_KEPT}
         if following is not None:
             header["next"] = following
         made = [account.intent(str(child)) for child in occurrences[::4]]
-        return Call(
+        return ScriptCall(
             _FIRE,
             [
                 *self.queue.line_keys,
