@@ -11,7 +11,7 @@ from tests.redis.driver import Driver, number, numbers, queue_of
 
 from tuma_producer import At, CampaignResult, Producer, Send, UnknownAccount, UnknownCampaign
 from tuma_producer.contract.campaigns import control_campaign
-from tuma_producer.contract.scheduling import instant
+from tuma_producer.contract.times import moment
 from tuma_producer.contract.wire import campaign_keys
 from tuma_worker.core.answers import Rejected
 from tuma_worker.queue.scripts import Claim, Wait
@@ -142,7 +142,7 @@ def test_a_campaign_that_was_paused_stays_paused_when_it_is_cancelled(driver: Dr
 
 
 def test_its_schedules_are_steered_with_their_occurrences_and_arrive_paused(driver: Driver) -> None:
-    soon, later = (instant(driver.server_ms() + ms) for ms in (500, 1_000_000))
+    soon, later = (moment(driver.server_ms() + ms) for ms in (500, 1_000_000))
     schedule = driver.enqueue(number(1), schedule=At(times=[soon, later]), campaign_name=NAME)
     driver.until(driver.server_ms() + 510)
     driver.fire(driver.taken())
@@ -319,7 +319,7 @@ def test_a_tally_counts_each_recipient_once_in_the_state_that_it_is_in(driver: D
     monkeypatch.setattr(campaigns, "_PAGE", 2)
     of_campaign(driver, 5)
     driver.enqueue(*numbers(3), campaign_name=NAME)
-    driver.enqueue(campaign_name=NAME, schedule=At(times=[instant(driver.server_ms()) + timedelta(days=1)]))
+    driver.enqueue(campaign_name=NAME, schedule=At(times=[moment(driver.server_ms()) + timedelta(days=1)]))
     tally = Tally(driver.queue.account, NAME)
     first = tally.read(driver.redis, 4)
     assert (first.intents, first.counted) == (7, 4)  # the rest at the next look

@@ -13,7 +13,8 @@ from tests.redis.driver import Driver, VirtualClock, number, numbers, queue_of
 
 from tuma_producer import At, EditResult, Every, InvalidSend, NotEditable, Producer, Send, UnknownIntent
 from tuma_producer.contract.editing import edit as edit_steps
-from tuma_producer.contract.scheduling import firing_of, instant
+from tuma_producer.contract.scheduling import firing_of
+from tuma_producer.contract.times import moment
 from tuma_worker.dispatch.firing import fire
 from tuma_worker.queue.scripts import Claim
 
@@ -36,11 +37,11 @@ def driver(redis: Redis, clock: VirtualClock) -> Driver:
 
 
 def in_seconds(clock: VirtualClock, *seconds: float, **more: Any) -> At:  # noqa: ANN401 - fields of At
-    return At(times=[instant(clock.ms) + timedelta(seconds=later) for later in seconds], **more)
+    return At(times=[moment(clock.ms) + timedelta(seconds=later) for later in seconds], **more)
 
 
 def every_minute(clock: VirtualClock, **more: Any) -> Every:  # noqa: ANN401 - fields of Every
-    return Every(frequency="seconds", interval=60, start=instant(clock.ms) + timedelta(seconds=60), **more)
+    return Every(frequency="seconds", interval=60, start=moment(clock.ms) + timedelta(seconds=60), **more)
 
 
 def full(driver: Driver, intent: str) -> str:
@@ -87,7 +88,7 @@ def test_another_text_is_sent_from_the_next_firing_on_and_what_fired_keeps_its_o
     driver.fire_all()
     result = edit(driver, intent, message=short)
     assert (result.state, result.recipients, result.segments) == ("scheduled", 1, 1)
-    assert result.next_firing == instant(clock.ms + 60_000)
+    assert result.next_firing == moment(clock.ms + 60_000)
     clock.forward(60)
     driver.fire_all()
     first, second = children(driver, intent)
@@ -110,7 +111,7 @@ def test_other_times_take_the_place_of_those_still_to_come(driver: Driver, clock
     clock.forward(60)
     driver.fire_all()
     result = edit(driver, intent, schedule=in_seconds(clock, -30, 10, 20))
-    assert result.next_firing == instant(start + 70_000)
+    assert result.next_firing == moment(start + 70_000)
     assert driver.due() == {intent: start + 70_000}
     clock.forward(20)
     driver.fire_all()
@@ -167,7 +168,7 @@ def test_a_worker_that_looked_before_the_edit_does_not_fire_what_was_edited_away
 
 def test_an_occurrence_that_is_due_when_the_times_change_fires_if_the_new_have_it(driver: Driver, clock: VirtualClock) -> None:
     kept, dropped = (driver.enqueue(number(place), schedule=every_minute(clock)) for place in (1, 2))
-    longer, others = every_minute(clock, end=instant(clock.ms) + timedelta(hours=1)), in_seconds(clock, 30, 90)
+    longer, others = every_minute(clock, end=moment(clock.ms) + timedelta(hours=1)), in_seconds(clock, 30, 90)
     clock.forward(60.5)
     edit(driver, kept, schedule=longer)
     edit(driver, dropped, schedule=others)
@@ -182,7 +183,7 @@ def test_a_paused_schedule_is_edited_and_stays_paused(driver: Driver, clock: Vir
     result = edit(driver, intent, message="New", schedule=in_seconds(clock, 30))
     assert (result.state, result.next_firing) == ("paused", None)
     assert driver.due() == {}
-    assert producer.resume(full(driver, intent)).next_firing == instant(clock.ms + 30_000)
+    assert producer.resume(full(driver, intent)).next_firing == moment(clock.ms + 30_000)
     clock.forward(30)
     driver.fire_all()
     (child,) = children(driver, intent)
@@ -234,7 +235,7 @@ def test_a_change_that_breaks_a_rule_is_named_by_its_field_and_changes_nothing(
 
 def test_either_kind_of_producer_edits(redis: Redis, producer_for: Callable[..., AnyProducer]) -> None:
     driver = Driver(redis, queue_of())
-    later = instant(driver.server_ms() + 1_000_000)
+    later = moment(driver.server_ms() + 1_000_000)
     producer = producer_for()
     schedule_id = producer.enqueue(Send(account=driver.queue.account, to=number(1), message="Hello", schedule=At(times=later))).id
     after = later + timedelta(seconds=1)

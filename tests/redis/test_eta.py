@@ -11,7 +11,7 @@ from tests.redis.driver import Driver, VirtualClock, calls, messages, number, nu
 
 from tuma_producer import At, InvalidSend, Producer, Receipt, Send, UnknownAccount, WouldBeLate
 from tuma_producer.contract import backlog, scheduling
-from tuma_producer.contract.scheduling import milliseconds
+from tuma_producer.contract.times import milliseconds
 from tuma_producer.contract.wire import Enqueue
 from tuma_producer.quiet import Hours, Quiet
 from tuma_worker.core.answers import Fault

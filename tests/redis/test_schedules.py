@@ -13,7 +13,8 @@ from structlog.testing import capture_logs
 from tests.redis.driver import Driver, VirtualClock, number, numbers, queue_of
 
 from tuma_producer import At, Every, InvalidSend, Producer, Send
-from tuma_producer.contract.scheduling import firing_of, instant, milliseconds
+from tuma_producer.contract.scheduling import firing_of
+from tuma_producer.contract.times import milliseconds, moment
 from tuma_worker.core.answers import Rejected
 from tuma_worker.dispatch.firing import fire
 from tuma_worker.queue.scripts import Claim, Release, Wait
@@ -41,12 +42,12 @@ def driver(redis: Redis, clock: VirtualClock) -> Driver:
 
 def in_seconds(clock: VirtualClock, *seconds: float, **more: Any) -> At:  # noqa: ANN401 - fields of At
     """At these times from now."""
-    return At(times=[instant(clock.ms) + timedelta(seconds=later) for later in seconds], **more)
+    return At(times=[moment(clock.ms) + timedelta(seconds=later) for later in seconds], **more)
 
 
 def every_minute(clock: VirtualClock, **more: Any) -> Every:  # noqa: ANN401 - fields of Every
     """Every minute from the next on."""
-    return Every(frequency="seconds", interval=60, start=instant(clock.ms) + timedelta(seconds=60), **more)
+    return Every(frequency="seconds", interval=60, start=moment(clock.ms) + timedelta(seconds=60), **more)
 
 
 def get(driver: Driver, intent: str) -> Intent:
@@ -82,7 +83,7 @@ def test_a_schedule_is_one_job_that_waits_for_its_first_firing(driver: Driver, c
     assert driver.waiting() == []
     assert told(driver, intent) == ["scheduled"]
     found = get(driver, intent)
-    assert (found.state, found.schedule, found.next_firing) == ("scheduled", schedule, instant(clock.ms + 60_000))
+    assert (found.state, found.schedule, found.next_firing) == ("scheduled", schedule, moment(clock.ms + 60_000))
     assert (found.recipients, found.counts, found.fired, found.occurrences) == ((), {}, 0, ())
     assert found.metadata == {"campaign": "spring"}
 
@@ -109,7 +110,7 @@ def test_a_producer_whose_clock_is_wrong_schedules_as_any_other(
     driver = Driver(redis, queue_of())
     now = driver.server_ms()
     monkeypatch.setattr("tuma_producer.contract.scheduling.time.time_ns", lambda: (now + wrong_by * 1000) * 1_000_000)
-    soon, late = (instant(now + 1000 * seconds) for seconds in (30, 100_000))
+    soon, late = (moment(now + 1000 * seconds) for seconds in (30, 100_000))
     send = Send(account=driver.queue.account, to=number(0), message="Hello", schedule=At(times=[soon, late]))
     producer = producer_for()
     assert producer.get(producer.enqueue(send).id).next_firing == soon
@@ -158,8 +159,8 @@ def test_each_firing_is_an_intent_of_its_own_and_the_last_one_ends_the_schedule(
     (child,) = children(driver, intent)
     found = get(driver, child)
     assert (found.state, found.counts, found.parent) == ("active", {"queued": 2}, f"{driver.queue.account}.{intent}")
-    assert (found.accepted, found.metadata, found.schedule) == (instant(clock.ms), {"a": "b"}, None)
-    assert (get(driver, intent).state, get(driver, intent).next_firing) == ("scheduled", instant(start + 120_000))
+    assert (found.accepted, found.metadata, found.schedule) == (moment(clock.ms), {"a": "b"}, None)
+    assert (get(driver, intent).state, get(driver, intent).next_firing) == ("scheduled", moment(start + 120_000))
     clock.forward(60)
     driver.fire_all()
     assert fired_at(driver, intent) == [start + 60_000, start + 120_000]
@@ -175,7 +176,7 @@ def test_an_occurrence_has_its_deadline_from_its_firing(driver: Driver, clock: V
     clock.forward(3600)
     driver.fire_all()
     (child,) = children(driver, intent)
-    assert get(driver, child).expires == instant(clock.ms + 60_000)
+    assert get(driver, child).expires == moment(clock.ms + 60_000)
     assert driver.redis.zscore(driver.queue.keys.deadlines, child) == clock.ms + 60_000
 
 
@@ -188,7 +189,7 @@ def test_an_occurrence_that_fires_late_has_what_is_left_of_its_time(
     clock.forward(5 + late)
     driver.fire_all()
     (child,) = children(driver, intent)
-    assert get(driver, child).expires == instant(firing + 60_000)
+    assert get(driver, child).expires == moment(firing + 60_000)
     while isinstance(batch := driver.claim(), Claim):
         if batch.actor == "expire":
             driver.attempts.expire([job.subject for job in batch.jobs])
@@ -297,7 +298,7 @@ def test_a_cancel_finds_every_occurrence_that_waits_however_old(driver: Driver, 
 
 
 def test_a_schedule_that_cannot_be_read_holds_up_no_other(driver: Driver, clock: VirtualClock) -> None:
-    at = At(times=[instant(clock.ms + 5_000).replace(tzinfo=None)], tz="UTC")
+    at = At(times=[moment(clock.ms + 5_000).replace(tzinfo=None)], tz="UTC")
     readable, broken, another = (driver.enqueue(number(place), schedule=at) for place in range(3))
     record = driver.account.intent(broken)
     for name, piece in cast("dict[bytes, bytes]", driver.redis.hgetall(record)).items():
@@ -424,7 +425,7 @@ def test_what_comes_and_goes_during_a_pause_is_passed_over(driver: Driver, clock
     clock.forward(200)
     driver.fire_all()
     resumed = ask(driver, "resume", intent)
-    assert (resumed.outcome, resumed.next_firing) == ("done", instant(start + 240_000))
+    assert (resumed.outcome, resumed.next_firing) == ("done", moment(start + 240_000))
     assert ask(driver, "resume", intent) == resumed
     clock.forward(10)
     driver.fire_all()
@@ -466,7 +467,7 @@ def test_either_kind_of_producer_steers_a_schedule_with_its_occurrences(
     redis: Redis, producer_for: Callable[..., AnyProducer]
 ) -> None:
     driver = Driver(redis, queue_of())
-    soon, later = (instant(driver.server_ms() + ms) for ms in (1_000, 1_000_000))
+    soon, later = (moment(driver.server_ms() + ms) for ms in (1_000, 1_000_000))
     producer = producer_for()
     send = Send(account=driver.queue.account, to=number(1), message="Hello", schedule=At(times=[soon, later]))
     schedule_id = producer.enqueue(send).id
@@ -503,7 +504,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.redis.flushall()
         self.clock.set(self.clock.now)
         self.driver = Driver(self.redis, queue_of(batch_max=10, lease=LEASE))
-        end = instant(self.clock.ms) + timedelta(seconds=60 * last)
+        end = moment(self.clock.ms) + timedelta(seconds=60 * last)
         self.schedule = every_minute(self.clock, end=end, misfire=misfire)
         self.intent = self.driver.enqueue(schedule=self.schedule)
         self.looks: list[ScheduleStanding] = []  # what workers have seen and not fired yet
@@ -609,7 +610,7 @@ def test_schedules_are_listed_until_they_are_forgotten(driver: Driver, clock: Vi
     planned = Planned(driver.redis, driver.queue.account)
     found = {one.id.rpartition(".")[2]: one for one in planned.latest(10)}
     assert found.keys() == {once, again}
-    assert (found[again].state, found[again].next_firing) == ("scheduled", instant(clock.ms + 60_000))
+    assert (found[again].state, found[again].next_firing) == ("scheduled", moment(clock.ms + 60_000))
     Producer(driver.redis).cancel(f"{driver.queue.account}.{once}")
     assert {one.id.rpartition(".")[2]: one.state for one in planned.latest(10)} == {once: "cancelled", again: "scheduled"}
     assert len(planned.latest(1)) == 1

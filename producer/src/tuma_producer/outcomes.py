@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime  # noqa: TC003 - frameworks of our users resolve these annotations at run time
 from typing import TYPE_CHECKING, Any
 
+from tuma_producer.contract.times import moment
 from tuma_producer.contract.wire import full_id
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def decode_event(account: str, entry_id: str, fields: Mapping[str, str]) -> Even
     return Event(
         id=f"{account}/{entry_id}",
         type=_type(state, fields),
-        time=datetime.fromtimestamp(int(entry_id.partition("-")[0]) / 1000, UTC),
+        time=moment(int(entry_id.partition("-")[0])),
         account=account,
         intent=full_id(account, short_id) if short_id else None,
         source=fields.get("s"),
@@ -107,7 +108,7 @@ _TOLD = {"by": "by", "as": "redriven_as", "sub": "subscription", "group": "group
 
 
 def _iso(milliseconds: str) -> str:
-    return datetime.fromtimestamp(int(milliseconds) / 1000, UTC).isoformat(timespec="milliseconds")
+    return moment(int(milliseconds)).isoformat(timespec="milliseconds")
 
 
 def _type(state: str, fields: Mapping[str, str]) -> str:

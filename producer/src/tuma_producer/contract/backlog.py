@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from tuma_producer import eta
 from tuma_producer.contract.holds import stopped
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.reading import texts
+from tuma_producer.contract.times import moment, server_time
 from tuma_producer.contract.wire import LANES, Enqueue, deadline_of
 from tuma_producer.countries import code_of
 from tuma_producer.errors import TumaError, WouldBeLate
@@ -68,16 +68,12 @@ def _answered(requests: Chunk, looks: Mapping[Line, Look], known: set[str]) -> I
         if asks(request):
             look = looks[Line.of(request)]
             at = look.expected(request, before)
-            answer = replace(request, eta=None if at is None else _instant(at))
+            answer = replace(request, eta=None if at is None else moment(at))
             if request.send.refuse_if_late and request.short_id not in known and look.is_late(request.send, at):
-                answer = WouldBeLate(answer.eta, _instant(look.deadline(request.send)), look.stopped)
+                answer = WouldBeLate(answer.eta, moment(look.deadline(request.send)), look.stopped)
         if isinstance(answer, Enqueue):
             before.append(answer)
         yield answer
-
-
-def _instant(milliseconds: int) -> datetime:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
 # --------------------------------------------------------------------------------------------------------------- what is read
@@ -154,7 +150,7 @@ class Look:
         """When the last of the recipients may be called from a time on, for it may be quiet then."""
         if send.priority not in quiet.priorities:
             return at
-        ends = [quiet.until_for(code, _instant(at)) for code in {code_of(number) for number in send.to}]
+        ends = [quiet.until_for(code, moment(at)) for code in {code_of(number) for number in send.to}]
         return max([at, *(round(end.timestamp() * 1000) for end in ends if end is not None)])
 
     def is_late(self, send: Send, at: int | None) -> bool:
@@ -168,9 +164,9 @@ class Look:
 
 
 def _look(line: Line, config: Mapping[str, Any] | None, replies: Sequence[Any]) -> Look:
-    (seconds, micros), raw_state, raw_used, sources, *counts = replies[:12]
+    time, raw_state, raw_used, sources, *counts = replies[:12]
     config = config or {"limits": (), "batch_max": 1, "segments": True}
-    seen = _Seen(line.lane, config, texts(raw_state), texts(raw_used), seconds * 1000 + micros // 1000)
+    seen = _Seen(line.lane, config, texts(raw_state), texts(raw_used), server_time(time))
     above, lane = _lanes(line.lane, sources, counts[:4], counts[4:])
     return Look(
         now=seen.now,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 from zoneinfo import ZoneInfo
 
 from tuma_producer.contract.money import from_micros
+from tuma_producer.contract.times import moment
 from tuma_producer.errors import OverBudget
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def over_budget(source: str, told: bytes) -> OverBudget:
     """What the script says of a send that was not accepted, as an error."""
     period, unit, *numbers, opens = told.decode().split(" ")
     most, used, wanted = (from_micros(number).normalize() for number in numbers)
-    begins = datetime.fromtimestamp(int(opens) / 1000, UTC)
+    begins = moment(int(opens))
     return OverBudget(source, period, unit=unit, most=most, used=used, wanted=wanted, opens=begins)
 
 
@@ -74,7 +75,7 @@ class _Budget:
 
     def exceeded(self, source: str, wanted: int) -> OverBudget:
         most, used, more = (from_micros(amount).normalize() for amount in (self.most, self.used, wanted))
-        opens = datetime.fromtimestamp(self.opens / 1000, UTC)
+        opens = moment(self.opens)
         return OverBudget(source, self.period, unit=self.unit, most=most, used=used, wanted=more, opens=opens)
 
 

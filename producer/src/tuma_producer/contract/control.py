@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tuma_producer.contract import custody
 from tuma_producer.contract.keys import account_keys
-from tuma_producer.contract.scheduling import instant, next_firing, schedule_in
+from tuma_producer.contract.scheduling import next_firing, schedule_in
 from tuma_producer.contract.scripts import Argument, ScriptCall, load, token
+from tuma_producer.contract.times import moment
 from tuma_producer.contract.wire import CARRIED, EVENTS_KEPT, LANES, RETENTION_MS, full_id, home_of, split_id
 from tuma_producer.errors import UnknownIntent
 from tuma_producer.intents import ControlResult, Verb
@@ -203,7 +204,7 @@ def _add_up(intent_id: str, verb: Verb, stands: str, following: str, occurrences
         outcome = _outcome(len(stopped), len(stopped) + len(with_provider) + len(ended))
     else:
         outcome = "partly" if (with_provider or ended) and verb != "resume" else "done"
-    next_firing = instant(int(following)) if stands == "scheduled" else None
+    next_firing = moment(int(following)) if stands == "scheduled" else None
     return ControlResult(intent_id, verb, outcome, stopped, with_provider, ended, next_firing)
 
 

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 from tuma_producer.contract import wire
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.scripts import Argument, ScriptCall, load, token
+from tuma_producer.contract.times import milliseconds, moment
 from tuma_producer.contract.wire import EVENTS_KEPT, IDEMPOTENCY_MS, LANES, RETENTION_MS, Enqueue, split_id
 from tuma_producer.countries import code_of
 from tuma_producer.errors import InvalidSchedule, InvalidSend, UnknownIntent
@@ -118,14 +119,10 @@ def check(
 
 def _hand_over_by(schedule: Schedule, terms: Terms, first: Firing) -> int:
     """The last Unix ms at which it can be handed over: by what `check` asks, it would be refused from then on."""
-    by = _ms(first.at) - terms.lead
+    by = milliseconds(first.at) - terms.lead
     if isinstance(schedule, Every):
-        by = min(by, _ms(datetime.combine(schedule.start, time.min, ZoneInfo(terms.tz))) - 1)
+        by = min(by, milliseconds(datetime.combine(schedule.start, time.min, ZoneInfo(terms.tz))) - 1)
     return by
-
-
-def _ms(at: datetime) -> int:
-    return round(at.timestamp() * 1000)
 
 
 def _check_common(schedule: Schedule, terms: Terms) -> None:
@@ -198,9 +195,9 @@ class HandOver(Enqueue):
         if not reply[2]:
             _cannot("custody", "must be worker: the account's provider keeps no schedules")
         terms = Terms.read(reply[2])
-        found = owed(self.send, terms, wire.moment(int(reply[1])))
+        found = owed(self.send, terms, moment(int(reply[1])))
         by = _hand_over_by(_schedule(self.send), terms, found[0])
-        told: list[Argument] = [terms.published, by, _ms(found[0].at), _ms(found[-1].at), len(found)]
+        told: list[Argument] = [terms.published, by, milliseconds(found[0].at), milliseconds(found[-1].at), len(found)]
         return replace(self, args=[*self.args[:10], *told, *self.args[15:]])
 
 

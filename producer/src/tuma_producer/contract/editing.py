@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, cast
 
 from tuma_producer.contract import wire
 from tuma_producer.contract.keys import account_keys
-from tuma_producer.contract.scheduling import instant, is_firing, next_firing
+from tuma_producer.contract.scheduling import is_firing, next_firing
 from tuma_producer.contract.scripts import Argument, ScriptCall, load, token
+from tuma_producer.contract.times import moment
 from tuma_producer.contract.wire import EVENTS_KEPT
 from tuma_producer.errors import InvalidSend, NotEditable, UnknownIntent
 from tuma_producer.intents import EditResult
@@ -67,7 +68,7 @@ def _refuse(intent_id: str, verdict: str) -> NoReturn:
 
 def _result(intent_id: str, edited: _Edited, reply: Sequence[bytes]) -> EditResult:
     state = cast("Literal['scheduled', 'paused']", reply[1].decode())
-    firing = instant(int(reply[2])) if reply[2] else None
+    firing = moment(int(reply[2])) if reply[2] else None
     return EditResult(intent_id, state, edited.numbers.count(" ") + 1, segment(edited.send.message).segments, firing)
 
 

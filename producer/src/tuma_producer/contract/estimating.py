@@ -10,10 +10,11 @@ from decimal import Decimal
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from tuma_producer.contract import backlog, budgets, custody, scheduling, wire
+from tuma_producer.contract import backlog, budgets, custody, wire
 from tuma_producer.contract.keys import ACCOUNTS, account_keys
 from tuma_producer.contract.money import FundsLeft, funds_left
 from tuma_producer.contract.suppression import PAGE
+from tuma_producer.contract.times import moment
 from tuma_producer.errors import UnknownAccount
 from tuma_producer.intents import Estimate
 from tuma_producer.senders import is_approved
@@ -158,7 +159,7 @@ class _Part:
 
 
 def _part(send: Send, request: Enqueue, whom: _Whom, terms: _Terms, look: Look) -> _Part:
-    return _Part(send, request, whom, _firings(send, terms, scheduling.instant(look.now)), terms, look)
+    return _Part(send, request, whom, _firings(send, terms, moment(look.now)), terms, look)
 
 
 def _firings(send: Send, terms: _Terms, now: datetime) -> list[datetime]:
@@ -249,11 +250,11 @@ def _when(parts: Sequence[_Part]) -> tuple[datetime | None, Verdict, tuple[str, 
             continue
         expected.append(at)
         if wire.deadline_of(send) and part.look.is_late(send, at):
-            deadline = scheduling.instant(part.look.deadline(send))
-            late.append(f"{send.account}: expected at {_shown(scheduling.instant(at))}, and its deadline is {_shown(deadline)}")
+            deadline = moment(part.look.deadline(send))
+            late.append(f"{send.account}: expected at {_shown(moment(at))}, and its deadline is {_shown(deadline)}")
     if waits:
         return None, "waits", tuple(dict.fromkeys([*waits, *late]))
-    return scheduling.instant(max(expected)) if expected else None, "late" if late else "goes", tuple(late)
+    return moment(max(expected)) if expected else None, "late" if late else "goes", tuple(late)
 
 
 def _too_dear(parts: Sequence[_Part]) -> Iterator[str]:

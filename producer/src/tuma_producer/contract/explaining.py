@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tuma_producer import eta
 from tuma_producer.contract import backlog, wire
+from tuma_producer.contract.times import moment
 from tuma_producer.eta import Lane
 from tuma_producer.intents import Explanation, Hold, Send
 
@@ -30,7 +31,7 @@ _GROUPS_SEEN = 100  # of those before its own; the jobs of further ones are take
 
 def explain(found: Found) -> ReadSteps[Explanation]:
     """The explanation of an intent as it was found."""
-    intent, at = found.intent(), wire.moment(found.now)
+    intent, at = found.intent(), moment(found.now)
     waiting = [one for one in intent.recipients if one.state == "queued"]
     if not waiting:
         return Explanation(intent, at, found.holds())
@@ -46,7 +47,7 @@ def explain(found: Found) -> ReadSteps[Explanation]:
     (look,) = looks.values()
     look = _in_its_place(look, jobs, groups)
     expected = look.expected(request, [])
-    at_last = None if expected is None else wire.moment(expected)
+    at_last = None if expected is None else moment(expected)
     return Explanation(intent, at, holds, len(in_line), _ahead(look, request), at_last)
 
 
@@ -62,7 +63,7 @@ def _later(times: Sequence[int]) -> Sequence[Hold]:
     """That some wait for a time: put off after a call, or held back so that they can be withdrawn."""
     if not times:
         return ()
-    first, last = wire.moment(min(times)), wire.moment(max(times))
+    first, last = moment(min(times)), moment(max(times))
     until = first.isoformat(timespec="seconds") + (f" to {last.isoformat(timespec='seconds')}" if last > first else "")
     return (Hold("later", f"put off until {until}: {len(times)} recipients", until=first),)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from tuma_producer.contract.money import funds_left
+from tuma_producer.contract.times import moment, moment_in
 from tuma_producer.contract.wire import LANES
 from tuma_producer.countries import code_of
 from tuma_producer.intents import Hold
@@ -50,7 +50,7 @@ def _short(state: Mapping[str, str]) -> Hold | None:
     found = funds_left(state)
     if found is None or "short" not in state:
         return None
-    since = _instant(state["short"])
+    since = moment_in(state["short"])
     text = (
         f"bulk waits: {found.left:.2f} {found.currency} is left, of which {found.kept:.2f} {found.currency} is kept for the others"
     )
@@ -61,12 +61,12 @@ def _pause(state: Mapping[str, str], field: str, kind: str, text: str) -> Hold |
     if field not in state:
         return None
     _, since, by = (*state[field].split(" ", 2), "", "")[:3]
-    return Hold(kind, text, _instant(since), by=by or None)
+    return Hold(kind, text, moment_in(since), by=by or None)
 
 
 def quiet_hours(quiet: Quiet, numbers: Iterable[str], now_ms: int) -> Hold | None:
     """For which of these numbers it is quiet now, and until when; None where for none."""
-    now = datetime.fromtimestamp(now_ms / 1000, UTC)
+    now = moment(now_ms)
     counts = Counter(map(code_of, numbers))
     ends = {end: count for code, count in counts.items() if (end := quiet.until_for(code, now)) is not None}
     if not ends:
@@ -89,7 +89,7 @@ def _breaker(state: Mapping[str, str]) -> Hold | None:
     blocked = str(int(float(state["blocked_until"]))) if "blocked_until" in state else ""
     tries = f"at {_time(int(blocked))}" if blocked else "now"
     text = f"breaker: open since {_time(int(since))}, after {why}, one call tries {tries}"
-    return Hold("breaker", text, _instant(since), _instant(blocked))
+    return Hold("breaker", text, moment_in(since), moment_in(blocked))
 
 
 def _halt(state: Mapping[str, str]) -> Hold | None:
@@ -99,12 +99,12 @@ def _halt(state: Mapping[str, str]) -> Hold | None:
     since = _time(int(state["halted_at"])) if "halted_at" in state else "an unknown time"
     goes_on = "; only an operator may resume it" if halt.get("operator") else "; one call tries" if "half_open" in state else ""
     text = f"the account is halted: {halt['fault']} ({halt['code']}) since {since}{goes_on}"
-    return Hold("halted", text, _instant(state.get("halted_at", "")))
+    return Hold("halted", text, moment_in(state.get("halted_at", "")))
 
 
 def _until(state: Mapping[str, str], field: str, now_ms: int, kind: str, why: str) -> Hold | None:
     until = int(float(state.get(field, 0)))
-    return Hold(kind, f"{why} until {_time(until)}", until=_instant(str(until))) if until > now_ms else None
+    return Hold(kind, f"{why} until {_time(until)}", until=moment(until)) if until > now_ms else None
 
 
 def _limit(state: Mapping[str, str], lane: int, now_ms: int) -> Hold | None:
@@ -113,9 +113,5 @@ def _limit(state: Mapping[str, str], lane: int, now_ms: int) -> Hold | None:
     return _until(state, "silent_until", now_ms, "limit", "the limit is used up")
 
 
-def _instant(milliseconds: str) -> datetime | None:
-    return datetime.fromtimestamp(int(milliseconds) / 1000, UTC) if milliseconds else None
-
-
 def _time(milliseconds: int) -> str:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds")
+    return moment(milliseconds).isoformat(timespec="seconds")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tuma_producer.contract import wire
 from tuma_producer.contract.holds import holds, quiet_hours
 from tuma_producer.contract.keys import AccountKeys
+from tuma_producer.contract.times import moment_in, server_time
 from tuma_producer.errors import TumaError, UnknownIntent
 from tuma_producer.intents import Hold
 from tuma_producer.outcomes import Event, decode_event
@@ -65,8 +66,8 @@ class Lookup:
 
     def found(self, record: dict[str, str], replies: Sequence[Any]) -> Found:
         """The record with the replies to the rest: time, state of the queue, its configuration, attempts."""
-        (seconds, micros), state, profile, *batches = replies
-        return Found(self, record, seconds * 1000 + micros // 1000, texts(state), json.loads(profile or "{}"), batches)
+        time, state, profile, *batches = replies
+        return Found(self, record, server_time(time), texts(state), json.loads(profile or "{}"), batches)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ class Found:
         if self.record.get("held") == "paused":
             # Whoever was held from the start was never moved, and says no time.
             times = [value.split("|")[1] if "|" in value else self.record["at"] for value in waiting]
-            yield Hold("intent-paused", "the intent is paused", wire.instant(max(times, key=int, default="")))
+            yield Hold("intent-paused", "the intent is paused", moment_in(max(times, key=int, default="")))
 
     def _queue_holds(self) -> tuple[Hold, ...]:
         return holds(self.state, lane=int(self.record["lane"]), source=self.record["source"], now_ms=self.now)

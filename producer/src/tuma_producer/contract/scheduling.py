@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from tuma_producer.contract import custody, wire
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.scripts import Argument, load
+from tuma_producer.contract.times import milliseconds, moment
 from tuma_producer.contract.wire import EVENTS_KEPT, IDEMPOTENCY_MS, Enqueue, digest
 from tuma_producer.errors import InvalidSend
 from tuma_producer.schedules import read_schedule
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 _SCHEDULE = load("tuma_producer.contract", "schedule")
 _SLOW = 60_000  # ms by which the server's clock may be behind ours, without being asked a second time
-_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 def request(send: Send, source: str) -> Enqueue:
@@ -81,19 +80,9 @@ def _planned(send: Send, entry: Entry, schedule: Schedule) -> Planned:
 # ------------------------------------------------------------------------------------------------------------- its firings
 
 
-def instant(milliseconds: int) -> datetime:
-    """Unix milliseconds as an instant, exactly."""
-    return _EPOCH + timedelta(milliseconds=milliseconds)
-
-
-def milliseconds(at: datetime) -> int:
-    """An instant in Unix milliseconds, rounded up: nothing fires before its time."""
-    return -((_EPOCH - at) // timedelta(milliseconds=1))
-
-
 def next_firing(schedule: Schedule, after: int) -> int | None:
     """The first firing after an instant; None where none is left."""
-    following = next(schedule.firings(instant(after)), None)
+    following = next(schedule.firings(moment(after)), None)
     return None if following is None else milliseconds(following.at)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.scripts import Script, ScriptCall, load, token
-from tuma_producer.contract.wire import moment
+from tuma_producer.contract.times import moment
 from tuma_producer.errors import InvalidSend, UnknownAccount
 from tuma_producer.intents import Suppression, normalise_each
 

@@ -10,7 +10,6 @@ import secrets
 import time
 from collections import Counter
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,6 +18,7 @@ from tuma_producer.contract import tracing
 from tuma_producer.contract.budgets import over_budget
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.scripts import Argument, Script, load
+from tuma_producer.contract.times import moment, moment_in
 from tuma_producer.errors import IdempotencyConflict, UnknownAccount
 from tuma_producer.intents import Attempt, Custody, Intent, Look, Receipt, Recipient, Send
 from tuma_producer.schedules import read_schedule
@@ -26,6 +26,7 @@ from tuma_producer.text import segment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
 
 VERSION = 1
 LANES = ("otp", "transactional", "bulk")
@@ -299,16 +300,6 @@ def _traced(body: str) -> str:
     return f'{body[:-1]},"{tracing.FIELD}":"{parent}"}}' if parent else body
 
 
-def instant(milliseconds: str) -> datetime | None:
-    """Unix milliseconds as an instant; None for an empty text."""
-    return moment(int(milliseconds)) if milliseconds else None
-
-
-def moment(milliseconds: int) -> datetime:
-    """Unix milliseconds as an instant."""
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)
-
-
 def without_text(body: Mapping[str, Any]) -> str:
     """A record's body as it is written once the text is forgotten."""
     return _JSON.encode({name: value for name, value in body.items() if name != "message"})
@@ -328,8 +319,8 @@ def decode(intent_id: str, record: Mapping[str, str], attempts: Iterable[Attempt
         state=_intent_state(record, recipients),
         source=record["source"],
         priority=LANES[int(record["lane"])],
-        accepted=instant(record["at"]) or datetime.fromtimestamp(0, UTC),
-        expires=instant(record["expires"]),
+        accepted=moment_in(record["at"]) or moment(0),
+        expires=moment_in(record["expires"]),
         counts=dict(Counter(one.state for one in recipients)),
         recipients=recipients,
         attempts=tuple(attempts),
@@ -356,7 +347,7 @@ def _relations(intent_id: str, record: Mapping[str, str], body: Mapping[str, Any
     children = record.get("children", "").split()
     return {
         "schedule": read_schedule(body["schedule"]),
-        "next_firing": None if "held" in record else instant(record["next"]),
+        "next_firing": None if "held" in record else moment_in(record["next"]),
         "fired": int(record["fired"]),
         "occurrences": tuple(full_id(account, child) for child in children),
     }
@@ -404,7 +395,7 @@ def recipient(number: str, packed: str, again: str = "", carried_as: str | None 
     redriven_as = None if again.startswith(PLANNED) else again or None
     delivered, failed = map(int, told.split()[:2]) if told else (0, 0)
     return Recipient(
-        number, state, instant(since), evidence or None, reason or None, attempt or None, provider_id or None, redriven_as,
+        number, state, moment_in(since), evidence or None, reason or None, attempt or None, provider_id or None, redriven_as,
         carried_as, delivered, failed,
     )  # fmt: skip
 
@@ -433,7 +424,7 @@ def again(account: str, short_id: str, record: Mapping[str, str], to: list[str],
     kept = {name: value for name, value in body.items() if name in Send.model_fields}
     # Where the provider was to keep the dates, the deadline is that of the hand-over, and follows from them.
     own = {"expires_in", "expires_at"} & changes.keys() or "custody" in body
-    deadline = {} if own else {"expires_at": instant(record["expires"])}
+    deadline = {} if own else {"expires_at": moment_in(record["expires"])}
     failover = {"failover": [name for name in body.get("failover", ()) if name != account]}
     about = {"account": account, "to": to, "source": record["source"], "priority": LANES[int(record["lane"])]}
     shares = {"coalesce": _shares(body, short_id, record["group"])}
@@ -442,17 +433,17 @@ def again(account: str, short_id: str, record: Mapping[str, str], to: list[str],
 
 def attempt(batch_id: str, record: Mapping[str, str]) -> Attempt | None:
     """An attempt's record as its users see it; None where it has been forgotten."""
-    started = instant(record.get("at", ""))
+    started = moment_in(record.get("at", ""))
     if started is None:
         return None
     return Attempt(
         id=batch_id,
         phase=record.get("phase", "calling"),
         started=started,
-        ended=instant(record.get("ended", "")),
+        ended=moment_in(record.get("ended", "")),
         code=record.get("code") or None,
         provider_id=record.get("provider_id") or None,
-        awaited=instant(record.get("awaits", "")),
+        awaited=moment_in(record.get("awaits", "")),
         looks=_looks(record) if _unanswered(record) else (),
     )
 
@@ -480,7 +471,7 @@ def _looks(record: Mapping[str, str]) -> tuple[Look, ...]:
 
 
 def _look(at: str, found: str, decision: str, provider_id: str) -> Look:
-    return Look(datetime.fromtimestamp(int(at) / 1000, UTC), found, decision, provider_id or None)
+    return Look(moment(int(at)), found, decision, provider_id or None)
 
 
 __all__ = [

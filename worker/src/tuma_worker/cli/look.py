@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tuma_producer import TumaError
-from tuma_producer.contract.scheduling import firing_of, instant
+from tuma_producer.contract.scheduling import firing_of
+from tuma_producer.contract.times import moment
 from tuma_producer.intents import mask
 from tuma_worker.cli.output import Json, ShowNumbers, say, say_json, screen, table
 from tuma_worker.cli.reach import SOURCE, reach
@@ -115,7 +116,7 @@ def _search(attempt: Attempt) -> Iterator[str]:
 
 def _draw_occurrences(schedule: Intent) -> None:
     for occurrence in schedule.occurrences[-_SHOWN_OCCURRENCES:]:
-        say(f"  fired at {instant(firing_of(occurrence.rpartition('.')[2])).isoformat()}: {occurrence}")
+        say(f"  fired at {moment(firing_of(occurrence.rpartition('.')[2])).isoformat()}: {occurrence}")
     if schedule.fired > _SHOWN_OCCURRENCES:
         say(f"  and {schedule.fired - _SHOWN_OCCURRENCES} before; --json has the last hundred")
 

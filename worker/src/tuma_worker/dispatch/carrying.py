@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import structlog
 
+from tuma_producer.contract.times import moment
 from tuma_producer.contract.wire import LANES, full_id, home_of, is_loud, segments_of
 from tuma_worker.core.failover import ANY_PROOF, SOON, UNSENT, Cargo, Carrier, carrier_for, look_again, may_leave
 from tuma_worker.logs import Event
@@ -119,7 +119,7 @@ def _say(moved: Moved) -> None:
 def _clear(carried: Carried, moved: Moved) -> None:
     """Let leave who may, higher lanes first; the next look goes on, with those of them that have come meanwhile."""
     known: dict[tuple[str, int, str], Carrier | None] = {}
-    environment, at = carried.environment(), datetime.fromtimestamp(carried.now() / 1000, UTC)
+    environment, at = carried.environment(), moment(carried.now())
     for waiting in carried.waiting():
         if moved.plans >= _AT_ONCE:
             return

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from tuma_producer.contract import custody as terms_
-from tuma_producer.contract.scheduling import instant, milliseconds
+from tuma_producer.contract.times import milliseconds, moment
 from tuma_producer.errors import InvalidSend
 from tuma_worker import metrics
 from tuma_worker.core.answers import Rejected, Reply
@@ -40,7 +40,7 @@ class Keeper:
 
     def hand_over(self, batch_id: str, call: Call, schedule: Schedule, *, priority: str, ignore_quiet: bool) -> Reply:
         """Make the one call that hands a send over; refused without a call where the terms have changed since it was accepted."""
-        now, whose = instant(self.kept.now()), call.numbers
+        now, whose = moment(self.kept.now()), call.numbers
         try:
             firings = terms_.check(schedule, self.terms, now, to=whose, priority=priority, ignore_quiet=ignore_quiet)
         except InvalidSend as error:

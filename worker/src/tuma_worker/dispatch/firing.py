@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import structlog
 
 from tuma_producer.contract.connection import unavailable
-from tuma_producer.contract.scheduling import instant, milliseconds, next_firing
+from tuma_producer.contract.scheduling import next_firing
+from tuma_producer.contract.times import milliseconds, moment
 from tuma_worker.core.misfires import MOST, decide_due
 from tuma_worker.logs import Event, complain
 from tuma_worker.store.schedules import Decided
@@ -80,7 +81,7 @@ def _decide(standing: ScheduleStanding) -> tuple[list[int], int, int | None]:
     """The firings to make now, how many are passed over, and the one to wait for."""
     schedule = standing.schedule
     most = _OCCURRENCES if schedule.misfire == "all" else MOST
-    due = decide_due(schedule, instant(standing.following - 1), instant(standing.now), most=most)
+    due = decide_due(schedule, moment(standing.following - 1), moment(standing.now), most=most)
     fire = list(dict.fromkeys(milliseconds(firing.at) for firing in due.fire))
     at_once = max(1, min(_OCCURRENCES, _RECIPIENTS // standing.recipients))
     if len(fire) > at_once:

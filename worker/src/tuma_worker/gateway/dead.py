@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
 from tuma_producer import Producer, UnknownIntent
+from tuma_producer.contract.times import moment
 from tuma_producer.contract.wire import split_id
 from tuma_producer.intents import checked_source
 from tuma_worker.core.dead import DeadClass
@@ -75,7 +75,7 @@ def _lines(letters: DeadLetters, wanted: LetterFilter) -> Iterator[bytes]:
 
 
 def _letter(one: Letter) -> dict[str, Any]:
-    died = datetime.fromtimestamp(one.died / 1000, UTC)
+    died = moment(one.died)
     told = {"id": one.intent_id, "number": one.number, "class": one.kind, "reason": one.reason, "source": one.source}
     return told | {"died": died, "attempt": one.attempt}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
+from tuma_producer.contract.times import moment
 from tuma_producer.contract.wire import LANES
 from tuma_producer.intents import checked_source
 from tuma_worker.core.limits import Limit
@@ -23,6 +23,7 @@ from tuma_worker.store.steering import Scope, Steering
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
+    from datetime import datetime
 
     from starlette.responses import Response
 
@@ -252,4 +253,4 @@ def _members(found: Any) -> dict[str, Any]:  # noqa: ANN401 - any dataclass
 
 
 def _instant(milliseconds: int | None) -> datetime | None:
-    return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return None if milliseconds is None else moment(milliseconds)

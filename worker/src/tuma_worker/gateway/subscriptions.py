@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,6 +11,7 @@ from starlette.responses import Response
 
 from tuma_producer.contract.callbacks import subscription_of
 from tuma_producer.contract.reading import begins_after
+from tuma_producer.contract.times import moment
 from tuma_producer.errors import TumaError
 from tuma_producer.intents import checked_source, web_address
 from tuma_worker.events import subscribing
@@ -152,6 +152,6 @@ def _checked(field: str, read: Callable[[], str]) -> str:
 def _told(found: Subscriptions, one: Subscription) -> dict[str, Any]:
     return {
         "id": f"{found.account}.{one.id}", "account": found.account, "source": one.source, "url": one.url,
-        "since": datetime.fromtimestamp(one.created / 1000, UTC), "secrets": len(one.keys),
+        "since": moment(one.created), "secrets": len(one.keys),
         "not_taken": Feed(found.redis, found.account, one).waiting(), "disabled": one.disabled,
     }  # fmt: skip

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from tuma_producer.contract.times import moment
 from tuma_producer.contract.wire import LANES
 from tuma_producer.countries import CODES
 
@@ -25,7 +26,7 @@ class Hours:
 
     def renew(self, now: int) -> None:
         """Make the table that is right at this time, in Unix milliseconds. Any thread may; the last one stays."""
-        at = datetime.fromtimestamp(now / 1000, UTC)
+        at = moment(now)
         codes: dict[str, str | None] = {_OTHERS: None, **{f"+{code}": code for code in CODES}}
         until = {name: self.quiet.until_for(code, at) for name, code in codes.items()}
         changes = [until[name] or self.quiet.begins_for(code, at) for name, code in codes.items()]

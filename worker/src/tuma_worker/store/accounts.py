@@ -11,7 +11,8 @@ from tuma_producer.contract.budgets import offsets
 from tuma_producer.contract.holds import breaker
 from tuma_producer.contract.keys import ACCOUNTS, AccountKeys
 from tuma_producer.contract.reading import texts
-from tuma_producer.contract.wire import LANES, moment
+from tuma_producer.contract.times import moment
+from tuma_producer.contract.wire import LANES
 from tuma_producer.quiet import Quiet
 from tuma_worker.core.answers import Fault
 from tuma_worker.core.failover import Carrier, CarrierTerms

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from heapq import merge
 from operator import attrgetter
 from typing import TYPE_CHECKING, cast
@@ -13,10 +12,12 @@ from typing import TYPE_CHECKING, cast
 from tuma_producer.contract.keys import AUDIT, account_keys
 from tuma_producer.contract.money import from_micros
 from tuma_producer.contract.reading import texts
+from tuma_producer.contract.times import moment
 from tuma_producer.contract.wire import full_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from datetime import datetime
 
     from redis import Redis
 
@@ -63,7 +64,7 @@ def _act(account: str | None, entry_id: str, told: dict[str, str]) -> Act:
     kind, name = told["kind"], told["name"]
     show = _SHOWN.get(kind, str)
     before, after = (show(value) if value else None for value in (told["before"], told["after"]))
-    at = datetime.fromtimestamp(int(entry_id.partition("-")[0]) / 1000, UTC)
+    at = moment(int(entry_id.partition("-")[0]))
     named = full_id(account, name) if account and kind in _BY_ID else name
     return Act(at, account, told["by"], told["action"], kind, named, before, after)
 
@@ -95,7 +96,7 @@ def _schedule(written: str) -> str:
     if "|" not in written:
         return written
     recipients, firing, changed = written.split("|")
-    following = datetime.fromtimestamp(int(firing) / 1000, UTC)
+    following = moment(int(firing))
     return f"recipients: {recipients}, next: {following.isoformat(timespec='seconds')}" + (f", new: {changed}" if changed else "")
 
 

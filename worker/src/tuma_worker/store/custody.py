@@ -11,6 +11,7 @@ from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.reading import attempt_ids, record_texts
 from tuma_producer.contract.scheduling import schedule_in
 from tuma_producer.contract.scripts import ScriptCall, load
+from tuma_producer.contract.times import server_time
 from tuma_producer.contract.wire import EVENTS_KEPT, LANES, digest
 from tuma_worker.core.custody import Custody, Shown, Told
 from tuma_worker.core.states import ENDS, RecipientState, origins
@@ -82,7 +83,7 @@ class Custodies:
         pipeline: Any = self.redis.pipeline(transaction=False)
         pipeline.execute_command("TIME")  # by its name: a cluster's pipeline lacks the method
         pipeline.hgetall(self._keys.intent(short_id))
-        (seconds, micros), raw = pipeline.execute()
+        time, raw = pipeline.execute()
         record = record_texts(raw)
         if "verb" not in record or "custody" not in record:
             return None
@@ -101,7 +102,7 @@ class Custodies:
             schedule=schedule_in(record["body"]),
             skipped=int(record.get("skipped", 0)),
             paused_at=int(record["paused_at"]) if "paused_at" in record else None,
-            now=seconds * 1000 + micros // 1000,
+            now=server_time(time),
         )
 
     def _calls(self, batch_ids: list[str]) -> dict[str, str]:

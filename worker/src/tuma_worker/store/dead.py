@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.reading import record_texts
 from tuma_producer.contract.scripts import load
+from tuma_producer.contract.times import moment
 from tuma_producer.contract.wire import BODY_FIELDS, EVENTS_KEPT, PLANNED, RETENTION_MS, full_id, recipient, redriven
 from tuma_worker.core.dead import DeadClass, dead_class
 from tuma_worker.core.states import Evidence, RecipientState
@@ -64,11 +64,7 @@ class LetterFilter:
 
     def __str__(self) -> str:
         kinds = ", ".join(kind for kind in DeadClass if kind in self.kinds) if self.kinds != frozenset(DeadClass) else ""
-        before = (
-            ""
-            if self.before is None
-            else f"dead before {datetime.fromtimestamp(max(0, self.before) / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
-        )
+        before = "" if self.before is None else f"dead before {moment(max(0, self.before)):%Y-%m-%dT%H:%M:%SZ}"
         source = "" if self.source is None else f"of {self.source}"
         return "; ".join(filter(None, (kinds, source, before))) or "all"
 

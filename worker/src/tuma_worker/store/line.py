@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from tuma_producer.contract.holds import holds, stopped
 from tuma_producer.contract.keys import AccountKeys
 from tuma_producer.contract.reading import texts
+from tuma_producer.contract.times import server_time
 from tuma_producer.contract.wire import LANES, segments_of
 from tuma_worker.core.scaling import BUSY, Load, need
 from tuma_worker.queue.config import SEND
@@ -105,9 +106,9 @@ def look(redis: Redis, account: str, operation: str = SEND) -> Line:
     pipeline.zcard(queue.leases)
     for lane in range(len(LANES)):
         pipeline.zrange(queue.sources(lane), 0, -1)
-    (seconds, micros), raw_state, raw_used, profile, later, in_flight, *sources = pipeline.execute()
-    busy = _busy(redis, queue, seconds)
-    now = seconds * 1000 + micros // 1000
+    time, raw_state, raw_used, profile, later, in_flight, *sources = pipeline.execute()
+    now = server_time(time)
+    busy = _busy(redis, queue, now // 1000)
     state, used = texts(raw_state), texts(raw_used)
     config = _configured(profile, operation)
     waiting = tuple(_waiting(redis, queue, sources))

@@ -10,6 +10,7 @@ from tuma_producer.contract import scheduling
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.reading import record_texts
 from tuma_producer.contract.scripts import ScriptCall, load, run_together
+from tuma_producer.contract.times import server_time
 from tuma_producer.contract.wire import EVENTS_KEPT, RETENTION_MS, is_schedule
 from tuma_worker.queue.scripts import SYSTEM
 
@@ -70,8 +71,8 @@ class Schedules:
         pipeline.execute_command("TIME")  # by its name: a cluster's pipeline lacks the method
         for short_id in short_ids:
             pipeline.hgetall(account_keys(self.queue.account).intent(short_id))
-        (seconds, micros), *records = pipeline.execute()
-        now = seconds * 1000 + micros // 1000
+        time, *records = pipeline.execute()
+        now = server_time(time)
         found = (_standing(short_id, record_texts(raw), now) for short_id, raw in zip(short_ids, records, strict=True))
         return [standing for standing in found if standing is not None]
 
