@@ -12,7 +12,7 @@ from tests.contract.canned import InventedAccount
 from tests.redis.driver import SECRET, Driver, queue_of
 from tests.support import servers
 
-from tuma_producer.contract.connection import FAILURES, connect_async
+from tuma_producer.contract.connection import REDIS_ERRORS, connect_async
 from tuma_worker.providers import named
 from tuma_worker.receipts.group import FullError, Group
 from tuma_worker.receipts.intake import Door, Intake, Verdict, Webhook
@@ -140,7 +140,7 @@ def test_nobody_is_told_that_it_is_written_down_where_redis_is_away() -> None:
         finally:
             await redis.aclose()
 
-    with pytest.raises((*FAILURES, TimeoutError)):
+    with pytest.raises((*REDIS_ERRORS, TimeoutError)):
         asyncio.run(ask())
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from tuma_producer.contract import custody
-from tuma_producer.contract.connection import FAILURES, connect_for_threads, connect_to_wait, is_cluster
+from tuma_producer.contract.connection import REDIS_ERRORS, connect_for_threads, connect_to_wait, is_cluster
 from tuma_producer.contract.wire import RETENTION_MS
 from tuma_producer.errors import TumaError
 from tuma_producer.quiet import Hours, Quiet
@@ -147,7 +147,7 @@ def keep_registered(redis: Redis, settings: Settings, *, stop: Event) -> None:
     while not stop.wait(accounts.REGISTER_EVERY):
         try:
             register_accounts(redis, settings, by_worker=True)
-        except FAILURES as error:
+        except REDIS_ERRORS as error:
             _log.warning(logs.Event.ACCOUNTS_NOT_REGISTERED, error=type(error).__name__)
 
 

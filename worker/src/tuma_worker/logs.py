@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 import structlog
 from structlog.stdlib import ProcessorFormatter
 
-from tuma_producer.contract.connection import FAILURES
+from tuma_producer.contract.connection import REDIS_ERRORS
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -267,7 +267,7 @@ def _log_thread_crash(crash: threading.ExceptHookArgs) -> None:
 
 def complain(error: Exception, failed: Event, **where: str) -> None:
     """Log as `failed` what went wrong: what Redis said by its kind alone, a mistake of ours whole."""
-    if isinstance(error, FAILURES):
+    if isinstance(error, REDIS_ERRORS):
         _log.warning(failed, **where, error=type(error).__name__)
     else:
         _log.error(failed, **where, exc_info=error)

@@ -59,7 +59,7 @@ _OLDEST_FOR_CLUSTERS = 6  # major release of redis-py: earlier ones have no tran
 
 Client = TypeVar("Client", Redis, AsyncRedis)
 
-FAILURES = (RedisError, RedisClusterException)  # all that redis-py raises: the second is no kind of the first
+REDIS_ERRORS = (RedisError, RedisClusterException)  # all that redis-py raises: the second is no kind of the first
 
 _UNAVAILABLE = (
     ConnectionError, TimeoutError, BusyLoadingError, ReadOnlyError, OutOfMemoryError, ClusterError, RedisClusterException,
@@ -208,7 +208,7 @@ def translated(where: str) -> Iterator[None]:
     except AuthenticationError as error:
         message = f"Redis at {where} refused the password or user"
         raise StoreUnavailable(message) from error
-    except FAILURES as error:
+    except REDIS_ERRORS as error:
         if not unavailable(error):
             raise
         message = f"no usable Redis at {where} ({type(error).__name__}); is it running, and is TUMA_REDIS_URL right?"

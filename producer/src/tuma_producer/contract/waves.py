@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from redis.exceptions import ResponseError
 
-from tuma_producer.contract.connection import FAILURES
+from tuma_producer.contract.connection import REDIS_ERRORS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,7 +51,7 @@ class Waves:
             if self._connection is None:
                 self._connection = self._pool.get_connection()
             self._connection.send_packed_command(self._connection.pack_commands(commands))
-        except FAILURES:
+        except REDIS_ERRORS:
             self._lose()
 
     def replies(self, count: int) -> list[Any] | None:
@@ -60,7 +60,7 @@ class Waves:
         if not self._lost:
             try:
                 return [self._reply() for _ in range(count)]
-            except FAILURES:
+            except REDIS_ERRORS:
                 self._lose(also=1)
         self._lost -= 1
         return None

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from typer.core import TyperGroup
 
-from tuma_producer.contract.connection import FAILURES
+from tuma_producer.contract.connection import REDIS_ERRORS
 from tuma_producer.errors import TumaError, UnknownCampaign, UnknownIntent
 from tuma_worker.logs import redact
 from tuma_worker.settings import SettingsError
@@ -70,7 +70,7 @@ def ending() -> Iterator[None]:
     except (TumaError, SettingsError) as error:
         complain(error)
         raise typer.Exit(MISTAKE) from None
-    except FAILURES as error:
+    except REDIS_ERRORS as error:
         # Redis quotes parts of a command in its errors; they may hold a number.
         complain(f"Redis refuses: {redacted(str(error))}")
         raise typer.Exit(MISTAKE) from None

@@ -8,7 +8,7 @@ from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from tuma_producer.contract.connection import FAILURES
+from tuma_producer.contract.connection import REDIS_ERRORS
 from tuma_producer.contract.keys import AccountKeys
 from tuma_producer.contract.wire import LANES
 from tuma_worker import logs, metrics
@@ -112,7 +112,7 @@ class ProbeAnswers:
             return 503, {"detail": "stopping" if vitals.stopping else "not yet started"}
         try:
             self.redis.ping()
-        except FAILURES:
+        except REDIS_ERRORS:
             return 503, {"detail": "no usable Redis"}
         return 200, {"status": "ready"}
 
@@ -123,7 +123,7 @@ class ProbeAnswers:
             return 404, {"detail": f"not configured here: {', '.join(unknown)}"}
         try:
             found = [line.look(self.redis, account, SEND) for account in accounts]
-        except FAILURES:
+        except REDIS_ERRORS:
             return 503, {"detail": "no usable Redis"}
         return 200, {
             "useful_slots": sum(one.useful_slots for one in found),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
-from tuma_producer.contract.connection import FAILURES, unavailable
+from tuma_producer.contract.connection import REDIS_ERRORS, unavailable
 from tuma_producer.contract.wire import LANES, is_loud, segments_of
 from tuma_producer.countries import code_of
 from tuma_producer.senders import is_approved
@@ -212,7 +212,7 @@ class Sender:
         while True:
             try:
                 return write()
-            except FAILURES as error:
+            except REDIS_ERRORS as error:
                 if not unavailable(error):
                     raise
                 _log.warning(Event.DELIVERY_DEFERRED, reason="no usable Redis", error=type(error).__name__)

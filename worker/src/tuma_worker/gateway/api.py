@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tuma_producer.contract.connection import FAILURES
+from tuma_producer.contract.connection import REDIS_ERRORS
 from tuma_producer.errors import TumaError
 from tuma_worker import metrics
 from tuma_worker.core.tokens import Scope
@@ -131,7 +131,7 @@ async def _answer(desk: Desk, operation: Operation, request: Request) -> Respons
         return problem.response(request_id_of(request))
     except TumaError as error:
         return problem_of(error).response(request_id_of(request))
-    except FAILURES:
+    except REDIS_ERRORS:
         detail = "whether it took effect is not known; repeat it with the same idempotency key"
         return Problem(Kind.NO_STORE, detail).response(request_id_of(request))
     except ClientDisconnect:

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from tuma_producer.contract.connection import ANSWER_WITHIN, FAILURES
+from tuma_producer.contract.connection import ANSWER_WITHIN, REDIS_ERRORS
 from tuma_worker.gateway import api, dashboard
 from tuma_worker.gateway.receiver import Receiver
 from tuma_worker.gateway.requests import Identified
@@ -34,7 +34,7 @@ def build_app(intake: Intake, redis: Redis, desk: Desk) -> ASGIApp:
         try:
             async with asyncio.timeout(ANSWER_WITHIN):
                 await redis.ping()
-        except (*FAILURES, TimeoutError):
+        except (*REDIS_ERRORS, TimeoutError):
             return JSONResponse({"status": 503, "detail": "no usable Redis"}, status_code=503)
         return JSONResponse({"status": "ready"})
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 from starlette.responses import Response, StreamingResponse
 
-from tuma_producer.contract.connection import FAILURES
+from tuma_producer.contract.connection import REDIS_ERRORS
 from tuma_producer.contract.reading import is_part
 from tuma_producer.errors import StoreUnavailable
 from tuma_worker.core.tokens import Scope
@@ -81,7 +81,7 @@ async def _told(ask: Ask, follower: Follower, *, every: bool) -> AsyncIterator[b
                 if _concerns(ask, event):
                     yield _as_sent(event, shown)
             yield f"id: {_place(follower.places)}\n\n".encode()  # also without news: so a reader that has gone is noticed
-    except (*FAILURES, StoreUnavailable) as error:
+    except (*REDIS_ERRORS, StoreUnavailable) as error:
         _log.warning(Event.EVENTS_INTERRUPTED, error=type(error).__name__)  # the reader comes back
     finally:
         readers.count -= 1

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 import structlog
 
-from tuma_producer.contract.connection import FAILURES
+from tuma_producer.contract.connection import REDIS_ERRORS
 from tuma_worker.core.checkup import GATEWAY_SAYS
 from tuma_worker.logs import Event
 from tuma_worker.receipts.intake import Verdict, Webhook
@@ -87,7 +87,7 @@ class Receiver:
     async def _verdict(self, webhook: Webhook) -> Verdict:
         try:
             return await self.intake.take(webhook)
-        except (*FAILURES, TimeoutError) as error:
+        except (*REDIS_ERRORS, TimeoutError) as error:
             _log.error(Event.RECEIPT_REFUSED, reason="no usable Redis", error=type(error).__name__)
             return Verdict.NO_STORE
 

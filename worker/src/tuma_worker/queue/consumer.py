@@ -14,7 +14,7 @@ import structlog
 from dramatiq.errors import ConnectionClosed
 from redis.exceptions import NoPermissionError
 
-from tuma_producer.contract.connection import FAILURES, on_one_connection, server_for, unavailable
+from tuma_producer.contract.connection import REDIS_ERRORS, on_one_connection, server_for, unavailable
 from tuma_producer.contract.scripts import run_together
 from tuma_producer.errors import StoreUnavailable
 from tuma_worker.logs import Event
@@ -42,7 +42,7 @@ def reachable() -> Iterator[None]:
     """Tell Dramatiq in its own word that Redis is away, whichever of its many ways redis-py has to say so."""
     try:
         yield
-    except (StoreUnavailable, *FAILURES) as error:
+    except (StoreUnavailable, *REDIS_ERRORS) as error:
         if isinstance(error, StoreUnavailable) or unavailable(error):
             raise ConnectionClosed(error) from None
         raise
@@ -227,7 +227,7 @@ class Consumer(dramatiq.Consumer):
         """Claim no more. Whatever this consumer was woken for, or watched the time for, is for another process now."""
         if not self._resting.is_set():
             self._resting.set()
-            with suppress(*FAILURES):  # without Redis the others' waits end by themselves
+            with suppress(*REDIS_ERRORS):  # without Redis the others' waits end by themselves
                 self._bell.pass_on()
 
     def _take_slot(self) -> bool:
@@ -293,7 +293,7 @@ class Consumer(dramatiq.Consumer):
     def _hand_over(self, held: Held) -> None:
         self._leases.add(held)
         self._seat.handed.append(held.claim)
-        with suppress(*FAILURES):  # without Redis the consumer's wait ends by itself
+        with suppress(*REDIS_ERRORS):  # without Redis the consumer's wait ends by itself
             self._bell.unblock()
             self._bell.pass_on()  # it may be about to wait
 
@@ -410,7 +410,7 @@ class Consumer(dramatiq.Consumer):
         for _ in range(50):
             try:
                 self._bell.unblock()
-            except FAILURES:
+            except REDIS_ERRORS:
                 return  # nobody can claim without Redis, and the wait ends by itself
             if self._resting.wait(0.02):
                 return

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from tuma_producer.contract.connection import FAILURES
+from tuma_producer.contract.connection import REDIS_ERRORS
 from tuma_producer.contract.scripts import ScriptCall
 from tuma_worker.logs import Event
 from tuma_worker.queue.scripts import Claim, renew
@@ -110,7 +110,7 @@ class Leases:
         asked_at, queue = self.clock(), held_here[0].queue
         try:
             lost = set(renew(self.redis, queue, [held.claim.batch_id for held in held_here]))
-        except FAILURES as error:
+        except REDIS_ERRORS as error:
             # The leases run on meanwhile; a call that has not begun by then will not begin.
             _log.warning(Event.LEASE_NOT_RENEWED, queue=queue.name, error=type(error).__name__)
             return

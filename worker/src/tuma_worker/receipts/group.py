@@ -10,7 +10,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tuma_producer.contract.connection import FAILURES
+from tuma_producer.contract.connection import REDIS_ERRORS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +56,7 @@ class Group:
             try:
                 async with asyncio.timeout(self.within):
                     answers = await pipeline.execute(raise_on_error=False)
-            except (*FAILURES, OSError) as error:  # the built-in TimeoutError is an OSError
+            except (*REDIS_ERRORS, OSError) as error:  # the built-in TimeoutError is an OSError
                 answers = [error] * len(together)
             for (_, reply), answer in zip(together, answers, strict=True):
                 _settle(reply, answer)

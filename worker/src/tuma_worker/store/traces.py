@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from tuma_producer.contract.connection import FAILURES, unavailable
+from tuma_producer.contract.connection import REDIS_ERRORS, unavailable
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.tracing import FIELD
 from tuma_producer.contract.wire import BODY_FIELDS
@@ -29,7 +29,7 @@ def traces(redis: Redis, account: str, intents: Iterable[str]) -> dict[str, str]
         pipeline.hmget(account_keys(account).intent(intent), BODY_FIELDS)
     try:
         bodies = [b"".join(filter(None, pieces)) for pieces in pipeline.execute()]
-    except FAILURES as error:
+    except REDIS_ERRORS as error:
         if not unavailable(error):
             raise
         return {}

@@ -9,7 +9,7 @@ from urllib.parse import quote, unquote, urlsplit
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from tuma_producer.contract.connection import FAILURES
+from tuma_producer.contract.connection import REDIS_ERRORS
 from tuma_producer.errors import TumaError
 from tuma_worker.core.tokens import Scope
 from tuma_worker.gateway import bodies
@@ -181,7 +181,7 @@ class Front:
         """Whether the session has. Without a Redis nobody can tell, and there is nothing to be seen."""
         try:
             return await sessions.of(self._desk, request) is None
-        except (TumaError, *FAILURES):
+        except (TumaError, *REDIS_ERRORS):
             return False
 
     def _view(self, session: Session, request: Request) -> View:
@@ -225,7 +225,7 @@ class Front:
                 return _wrong(problem)
             except TumaError as error:
                 return _wrong(problem_of(error))
-            except FAILURES:
+            except REDIS_ERRORS:
                 return _wrong(Problem(Kind.NO_STORE, "look again in a moment; whether an action took effect is not known"))
 
         return answer
@@ -251,7 +251,7 @@ async def _fragment(page: Page, view: View) -> str:
     """The part of a page that is the same for everybody; or what stands in its way now."""
     try:
         told = await page.look(view)
-    except (TumaError, *FAILURES) as error:
+    except (TumaError, *REDIS_ERRORS) as error:
         problem = problem_of(error) if isinstance(error, TumaError) else Problem(Kind.NO_STORE, "it is tried again and again")
         return pages.rendered("trouble.html", {"problem": problem})
     return pages.rendered(page.template, told | {"proof": "", "can": view.rights.scopes, "acts": _acts(view.rights.scopes)})
