@@ -12,7 +12,7 @@ from tuma_worker.core.answers import Accepted, TryLater, Unknown
 from tuma_worker.core.custody import Conclusion, Custody, Result, Shown, Told
 from tuma_worker.core.states import Evidence, RecipientState
 from tuma_worker.queue.scripts import Claim, Wait, claim
-from tuma_worker.store.planned import Planned
+from tuma_worker.store.schedule_index import ScheduleIndex
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -219,13 +219,13 @@ def test_who_was_sent_something_before_a_cancel_ends_by_its_receipts(driver: Kee
 
 def test_it_is_listed_with_what_we_keep_ourselves(driver: Keeping) -> None:
     intent = driver.handed_over(*numbers(2), campaign_name="spring")
-    (listed,) = Planned(driver.redis, driver.queue.account).latest(10)
+    (listed,) = ScheduleIndex(driver.redis, driver.queue.account).latest(10)
     custody = listed.custody
     assert custody is not None
     assert (listed.id, listed.state, custody.state, custody.dispatches) == (driver.get(intent).id, "scheduled", "handed-over", 2)
     driver.ask("cancel", intent)
     driver.conclude(intent, Custody.CANCELLED, of=0)
-    (listed,) = Planned(driver.redis, driver.queue.account).latest(10)
+    (listed,) = ScheduleIndex(driver.redis, driver.queue.account).latest(10)
     assert (listed.state, listed.custody and listed.custody.state) == ("done", "cancelled")
 
 

@@ -18,7 +18,7 @@ from tuma_producer.contract.times import milliseconds, moment
 from tuma_worker.core.answers import Rejected
 from tuma_worker.dispatch.firing import fire
 from tuma_worker.queue.scripts import Claim, Release, Wait
-from tuma_worker.store.planned import Planned
+from tuma_worker.store.schedule_index import ScheduleIndex
 from tuma_worker.store.unowned import Unowned
 
 if TYPE_CHECKING:
@@ -607,14 +607,14 @@ def test_every_occurrence_fires_at_most_once_none_when_held_and_none_is_lost(red
 def test_schedules_are_listed_until_they_are_forgotten(driver: Driver, clock: VirtualClock) -> None:
     once, again = driver.enqueue(schedule=in_seconds(clock, 10)), driver.enqueue(*numbers(3), schedule=every_minute(clock))
     driver.enqueue()
-    planned = Planned(driver.redis, driver.queue.account)
-    found = {one.id.rpartition(".")[2]: one for one in planned.latest(10)}
+    index = ScheduleIndex(driver.redis, driver.queue.account)
+    found = {one.id.rpartition(".")[2]: one for one in index.latest(10)}
     assert found.keys() == {once, again}
     assert (found[again].state, found[again].next_firing) == ("scheduled", moment(clock.ms + 60_000))
     Producer(driver.redis).cancel(f"{driver.queue.account}.{once}")
-    assert {one.id.rpartition(".")[2]: one.state for one in planned.latest(10)} == {once: "cancelled", again: "scheduled"}
-    assert len(planned.latest(1)) == 1
-    assert (planned.forget(), planned.size()) == (0, 2)
+    assert {one.id.rpartition(".")[2]: one.state for one in index.latest(10)} == {once: "cancelled", again: "scheduled"}
+    assert len(index.latest(1)) == 1
+    assert (index.forget(), index.size()) == (0, 2)
     driver.redis.delete(driver.account.intent(once))
-    assert [one.id.rpartition(".")[2] for one in planned.latest(10)] == [again]
-    assert (planned.forget(), planned.size()) == (1, 1)
+    assert [one.id.rpartition(".")[2] for one in index.latest(10)] == [again]
+    assert (index.forget(), index.size()) == (1, 1)

@@ -36,11 +36,11 @@ def request(send: Send, source: str) -> Enqueue:
         return wire.encode(send, source)
     if send.custody == "provider":
         return custody.request(send, source)
-    return _planned(send, wire.entry_of(send, source), send.schedule)
+    return _new_schedule(send, wire.entry_of(send, source), send.schedule)
 
 
 @dataclass(frozen=True, slots=True)
-class Planned(Enqueue):
+class NewSchedule(Enqueue):
     """One call of the script that accepts a schedule."""
 
     script = _SCHEDULE
@@ -57,13 +57,13 @@ class Planned(Enqueue):
         """What to ask instead, where the server's clock says another time than was guessed; None where it does not."""
         return self.counted_from(int(reply[1])) if reply[0] == b"again" else None
 
-    def counted_from(self, after: int) -> Planned:
+    def counted_from(self, after: int) -> NewSchedule:
         """The same with the first firing after this instant."""
         following = next_firing(self.schedule, after)
         return replace(self, args=[*self.args[:-2], after, "" if following is None else following])
 
 
-def _planned(send: Send, entry: Entry, schedule: Schedule) -> Planned:
+def _new_schedule(send: Send, entry: Entry, schedule: Schedule) -> NewSchedule:
     account = account_keys(send.account)
     queue = account.queue("send")
     record, *campaign_and_key = entry.keys
@@ -73,7 +73,7 @@ def _planned(send: Send, entry: Entry, schedule: Schedule) -> Planned:
         entry.short_id, entry.source, entry.lane, entry.group, life, entry.body, entry.digest, IDEMPOTENCY_MS, EVENTS_KEPT,
         " ".join(entry.numbers), entry.campaign, "", "",
     ]  # fmt: skip
-    guess = Planned(keys, args, send, entry, schedule=schedule)
+    guess = NewSchedule(keys, args, send, entry, schedule=schedule)
     return guess.counted_from(time.time_ns() // 1_000_000 - _SLOW)
 
 

@@ -16,7 +16,7 @@ from tuma_worker import metrics
 from tuma_worker.logs import Event
 from tuma_worker.rounds import one_by_one
 from tuma_worker.store.campaigns import Campaigns
-from tuma_worker.store.planned import Planned
+from tuma_worker.store.schedule_index import ScheduleIndex
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -90,7 +90,7 @@ class Sweeper:
         if account in self.ages:
             self.ages[account].heed()
         forgotten = Campaigns(unowned.redis, account).forget()
-        Planned(unowned.redis, account).forget()
+        ScheduleIndex(unowned.redis, account).forget()
         self._suspects[account] = {target: packed for target, packed in seen.items() if target not in lost}
         intents = sorted({target.intent for target in lost})[:_SHOWN] if restored else ()
         suspected = len(self._suspects[account])

@@ -13,7 +13,7 @@ from tuma_worker.gateway import bodies
 from tuma_worker.gateway.forms import encoded
 from tuma_worker.gateway.intents import expect_steerable
 from tuma_worker.gateway.problems import Kind, Problem
-from tuma_worker.store.planned import NOW, Place, Planned
+from tuma_worker.store.schedule_index import NOW, Place, ScheduleIndex
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,8 +42,8 @@ async def list_some(ask: Ask) -> Response:
     given = bodies.parameters(ask.request, "account", "limit", "cursor")
     if "account" not in given:
         bodies.refuse("account", "must be given")
-    planned = Planned(ask.desk.store, await ask.known(given["account"]))
-    found, following = await run_in_threadpool(planned.page, _place(given), bodies.number(given, "limit", _PAGE, _MOST))
+    index = ScheduleIndex(ask.desk.store, await ask.known(given["account"]))
+    found, following = await run_in_threadpool(index.page, _place(given), bodies.number(given, "limit", _PAGE, _MOST))
     told = [_outline(one) for one in found if ask.token.may_see(one.source)]
     return encoded({"schedules": told, "next": following and f"{following.at}-{following.short_id}"})
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tuma_producer.contract.keys import AccountKeys, QueueKeys
 from tuma_producer.contract.wire import LANES
 from tuma_worker.core.limits import Counted, Limit
-from tuma_worker.queue.hours import Hours
+from tuma_worker.queue.hours import HoursTable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -103,9 +103,9 @@ class QueueConfig:
         )
 
     @cached_property
-    def hours(self) -> Hours | None:
+    def hours(self) -> HoursTable | None:
         """Which numbers may be called now; None where they may at any time."""
-        return None if self.quiet is None else Hours(self.quiet)
+        return None if self.quiet is None else HoursTable(self.quiet)
 
     @property
     def _messages_per_call(self) -> float:

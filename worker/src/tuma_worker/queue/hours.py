@@ -18,7 +18,7 @@ _OTHERS = "*"  # stands for numbers whose country nobody knows
 
 
 @dataclass(slots=True)
-class Hours:
+class HoursTable:
     """The table of one queue, made anew by the server's clock whenever the script says that it is stale."""
 
     quiet: Quiet

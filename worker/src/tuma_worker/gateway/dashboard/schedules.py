@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from tuma_producer import Every
 from tuma_worker.gateway.dashboard.intent import GRAVITY, VERBS
 from tuma_worker.gateway.dashboard.words import many
-from tuma_worker.store.planned import Planned
+from tuma_worker.store.schedule_index import ScheduleIndex
 
 if TYPE_CHECKING:
     from tuma_producer import Intent
@@ -43,8 +43,8 @@ class Row:
 async def look(view: View) -> dict[str, Any]:
     """Those that the viewer may see: what is to come first, by when."""
     names = await view.accounts()
-    planned = [Planned(view.desk.store, name) for name in names]
-    found, sizes = await run_in_threadpool(lambda: ([one.latest(_MOST) for one in planned], [one.size() for one in planned]))
+    indexes = [ScheduleIndex(view.desk.store, name) for name in names]
+    found, sizes = await run_in_threadpool(lambda: ([one.latest(_MOST) for one in indexes], [one.size() for one in indexes]))
     rows = [_row(intent, view) for intents in found for intent in intents if view.rights.may_see(intent.source)]
     return {
         "coming": sorted((row for row in rows if not row.over), key=lambda row: (row.following or _NEVER, row.intent.id)),

@@ -34,7 +34,7 @@ NOW = Place(2**53, "")  # before the last one
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class ScheduleIndex:
     """The schedules of one account."""
 
     redis: Redis
