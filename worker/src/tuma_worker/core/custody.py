@@ -25,7 +25,6 @@ class Custody(StrEnum):
     OVER = "over"  # every recipient has ended
 
 
-MOVING: dict[Verb, Custody] = {"pause": Custody.PAUSING, "resume": Custody.RESUMING, "cancel": Custody.CANCELLING}
 TARGET: dict[Verb, Custody] = {"pause": Custody.PAUSED, "resume": Custody.HANDED_OVER, "cancel": Custody.CANCELLED}
 
 

@@ -14,6 +14,7 @@
 -- include: answered
 -- include: audited
 -- include: clock
+-- include: moving
 -- include: ready
 -- include: recipients
 
@@ -31,7 +32,6 @@ if not custody then
   return {'unknown-intent'}
 end
 
-local MOVING = {pause = 'pausing', resume = 'resuming', cancel = 'cancelling'}
 local TARGET = {pause = 'paused', resume = 'handed-over', cancel = 'cancelled'}
 
 local flat, sending, cancelled = {}, false, false

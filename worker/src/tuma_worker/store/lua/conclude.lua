@@ -10,20 +10,14 @@
 -- include: clock
 -- include: ready
 -- include: move
+-- include: moving
 -- include: tuma_worker.store/told
 
 local id, header, now = ARGV[1], cjson.decode(ARGV[2]), clock()
 local k = {entries = KEYS[4], groups = KEYS[5], sources = {KEYS[6], KEYS[7], KEYS[8]}, due = KEYS[9], spent = KEYS[10], state = KEYS[11],
   bell = KEYS[12]}
-local key, by = KEYS[3], nil
+local key = KEYS[3]
 local c = move_context(header, now, KEYS[1], KEYS[2])
-do
-  local about = redis.call('HMGET', key, 'verb', 'by')
-  if about[1] ~= header.verb then
-    return 0
-  end
-  by = about[2]
-end
 local record, recipients, noted = redis.call('HGETALL', key), {}, {'verb', 'by', 'stood', 'held'}
 local about = {}
 for i = 1, #record, 2 do
@@ -36,6 +30,9 @@ for i = 1, #record, 2 do
     about[name] = record[i + 1]
   end
 end
+if about.verb ~= header.verb then
+  return 0
+end
 table.sort(recipients, function(a, b) return a.number < b.number end)
 
 local function tell(event, what, who)
@@ -45,7 +42,7 @@ end
 
 redis.call('HDEL', key, unpack(noted))
 redis.call('HSET', key, 'custody', header.custody, 'asked', header.verb, 'result', header.result)
-tell('custody-' .. header.custody, header.result, by)
+tell('custody-' .. header.custody, header.result, about.by)
 if header.custody == 'paused' and about.paused_at == nil then
   redis.call('HSET', key, 'paused_at', now)
 elseif header.custody ~= 'paused' then
@@ -78,7 +75,6 @@ if header.of then
 end
 
 -- What was asked for meanwhile. What has come to its end by now answers by itself.
-local MOVING = {pause = 'pausing', resume = 'resuming', cancel = 'cancelling'}
 local custody = redis.call('HGET', key, 'custody')
 redis.call('HDEL', key, 'wish', 'wish_by')
 if about.wish and custody ~= 'cancelled' and custody ~= 'over' and custody ~= 'not-handed-over' then

@@ -6,13 +6,12 @@
 --
 -- Atomic, so that an account that is resumed meanwhile stays so, and one with a graver fault stays halted. Repeatable: it is half
 -- open or it is not.
+-- include: tuma_worker.queue/alarm
+
 local stands = redis.call('HMGET', KEYS[1], 'halt', 'halted_at')
 if stands[1] ~= ARGV[1] or (stands[2] or '') ~= ARGV[2] then
   return 0
 end
 redis.call('HSET', KEYS[1], 'half_open', 1)
-redis.call('HDEL', KEYS[1], 'silent_until', 'silent_from', 'alarm_at', 'alarm_by')
-if redis.call('LLEN', KEYS[2]) == 0 then
-  redis.call('RPUSH', KEYS[2], 1)
-end
+alarm_void(KEYS[1], KEYS[2])
 return 1

@@ -10,6 +10,7 @@
 -- the balance may look lower than it is, and never higher. Atomic, so that no change goes untold. Repeatable by its answer.
 -- include: answered
 -- include: clock
+-- include: tuma_worker.queue/alarm
 -- include: tuma_worker.store/funds
 
 local state, now = KEYS[1], clock()
@@ -37,10 +38,6 @@ elseif not note(unpack(ARGV, 2)) then
 end
 local became = funds_heed(state, KEYS[3], ARGV[1], now)
 if became == 'released' then
-  -- What the alarm was set by may no longer hold.
-  redis.call('HDEL', state, 'silent_until', 'silent_from', 'alarm_at', 'alarm_by')
-  if redis.call('LLEN', KEYS[2]) == 0 then
-    redis.call('RPUSH', KEYS[2], 1)
-  end
+  alarm_void(state, KEYS[2])
 end
 return answer(KEYS[5], became or 'same')

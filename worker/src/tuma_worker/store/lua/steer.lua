@@ -10,6 +10,7 @@
 -- Atomic, so that no change goes untold, and so that nothing goes that nobody has seen: a graver halt, another's pause. Repeatable: a
 -- repeat finds the same signature, or nothing left to take away, and is no second event.
 -- include: audited
+-- include: tuma_worker.queue/alarm
 
 local KIND = {paused = 'queue', limit = 'limit', halt = 'account', breaker = 'account'}  -- by the field's first word
 
@@ -44,11 +45,7 @@ local limit = string.match(ARGV[7], '^limit:(.*)$')
 if limit then
   redis.call('HDEL', KEYS[1], 'pace:0:' .. limit, 'pace:1:' .. limit, 'pace:2:' .. limit)
 end
--- What the alarm was set by may no longer hold.
-redis.call('HDEL', KEYS[1], 'silent_until', 'silent_from', 'alarm_at', 'alarm_by')
-if redis.call('LLEN', KEYS[2]) == 0 then
-  redis.call('RPUSH', KEYS[2], 1)
-end
+alarm_void(KEYS[1], KEYS[2])
 redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[4], '*', 'e', ARGV[1], 'w', ARGV[2], 'by', ARGV[3])
 if ARGV[1] ~= 'halted' then  -- that is no person's doing
   audited(KEYS[4], ARGV[3], ARGV[1], KIND[string.match(ARGV[7], '^%a+')], ARGV[5], before or '', ARGV[6])

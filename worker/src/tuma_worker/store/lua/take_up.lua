@@ -5,7 +5,8 @@
 -- Returns 1 where it is under way at the provider now, 0 where it is not its turn.
 --
 -- Atomic, so that the change is told. Repeatable: a repeat finds it begun.
-local MOVING = {pause = 'pausing', resume = 'resuming', cancel = 'cancelling'}
+-- include: moving
+
 local about = redis.call('HMGET', KEYS[2], 'custody', 'verb', 'by', 'source')
 if about[2] ~= ARGV[2] then
   return 0
