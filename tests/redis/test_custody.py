@@ -23,6 +23,7 @@ from tuma_worker.dispatch.custody import Keeper
 from tuma_worker.dispatch.sending import Outlet, Sender
 from tuma_worker.queue.leases import Held
 from tuma_worker.queue.scripts import Claim
+from tuma_worker.store.attempts import apply_request
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -198,9 +199,7 @@ def test_a_hand_over_that_stays_unknown_says_so_until_evidence_comes(driver: Kee
     driver.attempts.apply(batch.batch_id, begun.targets, RecipientState.UNKNOWN, Evidence.ASSUMED, reason="unanswered")
     assert driver.custody(intent) == "unknown-at-provider"
     assert (driver.ask("cancel", intent).outcome, jobs(driver.redis, "control")) == ("unknown", [])
-    driver.attempts.apply(
-        batch.batch_id, begun.targets, RecipientState.SUBMITTED, Evidence.PROVIDER, provider_id="p", phase="accepted"
-    )
+    driver.attempts.adopt(batch.batch_id, begun.targets, Accepted("p"))
     assert driver.custody(intent) == "handed-over"
     assert driver.ask("cancel", intent).outcome == "requested"
     assert driver.kept(intent).calls == {batch.batch_id: "p"}
@@ -211,9 +210,11 @@ def test_the_id_that_a_receipt_told_is_kept_by_an_answer_without_one(driver: Kee
     batch = driver.taken()
     begun = driver.begin(batch)
     assert begun is not None
-    driver.attempts.apply(
-        batch.batch_id, begun.targets, RecipientState.SUBMITTED, Evidence.PROVIDER, provider_id="p", phase="accepted"
-    )
+    receipt = apply_request(
+        driver.account, batch.batch_id, begun.targets, RecipientState.SUBMITTED, Evidence.PROVIDER, provider_id="p",
+        phase="accepted", by_receipt=True,
+    )  # fmt: skip
+    receipt.run(driver.redis)
     driver.settle(batch, Unknown("reset"))
     driver.ask("cancel", intent)
     assert driver.kept(intent).calls == {batch.batch_id: "p"}

@@ -69,24 +69,30 @@ def setup() -> None:
     declare(service)
     if settings.metrics_port != 0:
         _expose(service.broker)
-    _in_background(lambda: bootstrap.keep_registered(connect(settings.redis_url), settings, stop=threading.Event()))
-    _in_background(lambda: bootstrap.build_sweeper(connect(settings.redis_url), settings).keep_sweeping(threading.Event()))
-    _in_background(lambda: bootstrap.build_mover(connect(settings.redis_url), settings).keep_moving(threading.Event()))
-    for poller in bootstrap.build_pollers(connect_for_threads(settings.redis_url), settings):
-        _in_background(partial(poller.keep_polling, threading.Event()))
-    for reckoner in bootstrap.build_reckoners(connect_for_threads(settings.redis_url), settings):
-        _in_background(partial(reckoner.keep_reckoning, threading.Event()))
-    gauger = bootstrap.build_gauger(connect(settings.redis_url), settings, service.broker)
-    _in_background(lambda: gauger.keep_gauging(threading.Event()))
+    for name, duty in _duties(settings, service.broker):
+        _in_background(name, partial(duty, threading.Event()))
     if settings.ops_port != 0:
         _answer_probes(settings, service.broker)
     leaving = threading.Event()
     applier = bootstrap.build_applier(connect(settings.redis_url), settings)
-    _in_background(partial(applier.keep_applying, leaving))
-    _in_background(lambda: bootstrap.build_pusher(connect(settings.redis_url), settings).keep_pushing(leaving))
-    _in_background(lambda: bootstrap.build_upkeep(connect(settings.redis_url), settings).keep_up(threading.Event()))
+    _in_background("apply", partial(applier.keep_applying, leaving))
+    _in_background("push", partial(bootstrap.build_pusher(connect(settings.redis_url), settings).keep_pushing, leaving))
     dramatiq.set_broker(service.broker)
     _leave_at(signal.SIGTERM, leaving.set, service.broker.stop_claiming, applier.leave)
+
+
+def _duties(settings: Settings, broker: TumaBroker) -> list[tuple[str, Callable[[threading.Event], None]]]:
+    """What a worker does beside its calls for as long as it runs, by the names of the threads."""
+    url = settings.redis_url
+    return [
+        ("register", partial(bootstrap.keep_registered, connect(url), settings)),
+        ("sweep", bootstrap.build_sweeper(connect(url), settings).keep_sweeping),
+        ("move", bootstrap.build_mover(connect(url), settings).keep_moving),
+        ("gauge", bootstrap.build_gauger(connect(url), settings, broker).keep_gauging),
+        ("upkeep", bootstrap.build_upkeep(connect(url), settings).keep_up),
+        *(("poll", poller.keep_polling) for poller in bootstrap.build_pollers(connect_for_threads(url), settings)),
+        *(("reckon", reckoner.keep_reckoning) for reckoner in bootstrap.build_reckoners(connect_for_threads(url), settings)),
+    ]
 
 
 class _Flush(dramatiq.Middleware):
@@ -111,8 +117,8 @@ def _expose(broker: TumaBroker) -> None:
     broker.add_middleware(Prometheus())
 
 
-def _in_background(work: Callable[[], None]) -> None:
-    threading.Thread(target=work, daemon=True).start()
+def _in_background(name: str, work: Callable[[], None]) -> None:
+    threading.Thread(target=work, name=f"tuma-{name}", daemon=True).start()
 
 
 def _leave_at(signum: signal.Signals, *leave: Callable[[], None]) -> None:
@@ -122,7 +128,7 @@ def _leave_at(signum: signal.Signals, *leave: Callable[[], None]) -> None:
     def stop(received: int, frame: FrameType | None) -> None:
         # Not in the handler itself: it interrupts whatever the main thread does, perhaps with a lock in hand.
         for one in leave:
-            _in_background(one)
+            _in_background("leave", one)
         if callable(handler):
             handler(received, frame)
 

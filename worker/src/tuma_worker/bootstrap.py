@@ -75,6 +75,8 @@ if TYPE_CHECKING:
     from tuma_worker.providers.provider import Inquire
     from tuma_worker.settings import Account, Settings
 
+_log = structlog.get_logger(__name__)
+
 GRACE = 5.0  # seconds, at the least
 _IDLE_ASIDE = 10.0  # seconds that a consumer of one of the small queues, where days may pass without a job, waits at most
 _BESIDE_THE_ANSWER = 60.0  # seconds that a call may take besides waiting for its answer: names, connection, writing
@@ -139,7 +141,7 @@ def _zone(account: Account) -> str:
     return account.timezone or (keeping.timezone if keeping else "UTC")
 
 
-def keep_registered(redis: Redis, settings: Settings, *, stop: Event) -> None:
+def keep_registered(redis: Redis, settings: Settings, stop: Event) -> None:
     """Register again and again, as a worker, until told to stop.
 
     A server that lost its data must not refuse producers for long, and an account without workers must carry nothing for others.
@@ -231,9 +233,6 @@ def _quiet(account: Account) -> Quiet | None:
         return None
     countries = {country: Hours.parse(hours) for country, hours in set_to.countries.items()}
     return Quiet(Hours.parse(set_to.hours), tuple(set_to.priorities), set_to.action, countries, account.timezone or "UTC")
-
-
-_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,6 +121,7 @@ _QUEUED = frozenset({RecipientState.QUEUED})
 _WAITING = frozenset({RecipientState.ACCEPTED, RecipientState.QUEUED})
 _SENDING = frozenset({RecipientState.SENDING})
 
+_RECEIPT = {"field": f"{LOOK}{Found.RECEIPT}", "rest": wire.look("", Found.RECEIPT, Decision.ADOPTED)}  # that one told of a call
 COMMON: dict[str, Any] = {"maxlen": EVENTS_KEPT, "ends": states_of(ENDS), "retention": RETENTION_MS, "keep": KEPT_MS}
 
 
@@ -159,37 +160,21 @@ class Attempts:
         Who is on the account's suppression list ends here. `heed_bad` ends recipients whose numbers the provider has blamed lately.
         """
         targets = sorted(targets)
-        account = self._account
-        keys = [
-            self.queue.keys.inflight,
-            account.batch(batch_id),
-            account.events,
-            account.bad_numbers,
-            self.queue.keys.crashes,
-            account.suppressed,
-            self.queue.keys.due,
-        ]
-        intents = _Intents(account, targets, before=len(keys))
+        keys = self._begin_keys(batch_id)
+        intents = _Intents(self._account, targets, before=len(keys))
         header = {
             **COMMON, "keep": UNANSWERED_MS, "token": token, "lane": lane, "source": source, "group": group,
             "sending": states_of(origins(RecipientState.SENDING)), "ended": states_of(_QUEUED), "heed": heed_bad,
         }  # fmt: skip
         args: list[Argument] = [batch_id, json.dumps(header), *intents.named(targets)]
         became, *found = _BEGIN.run(self.redis, [*keys, *intents.keys], args)
-        if became == b"lost":
-            return None
-        body, left, now, *numbered = found
-        fields = json.loads(body) if body else {}
-        live = tuple(targets[position - 1] for position in numbered[::3])
-        numbers = [target.number for target in live]
-        tries = dict(zip(numbers, numbered[1::3], strict=True))
-        waited = {number: milliseconds / 1000 for number, milliseconds in zip(numbers, numbered[2::3], strict=True)}
-        schedule = read_schedule(fields["schedule"]) if fields.get("custody") == "provider" else None
-        deadline = left / 1000 if left >= 0 else None
-        return Begun(
-            fields.get("message", ""), fields.get("sender_id"), live, tries, waited, deadline, now / 1000, schedule,
-            ignore_quiet=fields.get("ignore_quiet", False),
-        )  # fmt: skip
+        return None if became == b"lost" else _begun(targets, found)
+
+    def _begin_keys(self, batch_id: str) -> list[str]:
+        keys, account = self.queue.keys, self._account
+        return [
+            keys.inflight, account.batch(batch_id), account.events, account.bad_numbers, keys.crashes, account.suppressed, keys.due,
+        ]  # fmt: skip
 
     def settle(
         self,
@@ -220,22 +205,10 @@ class Attempts:
         intents = _Intents(self._account, [target for target, _ in decided], before=len(keys))
         header = self._settle_header(step, group) | {
             "left": dict(left or {}),
-            **_pulse_header(pulse),
-            **({"price": str(price)} if price else {}),
-            **({"cost": micros(cost)} if cost else {}),
             "provider_ids": len(provider_ids),
             "late": late,
-            "moves": [
-                {
-                    "target": state,
-                    # Who goes back comes from the call, and not from a pause, where a late answer may find it.
-                    "allowed": states_of(origins(state) if state is not RecipientState.QUEUED else _SENDING),
-                    "evidence": evidence,
-                    "reason": reason,
-                    "dead": _dies(state, evidence, reason),
-                }
-                for state, evidence, reason in kinds
-            ],
+            "moves": [_move_header(*kind) for kind in kinds],
+            **_given(pulse=_pulse_header(pulse), price=str(price) if price else None, cost=micros(cost) if cost else None),
         }
         args: list[Argument] = [batch_id, json.dumps(header)]
         for target, move in decided:
@@ -255,18 +228,18 @@ class Attempts:
         ]  # fmt: skip
 
     def _settle_header(self, step: NextStep, group: str) -> dict[str, Any]:
-        optional = {
-            "group": narrowed(group, step.most) if step.most else None,
-            "resolve": _milliseconds(step.resolve),
-            "block": _milliseconds(step.block),
-            "halt": accounts.packed(step.halt) if step.halt else None,
-            "probe": _probe_job(step.halt) if step.halt and not step.halt.operator else None,
-            "bad": sorted(step.bad) or None,
-            "bad_for": round(step.bad_for * 1000) or None,
-            "untried": not step.spends or None,
-            "untaken": step.untaken,
-        }
-        return {name: value for name, value in optional.items() if value is not None} | {
+        return {
+            **_given(
+                group=narrowed(group, step.most) if step.most else None,
+                resolve=_milliseconds(step.resolve),
+                block=_milliseconds(step.block),
+                halt=accounts.packed(step.halt) if step.halt else None,
+                probe=_probe_job(step.halt) if step.halt and not step.halt.operator else None,
+                bad=sorted(step.bad) or None,
+                bad_for=round(step.bad_for * 1000) or None,
+                untried=not step.spends or None,
+                untaken=step.untaken,
+            ),
             **COMMON,
             "limits": self.queue.for_limits,
             "grace": round(self.queue.grace * 1000),
@@ -332,7 +305,6 @@ class Attempts:
         evidence: Evidence,
         *,
         reason: str = "",
-        provider_id: str = "",
         phase: str | None = None,
         stood: int | None = None,
     ) -> int:
@@ -340,9 +312,7 @@ class Attempts:
 
         With `stood` (Unix milliseconds) who has moved since then is left as well.
         """
-        request = apply_request(
-            self._account, batch_id, targets, target, evidence, reason=reason, provider_id=provider_id, phase=phase, stood=stood
-        )
+        request = apply_request(self._account, batch_id, targets, target, evidence, reason=reason, phase=phase, stood=stood)
         moved, *_ = request.run(self.redis)
         return int(moved)
 
@@ -446,17 +416,8 @@ def apply_request(
         "reason": reason,
         "provider_id": provider_id,
         "dead": _dies(target, evidence, reason),
+        **_given(phase=phase, look=_RECEIPT if by_receipt else None, stood=stood, unfenced=unfenced or None, due=due or None),
     }
-    if phase is not None:
-        header["phase"] = phase
-    if by_receipt:
-        header["look"] = {"field": f"{LOOK}{Found.RECEIPT}", "rest": wire.look("", Found.RECEIPT, Decision.ADOPTED)}
-    if stood is not None:
-        header["stood"] = stood
-    if unfenced:
-        header["unfenced"] = True
-    if due:
-        header["due"] = True
     args: list[Argument] = [batch_id, json.dumps(header), *intents.named(targets)]
     return ScriptCall(_APPLY, [*keys, *intents.keys], args)
 
@@ -475,18 +436,49 @@ def _probe_job(halt: Halt) -> dict[str, Any]:
     return {"job": accounts.probe_job(permit=halt.permit), "after": _milliseconds(halt.after)}
 
 
-def _pulse_header(pulse: tuple[Pulse, Breaker] | None) -> dict[str, Any]:
+def _pulse_header(pulse: tuple[Pulse, Breaker] | None) -> dict[str, Any] | None:
     if pulse is None:
-        return {}
+        return None
     told, breaker = pulse
     header = {"after": breaker.after, "opens": _milliseconds(breaker.opens), "most": _milliseconds(breaker.most)}
-    return {"pulse": header | ({"strike": told.strike} if told.strike else {})}
+    return header | _given(strike=told.strike or None)
 
 
 def narrowed(group: str, most: int) -> str:
     """The same group with calls of at most `most` recipients."""
     actor, segments, _, digest = group.split(".", 3)
     return f"{actor}.{segments}.{most}.{digest}"
+
+
+def _given(**optional: object) -> dict[str, object]:
+    """Those of them that there are: what a header does not have is nil to a script."""
+    return {name: value for name, value in optional.items() if value is not None}
+
+
+def _move_header(state: RecipientState, evidence: Evidence, reason: str) -> dict[str, object]:
+    # Who goes back comes from the call, and not from a pause, where a late answer may find it.
+    allowed = origins(state) if state is not RecipientState.QUEUED else _SENDING
+    dead = _dies(state, evidence, reason)
+    return {"target": state, "allowed": states_of(allowed), "evidence": evidence, "reason": reason, "dead": dead}
+
+
+def _begun(targets: Sequence[Target], found: Sequence[Any]) -> Begun:
+    """What the script says of an attempt that it has written down for these."""
+    body, left, now, *numbered = found
+    fields = json.loads(body) if body else {}
+    live = tuple(targets[position - 1] for position in numbered[::3])
+    numbers = [target.number for target in live]
+    return Begun(
+        message=fields.get("message", ""),
+        sender_id=fields.get("sender_id"),
+        targets=live,
+        tries=dict(zip(numbers, numbered[1::3], strict=True)),
+        waited={number: waited / 1000 for number, waited in zip(numbers, numbered[2::3], strict=True)},
+        left=left / 1000 if left >= 0 else None,
+        now=now / 1000,
+        schedule=read_schedule(fields["schedule"]) if fields.get("custody") == "provider" else None,
+        ignore_quiet=fields.get("ignore_quiet", False),
+    )
 
 
 def _kind(move: Move) -> tuple[RecipientState, Evidence, str]:
