@@ -75,7 +75,7 @@ NOT_KILLED = {
         "store.settle",
         "dispatch.sending.Sender._settle#2",
     ): "the lease had lapsed before: whoever has the job by then resolves it",
-    ("store.resend", "dispatch.sending.Sender.send"): "as `settle` of who was late: a begun call that its worker disowns",
+    ("store.resend", "dispatch.sending.Sender._disown"): "as `settle` of who was late: a begun call that its worker disowns",
     (
         "store.conclude",
         "dispatch.custody.Steerer._without_calls",
@@ -185,7 +185,7 @@ class Scenario:
 
 OF_EVERY_SEND = {
     "queue.claim": "queue.consumer.Consumer._claim",
-    "store.begin": "dispatch.sending.Sender.send",
+    "store.begin": "dispatch.sending.Sender._begin",
     "provider.send": "dispatch.sending.Sender._call",
     "store.settle": "dispatch.sending.Sender._settle",
 }

@@ -81,39 +81,31 @@ class Sender:
 
     def send(self, held: Held) -> None:
         """Take one claimed batch from its claim to its settlement. Returns early where nobody is left to send to."""
-        outlet, claim = self.outlets[held.queue.account], held.claim
-        targets = [_target(job.subject) for job in claim.jobs]
-        token, asked_at = self.secret(), held.clock()
-        begun = self._insist(
-            lambda: outlet.attempts.begin(
-                claim.batch_id,
-                token,
-                targets,
-                lane=claim.lane,
-                source=claim.source,
-                group=claim.group,
-                heed_bad=outlet.policy.bad_number_ttl > 0,
-            )
-        )
+        outlet, token, asked_at = self.outlets[held.queue.account], self.secret(), held.clock()
+        begun = self._begin(held, outlet, token)
         if begun is None:
-            again = self._insist(lambda: outlet.attempts.disown(claim.batch_id, token, targets))
-            held.settled = True  # by whoever has it now
-            _log.warning(
-                Event.DELIVERY_DEFERRED,
-                account=held.queue.account,
-                batch=claim.batch_id,
-                reason="lease lost before the call",
-                again=again,
-            )
+            self._disown(held, outlet, token)
             return
         if not begun.targets:
             return  # expired, withdrawn or known to be bad, every one: letting go of the batch gives the permit back
-        waking = _awake_for(outlet.quiet, held, begun)
-        limits = [("deadline", begun.left), ("quiet", waking)]
-        barred = _barred(held, {why: asked_at + left for why, left in limits if left is not None})
-        called_at = held.clock()
+        barred, called_at = _bars(held, outlet, begun, asked_at), held.clock()
         reply = self._call(held, outlet, begun, token, barred)
         self._settle(held, outlet, begun, reply, took=held.clock() - called_at)
+
+    def _begin(self, held: Held, outlet: Outlet, token: str) -> Begun | None:
+        claim, heeds = held.claim, outlet.policy.bad_number_ttl > 0
+        return self._insist(
+            lambda: outlet.attempts.begin(
+                claim.batch_id, token, _targets(held), lane=claim.lane, source=claim.source, group=claim.group, heed_bad=heeds
+            )
+        )
+
+    def _disown(self, held: Held, outlet: Outlet, token: str) -> None:
+        """The lease was lost before the call, and the batch is somebody else's: what was begun for it was never called."""
+        again = self._insist(lambda: outlet.attempts.disown(held.claim.batch_id, token, _targets(held)))
+        held.settled = True  # by whoever has it now
+        account, reason = held.queue.account, "lease lost before the call"
+        _log.warning(Event.DELIVERY_DEFERRED, account=account, batch=held.claim.batch_id, reason=reason, again=again)
 
     def _call(self, held: Held, outlet: Outlet, begun: Begun, token: str, barred: Barred) -> Reply:
         """Make the call, unless it is barred. What is too late goes back: its `begin` ends it, or its claim puts it off."""
@@ -227,7 +219,7 @@ class Sender:
 
     def hush(self, held: Held) -> None:
         """End jobs whose turn came in quiet hours, where the account is set to that."""
-        targets = [_target(job.subject) for job in held.claim.jobs]
+        targets = _targets(held)
         ended = self.outlets[held.queue.account].attempts.end(targets, RecipientState.EXPIRED, reason="quiet")
         intents = _shown({target.intent for target in targets})
         _log.info(Event.DELIVERY_EXPIRED, account=held.queue.account, recipients=ended, intents=intents, reason="quiet")
@@ -241,7 +233,7 @@ class Sender:
         self._end(held, RecipientState.REJECTED, OVER_LIMIT)
 
     def _end(self, held: Held, state: RecipientState, reason: str) -> None:
-        targets = [_target(job.subject) for job in held.claim.jobs]
+        targets = _targets(held)
         ended = self.outlets[held.queue.account].attempts.end(targets, state, reason=reason)
         intents = _shown({target.intent for target in targets})
         if ended:
@@ -296,6 +288,12 @@ def _tell_of_account(held: Held, step: NextStep, settled: Settled) -> None:
         _log.warning(Event.BULK_HELD, account=account)
 
 
+def _bars(held: Held, outlet: Outlet, begun: Begun, asked_at: float) -> Barred:
+    """What may forbid the call from now on. What `begin` told was true at `asked_at`, or a little later."""
+    limits = [("deadline", begun.left), ("quiet", _awake_for(outlet.quiet, held, begun))]
+    return _barred(held, {why: asked_at + left for why, left in limits if left is not None})
+
+
 def _barred(held: Held, limits: Mapping[str, float]) -> Barred:
     """Why a call may not start: this process was held up for so long that the batch may be somebody else's, or is too late.
 
@@ -328,6 +326,11 @@ def _awake_for(quiet: Quiet | None, held: Held, begun: Begun) -> float | None:
         return 0.0
     begins = [at for code in codes if (at := quiet.begins_for(code, now)) is not None]
     return (min(begins) - now).total_seconds() if begins else None
+
+
+def _targets(held: Held) -> list[Target]:
+    """The recipients that a batch was claimed for."""
+    return [_target(job.subject) for job in held.claim.jobs]
 
 
 def _target(subject: str) -> Target:
