@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from prometheus_client import REGISTRY
 from tests.redis.driver import Driver, calls, queue_of
 from tests.support.proxy import LossyProxy
 
 from tuma_producer.contract.connection import connect
 from tuma_worker.core.answers import Fault
 from tuma_worker.core.next_step import Halt
+from tuma_worker.dispatch.gauging import Gauger
 from tuma_worker.store.steering import Scope, Steering, pauses
 
 if TYPE_CHECKING:
@@ -91,3 +93,23 @@ def test_what_is_paused_is_told_with_who_did_it_and_since_when(driver: Driver) -
     assert [(str(one.scope), one.by) for one in found] == [("everything", "juma ali"), ("bulk", "asha"), ("a:b c", "asha")]
     assert all(began <= one.since <= driver.server_ms() for one in found)
     assert pauses(driver.redis, account, "control") == []
+
+
+def test_the_gauge_shows_by_which_holds_an_account_stands_still(driver: Driver) -> None:
+    def shown() -> set[str]:
+        Gauger(driver.redis, [driver.queue], dict, shows=True).run_once()
+        account = driver.queue.account
+        holds = ("halted", "paused", "breaker")
+        return {one for one in holds if REGISTRY.get_sample_value("tuma_account_standing", {"account": account, "hold": one})}
+
+    steering = steering_of(driver.redis)
+    steering.pause(Scope(lane="bulk"))
+    assert shown() == set(), "other lanes go"
+    steering.pause(Scope())
+    assert shown() == {"paused"}
+    steering.halt(Halt(Fault.MONEY, "1202", operator=False, after=1.0))
+    steering.resume(Scope())
+    assert shown() == {"halted"}
+    steering.lift_halt()
+    driver.redis.hset(driver.queue.keys.state, "breaker", f"{driver.server_ms()} 5000 5 x http-500")
+    assert shown() == {"breaker"}
