@@ -47,12 +47,14 @@ _TICK = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, slots=True)
 class Drained:
-    """What a backlog cost: seconds of CPU, and bytes of the server's memory for each recipient."""
+    """What a backlog cost: seconds of CPU, and bytes of memory for each recipient: of those, what its events and its call take."""
 
     worker: float
     server: float
     waiting: float
     done: float
+    events: float
+    calls: float
 
 
 def _sends(count: int, *, together: bool) -> Iterator[Send]:
@@ -77,11 +79,14 @@ def _drain(count: int, *, together: bool) -> Drained:
         before = _cpu(worker), _server_cpu(store)
         steering.resume(Scope())
         _wait(store, accepted)
+        keys, done = AccountKeys(house.ACCOUNT), store.memory()
         return Drained(
             worker=_cpu(worker) - before[0],
             server=_server_cpu(store) - before[1],
             waiting=(waiting - empty) / accepted,
-            done=(store.memory() - empty) / accepted,
+            done=(done - empty) / accepted,
+            events=store.weight(keys.events) / accepted,
+            calls=store.weight(keys.batch("*"), keys.provider_id("*")) / accepted,
         )
 
 
@@ -187,6 +192,9 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "redis_ms_per_recipient": round(server_recipient * 1000, 4),
         "bytes_per_waiting_single": round(median(part.waiting for part in one)),
         "bytes_per_finished_single": round(median(part.done for part in one)),
+        "bytes_per_finished_record": round(median(part.done - part.events - part.calls for part in one)),
+        "bytes_per_events_of_single": round(median(part.events for part in one)),
+        "bytes_per_finished_call": round(median(part.calls for part in one)),
         "connections_per_worker": few.connections,
         "connections_per_account": round((lots.connections - few.connections) / MANY, 1),
         "worker_ms_per_s_and_idle_account": round(1000 * (lots.worker - few.worker) / MANY, 3),

@@ -203,10 +203,11 @@ def measure(recipients: int, rounds: int) -> dict[str, Any]:
             store.redis.delete(_stream("gateway"), _stream("bare"))
             found.append(_round(store, ports, pids, requests))
         told = _told_on(programs, store, len(requests))
+        raw = store.weight(AccountKeys(house.ACCOUNT).raw_receipts("*"))
     output.table(
         [{"receiver": name} | {figure: rounded(_middle(found, name, figure), 4) for figure in found[0][name]} for name in ports]
     )
-    return _summary(found, len(requests)) | {"events_per_s": round(told)}
+    return _summary(found, len(requests)) | {"events_per_s": round(told), "bytes_per_raw_receipt": round(raw / len(requests))}
 
 
 def _middle(rounds: list[dict[str, dict[str, float]]], name: str, figure: str) -> float:

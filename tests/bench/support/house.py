@@ -54,6 +54,14 @@ class Store:
         memory: Any = self.redis.info("memory")
         return int(memory["used_memory"])
 
+    def weight(self, *patterns: str) -> int:
+        """Bytes that the keys of these patterns take; they are gone then."""
+        before = self.memory()
+        doomed = [key for pattern in patterns for key in self.redis.scan_iter(pattern, count=1000)]
+        for start in range(0, len(doomed), 1000):
+            self.redis.delete(*doomed[start : start + 1000])
+        return before - self.memory()
+
     def empty(self) -> None:
         """Take away all but what makes accounts and tokens known."""
         known = (b"tuma:accounts", b"tuma:tokens")
