@@ -10,7 +10,7 @@ from tests.redis.driver import GIVEN_UP, Driver, calls, number, queue_of
 
 from tuma_worker.core.answers import Quota, Traced
 from tuma_worker.core.breaker import Breaker
-from tuma_worker.core.evidence import Decision, Finding, Found
+from tuma_worker.core.evidence import Decision, Found, Judgement
 from tuma_worker.core.next_step import Policy
 from tuma_worker.dispatch.resolving import Resolver
 from tuma_worker.dispatch.sending import Outlet
@@ -71,7 +71,7 @@ def test_an_absence_is_proven_by_two_looks_that_are_as_far_apart_as_is_demanded(
 ) -> None:
     intent = driver.enqueue(number(1))
     batch = given_up(driver)
-    nothing = Finding(Found.NOTHING, Decision.LOOK_AGAIN)
+    nothing = Judgement(Found.NOTHING, Decision.LOOK_AGAIN)
     driver.attempts.looked(batch.batch_id, "of a worker that died in it", driver.attempts.now() - before, nothing)
     look(driver, resolver, batch)
     assert driver.state_of(intent, number(1)) == state

@@ -15,7 +15,7 @@ from tuma_worker.core.states import Evidence, RecipientState
 from tuma_worker.dispatch.sweeping import Sweeper, Swept
 from tuma_worker.queue.scripts import Claim, Release, push
 from tuma_worker.store.attempts import Target
-from tuma_worker.store.unowned import Look, Unowned
+from tuma_worker.store.unowned import Unowned, Walk
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -135,14 +135,14 @@ def test_who_is_in_a_call_for_longer_than_any_takes_is_without_an_answer(driver:
     driver.begin(batch)
     driver.settle(batch, GIVEN_UP)
     patient, now = Unowned(driver.redis, driver.queue), Unowned(driver.redis, driver.queue, call=0.0)
-    assert patient.look() == Look({}, {})
+    assert patient.look() == Walk({}, {})
     driver.until(driver.server_ms() + 2)
     look = now.look()
     assert (look.unanswered, look.oldest > 0) == (3, True)
     driver.attempts.apply(
         batch.batch_id, [target_of(job.subject) for job in batch.jobs], RecipientState.SUBMITTED, Evidence.PROVIDER
     )
-    assert now.look() == Look({}, {})
+    assert now.look() == Walk({}, {})
 
 
 def test_what_is_in_anybodys_hand_is_not_missed(driver: Driver, unowned: Unowned) -> None:
@@ -342,7 +342,7 @@ def test_who_waits_in_the_line_or_for_evidence_is_not_silent_however_long(driver
     driver.settle(batch, GIVEN_UP)
     driver.enqueue()
     wait_in_vain(driver)
-    assert impatient.look() == Look(lost={}, silent={})
+    assert impatient.look() == Walk(lost={}, silent={})
 
 
 def test_who_was_in_a_call_that_nobody_remembers_ends_unknown_instead_of_being_looked_into_for_ever(

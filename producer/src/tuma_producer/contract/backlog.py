@@ -49,7 +49,7 @@ def ask(requests: Chunk) -> ReadSteps[list[Enqueue | TumaError]]:
     return list(_answered(requests, looks, known))
 
 
-def look(requests: Sequence[Enqueue], more: Sequence[Command] = ()) -> ReadSteps[tuple[dict[Line, Look], list[Any]]]:
+def look(requests: Sequence[Enqueue], more: Sequence[Command] = ()) -> ReadSteps[tuple[dict[Line, Outlook], list[Any]]]:
     """How the lines stand that these are going to stand in, and the replies to some more commands."""
     accounts = list(dict.fromkeys(one.send.account for one in requests))
     profiles = yield [("HGET", account_keys(account).profile, "queue") for account in accounts]
@@ -61,7 +61,7 @@ def look(requests: Sequence[Enqueue], more: Sequence[Command] = ()) -> ReadSteps
     return looks, list(replies)
 
 
-def _answered(requests: Chunk, looks: Mapping[Line, Look], known: set[str]) -> Iterator[Enqueue | TumaError]:
+def _answered(requests: Chunk, looks: Mapping[Line, Outlook], known: set[str]) -> Iterator[Enqueue | TumaError]:
     before: list[Enqueue] = []
     for request in requests:
         answer = request
@@ -119,7 +119,7 @@ def _commands(line: Line, config: Mapping[str, Any]) -> Iterator[Command]:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Outlook:
     """A line as it stood at `now`. `stopped` says why nobody can tell when it moves; before `least` nothing of it does."""
 
     now: int
@@ -163,12 +163,12 @@ class Look:
         return self.now + int(told[1:]) if told.startswith("+") else int(told)
 
 
-def _look(line: Line, config: Mapping[str, Any] | None, replies: Sequence[Any]) -> Look:
+def _look(line: Line, config: Mapping[str, Any] | None, replies: Sequence[Any]) -> Outlook:
     time, raw_state, raw_used, sources, *counts = replies[:12]
     config = config or {"limits": (), "batch_max": 1, "segments": True}
     seen = _Seen(line.lane, config, texts(raw_state), texts(raw_used), server_time(time))
     above, lane = _lanes(line.lane, sources, counts[:4], counts[4:])
-    return Look(
+    return Outlook(
         now=seen.now,
         above=above,
         lane=lane,

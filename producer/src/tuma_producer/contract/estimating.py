@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from tuma_producer.contract.backlog import Look
+    from tuma_producer.contract.backlog import Outlook
     from tuma_producer.contract.steps import Command, ReadSteps
     from tuma_producer.contract.wire import Enqueue
     from tuma_producer.intents import PriceFrom, Send, Verdict
@@ -142,7 +142,7 @@ class _Part:
     whom: _Whom
     firings: Sequence[datetime]
     terms: _Terms
-    look: Look
+    look: Outlook
 
     @property
     def line(self) -> backlog.Line:
@@ -158,7 +158,7 @@ class _Part:
         return len(self.whom.called) * self.request.segments * self.times
 
 
-def _part(send: Send, request: Enqueue, whom: _Whom, terms: _Terms, look: Look) -> _Part:
+def _part(send: Send, request: Enqueue, whom: _Whom, terms: _Terms, look: Outlook) -> _Part:
     return _Part(send, request, whom, _firings(send, terms, moment(look.now)), terms, look)
 
 

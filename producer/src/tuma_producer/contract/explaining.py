@@ -18,7 +18,7 @@ from tuma_producer.intents import Explanation, Hold, Send
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tuma_producer.contract.backlog import Look
+    from tuma_producer.contract.backlog import Outlook
     from tuma_producer.contract.keys import QueueKeys
     from tuma_producer.contract.reading import Found
     from tuma_producer.contract.steps import ReadSteps
@@ -102,13 +102,13 @@ def _before(found: Found, in_line: Sequence[Recipient]) -> ReadSteps[tuple[int, 
     return ahead_in_group + round(sum(jobs) * count / len(names)), count + int(ahead_in_group > 0)
 
 
-def _in_its_place(look: Look, jobs: int, groups: int) -> Look:
+def _in_its_place(look: Outlook, jobs: int, groups: int) -> Outlook:
     """The line without what its own source has put there after it."""
     other_jobs, other_groups = look.lane.jobs - look.lane.own_jobs, look.lane.groups - look.lane.own_groups
     return replace(look, lane=Lane(other_jobs + jobs, other_groups + groups, jobs, groups, look.lane.others))
 
 
-def _ahead(look: Look, request: wire.Enqueue) -> int:
+def _ahead(look: Outlook, request: wire.Enqueue) -> int:
     """How many recipients of others are called before the last of these."""
     calls = math.ceil(request.recipients / look.batch_max)
     return eta.ahead(look.above, look.lane, jobs=request.recipients, groups=calls)[0] - request.recipients

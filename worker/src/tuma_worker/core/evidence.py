@@ -40,7 +40,7 @@ class Decision(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Judgement:
     """What was found, what follows, and the call to adopt where there is one."""
 
     found: Found
@@ -48,7 +48,7 @@ class Finding:
     call: Accepted | None = None
 
 
-def judge(trace: Trace, strangers: tuple[Accepted, ...], looks: Sequence[float], apart: float, on_unknown: str) -> Finding:
+def judge(trace: Trace, strangers: tuple[Accepted, ...], looks: Sequence[float], apart: float, on_unknown: str) -> Judgement:
     """Judge a look. `strangers` are those of the calls it found that no attempt is known by.
 
     `looks` says when each look so far began, this one included, in seconds. Two prove an absence only if they are `apart` seconds
@@ -56,10 +56,10 @@ def judge(trace: Trace, strangers: tuple[Accepted, ...], looks: Sequence[float],
     """
     found = _found(trace, strangers)
     if found is Found.ONE:
-        return Finding(found, Decision.ADOPTED, strangers[0])
+        return Judgement(found, Decision.ADOPTED, strangers[0])
     if found is Found.NOTHING and _far_apart(looks, apart) >= LOOKS:
-        return Finding(found, Decision.ABSENT)
-    return Finding(found, Decision.LOOK_AGAIN if len(looks) < TRIES else without_evidence(on_unknown))
+        return Judgement(found, Decision.ABSENT)
+    return Judgement(found, Decision.LOOK_AGAIN if len(looks) < TRIES else without_evidence(on_unknown))
 
 
 def _far_apart(looks: Sequence[float], apart: float) -> int:

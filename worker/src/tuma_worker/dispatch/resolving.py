@@ -9,7 +9,7 @@ import structlog
 
 from tuma_worker import metrics
 from tuma_worker.core.answers import Accepted, Untold, what_is_left
-from tuma_worker.core.evidence import Decision, Finding, Found, judge, without_evidence
+from tuma_worker.core.evidence import Decision, Found, Judgement, judge, without_evidence
 from tuma_worker.core.states import Evidence, RecipientState
 from tuma_worker.logs import Event
 from tuma_worker.providers.base import Call
@@ -60,8 +60,8 @@ class Resolver:
         elif outlet.keeps_books:
             self._ask(held, attempt)
         else:
-            finding = Finding(Found.NO_BOOKS, without_evidence(attempt.on_unknown))
-            outlet.attempts.looked(attempt.batch_id, Found.NO_BOOKS, now, finding)
+            judgement = Judgement(Found.NO_BOOKS, without_evidence(attempt.on_unknown))
+            outlet.attempts.looked(attempt.batch_id, Found.NO_BOOKS, now, judgement)
             self._believe(outlet, attempt)
 
     def trace(self, held: Held) -> None:
@@ -88,14 +88,16 @@ class Resolver:
         look = held.claim.batch_id
         strangers = () if isinstance(trace, Untold) else _others(outlet, trace.found)
         looks = [*({look: began} | dict(attempt.looks)).values()]
-        finding = judge(trace, strangers, looks, outlet.policy.resolve_after, attempt.on_unknown)
-        outlet.attempts.looked(attempt.batch_id, look, began, finding)  # before it is acted on: a worker that dies here has looked
-        if finding.call is not None:
-            self._adopt(held, outlet, attempt, finding.call)
-        elif finding.decision is Decision.ABSENT:
+        judgement = judge(trace, strangers, looks, outlet.policy.resolve_after, attempt.on_unknown)
+        outlet.attempts.looked(
+            attempt.batch_id, look, began, judgement
+        )  # before it is acted on: a worker that dies here has looked
+        if judgement.call is not None:
+            self._adopt(held, outlet, attempt, judgement.call)
+        elif judgement.decision is Decision.ABSENT:
             again = _resend(outlet, attempt, Evidence.PROVIDER, "never-accepted")
             _say(outlet, attempt.batch_id, f"{again} sent again: the provider has no such call")
-        elif finding.decision is Decision.LOOK_AGAIN:
+        elif judgement.decision is Decision.LOOK_AGAIN:
             self._ask(held, attempt, delay=outlet.policy.resolve_after)
         else:
             self._believe(outlet, attempt)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tuma_producer.schedules import Schedule
     from tuma_worker.core.answers import Accepted
     from tuma_worker.core.breaker import Breaker, Pulse
-    from tuma_worker.core.evidence import Finding
+    from tuma_worker.core.evidence import Judgement
     from tuma_worker.core.next_step import Halt, Move, NextStep
     from tuma_worker.core.prices import Price
     from tuma_worker.queue.config import QueueConfig
@@ -287,10 +287,10 @@ class Attempts:
         """Whether an attempt of ours is known to be what the provider calls by this id."""
         return bool(self.redis.exists(self._account.provider_id(provider_id)))
 
-    def looked(self, batch_id: str, look: str, began: float, finding: Finding) -> None:
+    def looked(self, batch_id: str, look: str, began: float, judgement: Judgement) -> None:
         """Note what the search `look`, begun then (Unix seconds), found and what follows, for whoever asks what became of this."""
-        provider_id = finding.call.provider_id if finding.call else ""
-        told = wire.look(round(began * 1000), finding.found, finding.decision, provider_id)
+        provider_id = judgement.call.provider_id if judgement.call else ""
+        told = wire.look(round(began * 1000), judgement.found, judgement.decision, provider_id)
         _NOTE.run(self.redis, [self._account.batch(batch_id)], [LOOK + look, told])
 
     def awaits(self, batch_id: str, until: float) -> None:

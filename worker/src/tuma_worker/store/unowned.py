@@ -49,7 +49,7 @@ _VERB = "verb"  # in place of a number
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Walk:
     """What a walk through the records brought: those without an owner, and those of which nothing was heard for too long.
 
     `unanswered` recipients are in calls that have ended without an answer, the `oldest` of them for so many seconds.
@@ -73,7 +73,7 @@ class Unowned:
     receipts_for: float = 259_200.0
     call: float = 90.0
 
-    def look(self) -> Look:
+    def look(self) -> Walk:
         """All that have not ended and that no job and no call is there for, or of which no receipt told in time.
 
         A job that moves meanwhile may be missed, so look twice. Silence is sure at once: `close` checks it again.
@@ -99,7 +99,7 @@ class Unowned:
                 found |= _not_in_queue(self.redis, self.queue.keys, doubtful)
                 doubtful = {}
         lost = found | _not_in_queue(self.redis, self.queue.keys, doubtful) | self._unasked(asked)
-        return Look(lost, silent, len(unanswered), max(unanswered, default=0.0))
+        return Walk(lost, silent, len(unanswered), max(unanswered, default=0.0))
 
     def close(self, silent: Seen) -> int:
         """End those of which still nothing was heard. Returns how many."""
