@@ -99,7 +99,7 @@ def test_where_all_are_suppressed_nobody_is_called(driver: Driver, producer: Any
 
 
 def test_to_whom_the_sender_may_not_be_shown_is_not_counted(driver: Driver, producer: AnyProducer) -> None:
-    register(driver, terms=failover.Terms(sender_id="KITOKO", approved={"KITOKO": ("+2439900",), "INFO": ("+254",)}))
+    register(driver, terms=failover.CarrierTerms(sender_id="KITOKO", approved={"KITOKO": ("+2439900",), "INFO": ("+254",)}))
     to = [number(1), "+243810000001", "+254712345678"]
     own = producer.estimate(a_send(driver, *to))
     assert (own.messages, own.unapproved, own.suppressed) == (1, 2, 0)
