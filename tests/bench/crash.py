@@ -37,6 +37,7 @@ EVERY = 2.0  # seconds between two deaths
 WITHIN = 120.0  # seconds from the last death: what is not done by then is told as such
 
 _ON_THE_WAY = {"accepted", "queued", "sending"}
+_HOLDER = 7  # of the words of a batch that is held: `held.lua` names them
 
 
 def _held_by(house: House, worker: Running) -> set[str]:
@@ -49,7 +50,8 @@ def _held_by(house: House, worker: Running) -> set[str]:
 
 
 def _is_of(packed: str, worker: Running) -> bool:
-    pid = int(packed.rpartition(" ")[2].partition("/")[0].rpartition(":")[2])
+    holder = packed.split(" ")[_HOLDER]
+    pid = int(holder.partition("/")[0].rpartition(":")[2])
     try:
         return os.getpgid(pid) == worker.process.pid
     except ProcessLookupError:  # of a worker that died before
