@@ -27,7 +27,7 @@ def main() -> int:
     """Run, and tell."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.run", description=__doc__.splitlines()[0])
     parser.add_argument("--scenario", choices=scenarios(), default="weather", help="what happens (%(default)s)")
-    parser.add_argument("--minutes", type=float, default=2, help="how long it lasts (%(default)s)")
+    parser.add_argument("--minutes", type=float, help="how long it lasts (weather 20, all others 5)")
     parser.add_argument("--seed", type=int, default=None, help="of the dice; by default another one each time")
     parser.add_argument("--before", default=BEFORE, help="the commit or tag whose workers an upgrade begins with (%(default)s)")
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
@@ -35,9 +35,10 @@ def main() -> int:
     options = parser.parse_args()
     seed = secrets.randbelow(1_000_000) if options.seed is None else options.seed
     scenario = scenarios(options.before)[options.scenario]
+    seconds = 60 * (options.minutes or scenario.minutes)
     load = round(os.getloadavg()[0], 2)
     try:
-        found = weather.run(scenario, options.minutes * 60, seed)
+        found = weather.run(scenario, seconds, seed)
     except MissingError as error:
         sys.stderr.write(f"notice: {scenario.name} is left out: {error}\n")
         return 0

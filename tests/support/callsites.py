@@ -5,8 +5,9 @@ client. Each call of such a room from outside is a call site, named by its funct
 `dispatch.sending.Sender._settle`, and once more further down there, by `dispatch.sending.Sender._settle#2`.
 
 Types are read from annotations by name: a variable, attribute or property that is somewhere said to be, or to hold, an
-`Attempts` is one. Where a name has two meanings, that lists a site too many rather than one too few; and a process that is
-watched (`mortal`) and makes a step elsewhere than at a listed site says so.
+`Attempts` is one. Where a name has two meanings, that lists a site too many rather than one too few. A step that is made by a bound
+method which was handed on, or by `getattr`, is not listed; but a process that is watched (`mortal`) and makes a step elsewhere than
+at a listed site says so.
 """
 
 from __future__ import annotations
