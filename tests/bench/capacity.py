@@ -47,12 +47,13 @@ _TICK = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, slots=True)
 class Drained:
-    """What a backlog cost: seconds of CPU, and bytes of memory for each recipient: of those, what its events and its call take."""
+    """What a backlog cost: seconds of CPU, and bytes for each recipient; of those, what its record, events and call take."""
 
     worker: float
     server: float
     waiting: float
     done: float
+    record: float
     events: float
     calls: float
 
@@ -85,6 +86,7 @@ def _drain(count: int, *, together: bool) -> Drained:
             server=_server_cpu(store) - before[1],
             waiting=(waiting - empty) / accepted,
             done=(done - empty) / accepted,
+            record=store.weight(keys.intent("*")) / accepted,
             events=store.weight(keys.events) / accepted,
             calls=store.weight(keys.batch("*"), keys.provider_id("*")) / accepted,
         )
@@ -192,7 +194,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "redis_ms_per_recipient": round(server_recipient * 1000, 4),
         "bytes_per_waiting_single": round(median(part.waiting for part in one)),
         "bytes_per_finished_single": round(median(part.done for part in one)),
-        "bytes_per_finished_record": round(median(part.done - part.events - part.calls for part in one)),
+        "bytes_per_finished_record": round(median(part.record for part in one)),
         "bytes_per_events_of_single": round(median(part.events for part in one)),
         "bytes_per_finished_call": round(median(part.calls for part in one)),
         "connections_per_worker": few.connections,
