@@ -23,6 +23,7 @@ from tests.support.houses import House, open_house
 
 from tuma_producer import Send
 from tuma_producer.contract.keys import AccountKeys
+from tuma_worker.store.accounts import held_by
 
 if TYPE_CHECKING:
     import argparse
@@ -37,7 +38,6 @@ EVERY = 2.0  # seconds between two deaths
 WITHIN = 120.0  # seconds from the last death: what is not done by then is told as such
 
 _ON_THE_WAY = {"accepted", "queued", "sending"}
-_HOLDER = 7  # of the words of a batch that is held: `held.lua` names them
 
 
 def _held_by(house: House, worker: Running) -> set[str]:
@@ -50,8 +50,7 @@ def _held_by(house: House, worker: Running) -> set[str]:
 
 
 def _is_of(packed: str, worker: Running) -> bool:
-    holder = packed.split(" ")[_HOLDER]
-    pid = int(holder.partition("/")[0].rpartition(":")[2])
+    pid = int(held_by(packed).rpartition(":")[2])
     try:
         return os.getpgid(pid) == worker.process.pid
     except ProcessLookupError:  # of a worker that died before

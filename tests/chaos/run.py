@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
 def main() -> int:
     """Run, and tell."""
+    lasts = ", ".join(f"{name} {one.minutes:g}" for name, one in scenarios().items())
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.run", description=__doc__.splitlines()[0])
     parser.add_argument("--scenario", choices=scenarios(), default="weather", help="what happens (%(default)s)")
-    parser.add_argument("--minutes", type=float, help="how long it lasts (weather 20, all others 5)")
+    parser.add_argument("--minutes", type=float, help=f"how long it lasts ({lasts})")
     parser.add_argument("--seed", type=int, default=None, help="of the dice; by default another one each time")
     parser.add_argument("--before", default=BEFORE, help="the commit or tag whose workers an upgrade begins with (%(default)s)")
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
@@ -35,7 +36,7 @@ def main() -> int:
     options = parser.parse_args()
     seed = secrets.randbelow(1_000_000) if options.seed is None else options.seed
     scenario = scenarios(options.before)[options.scenario]
-    seconds = 60 * (options.minutes or scenario.minutes)
+    seconds = 60 * (scenario.minutes if options.minutes is None else options.minutes)
     load = round(os.getloadavg()[0], 2)
     try:
         found = weather.run(scenario, seconds, seed)

@@ -210,4 +210,9 @@ def _probe_at(halt: Mapping[str, Any], halted_at: int | None, probes: Iterable[f
 def _holders(inflight: Mapping[bytes, bytes]) -> Iterator[str]:
     for field, packed in inflight.items():
         if not field.endswith(b":items") and not packed.startswith(b"ended "):
-            yield packed.decode().split(" ")[_HELD_BY].partition("/")[0]
+            yield held_by(packed.decode())
+
+
+def held_by(packed: str) -> str:
+    """Which worker process holds a batch, of which this is written down."""
+    return packed.split(" ")[_HELD_BY].partition("/")[0]
