@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from tuma_producer.contract.steps import Command, ReadSteps
     from tuma_producer.intents import Send
 
-
 _SYSTEM = "~"  # the source of jobs that need no permit; ready.lua says what that means
 
 

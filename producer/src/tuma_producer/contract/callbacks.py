@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from tuma_producer.contract.steps import ReadSteps
 
-
 ALL = "callbacks"  # the id of the subscription by which the intents of all sources are called back about
 
 

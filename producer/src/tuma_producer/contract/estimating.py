@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from tuma_producer.contract.wire import Enqueue
     from tuma_producer.intents import PriceFrom, Send, Verdict
 
-
 _STATE = ("price", "funds", "spent")  # what is read of a queue's
 _DISPATCHES = 1000  # of a schedule that are counted
 

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from tuma_producer.contract.steps import ReadSteps
     from tuma_producer.intents import Intent, Recipient
 
-
 _PUT_OFF_SEEN = 1000  # recipients of which it is asked whether they wait for a time
 _GROUPS_SEEN = 100  # of those before its own; the jobs of further ones are taken to be as many as theirs are on the average
 

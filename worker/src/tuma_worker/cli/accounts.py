@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from tuma_producer.contract.times import moment
 from tuma_producer.errors import TumaError
 from tuma_producer.intents import normalise_number
 from tuma_worker.cli.output import Json, say, say_json, screen, table
@@ -20,6 +20,8 @@ from tuma_worker.store.line import look
 from tuma_worker.store.steering import Steering
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from tuma_worker.store.accounts import Standing
     from tuma_worker.store.funds import Money
 
@@ -60,7 +62,7 @@ def _money(found: Money | None) -> str | None:
 
 
 def _time(milliseconds: int | None) -> datetime | None:
-    return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return None if milliseconds is None else moment(milliseconds)
 
 
 def _goes_on(standing: Standing) -> str | None:

@@ -7,13 +7,13 @@ import sys
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from tuma_producer.contract.times import moment
 from tuma_producer.contract.wire import split_id
 from tuma_producer.errors import TumaError, UnknownIntent
 from tuma_producer.intents import mask, normalise_number
@@ -163,7 +163,7 @@ def _place(store: Reach, intent_id: str) -> tuple[DeadLetters, str]:
 def _draw(found: list[Letter], *, show_numbers: bool) -> None:
     columns = ("id", "number", "class", "reason", "source", "dead since (UTC)", "attempt")
     rows = [
-        (one.intent_id, _number(one, shown=show_numbers), one.kind, one.reason, one.source, _instant(one.died), one.attempt)
+        (one.intent_id, _number(one, shown=show_numbers), one.kind, one.reason, one.source, moment(one.died), one.attempt)
         for one in found
     ]
     screen().print(table(columns, rows))
@@ -172,16 +172,12 @@ def _draw(found: list[Letter], *, show_numbers: bool) -> None:
 def _as_json(letter: Letter, *, show_numbers: bool) -> dict[str, Any]:
     return {
         "id": letter.intent_id, "number": _number(letter, shown=show_numbers), "class": letter.kind, "reason": letter.reason,
-        "source": letter.source, "died": _instant(letter.died), "attempt": letter.attempt,
+        "source": letter.source, "died": moment(letter.died), "attempt": letter.attempt,
     }  # fmt: skip
 
 
 def _number(letter: Letter, *, shown: bool) -> str:
     return letter.number if shown else mask(letter.number)
-
-
-def _instant(milliseconds: int) -> datetime:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
 # -------------------------------------------------------------------------------------------------------------- choosing

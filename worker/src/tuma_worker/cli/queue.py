@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import getpass
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tuma_producer.contract.times import moment
 from tuma_producer.contract.wire import LANES
 from tuma_producer.errors import TumaError
 from tuma_worker.cli.output import Json, say, say_json, screen, table
@@ -115,7 +115,7 @@ def _show(found: Line) -> None:
     windows = [(one.name, f"{one.used:g} of {one.count:g}", f"{one.seconds:g} s", one.set_by) for one in found.windows]
     console.print(table(["limit", "used", "window", "set by"], windows))
     if found.next_permit is not None:
-        say(f"next permit at {datetime.fromtimestamp(found.next_permit / 1000, UTC):%H:%M:%S.%f}"[:-3] + " UTC")
+        say(f"next permit at {moment(found.next_permit):%H:%M:%S.%f}"[:-3] + " UTC")
     held_by = "the provider's limits hold it, no worker more would help" if found.provider_bound else "no limit is in the way"
     say(f"useful calls in flight: {found.useful_slots}, at {found.busy_seconds:g} s each; {held_by}")
     for hold in found.holds:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import secrets
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tuma_producer.contract.callbacks import subscription_of
 from tuma_producer.contract.reading import begins_after
+from tuma_producer.contract.times import moment
 from tuma_producer.errors import TumaError
 from tuma_producer.intents import checked_source, web_address
 from tuma_worker.cli.output import Json, count, say, say_json, screen, table
@@ -27,6 +27,7 @@ from tuma_worker.store.subscriptions import GROUP, Key, Subscription, Subscripti
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
 app = typer.Typer(no_args_is_help=True, help="Who is told of an account's events over HTTP.")
 
@@ -213,7 +214,7 @@ def forget(
 
 
 def _moment(entry_id: str | None) -> datetime | None:
-    return None if entry_id is None else datetime.fromtimestamp(int(entry_id.partition("-")[0]) / 1000, UTC)
+    return None if entry_id is None else moment(int(entry_id.partition("-")[0]))
 
 
 def _range(account: str, event: str | None, since: str | None, until: str | None) -> tuple[str, str]:
@@ -242,7 +243,7 @@ class _Row:
 
     def cells(self) -> tuple[object, ...]:
         one = self.one
-        since, missed = datetime.fromtimestamp(one.created / 1000, UTC), self.missed
+        since, missed = moment(one.created), self.missed
         gap = f"{missed.tries}, last {self._last_missed:%Y-%m-%d %H:%M}" if missed.tries else 0
         return one.id, one.source or "(all)", one.url or "(callback_url)", since, len(one.keys), self.waiting, gap, one.disabled
 
@@ -250,13 +251,13 @@ class _Row:
         one = self.one
         return {
             "account": self.account, "id": one.id, "source": one.source, "url": one.url,
-            "since": datetime.fromtimestamp(one.created / 1000, UTC), "secrets": len(one.keys), "not_taken": self.waiting,
+            "since": moment(one.created), "secrets": len(one.keys), "not_taken": self.waiting,
             "missed": self.missed.tries, "last_missed": self._last_missed, "disabled": one.disabled,
         }  # fmt: skip
 
     @property
     def _last_missed(self) -> datetime | None:
-        return datetime.fromtimestamp(self.missed.since / 1000, UTC) if self.missed.tries else None
+        return moment(self.missed.since) if self.missed.tries else None
 
 
 def _tell(row: _Row, *, json: bool, secret: str | None = None) -> None:

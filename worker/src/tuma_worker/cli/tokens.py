@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from tuma_producer.contract.times import moment
 from tuma_producer.errors import TumaError
 from tuma_producer.intents import checked_source
 from tuma_worker import bootstrap
@@ -19,6 +19,8 @@ from tuma_worker.core.limits import Counted, Limit
 from tuma_worker.core.tokens import Scope
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from tuma_worker.core.tokens import Token
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
@@ -154,4 +156,4 @@ def _as_json(token: Token) -> dict[str, Any]:
 
 
 def _instant(milliseconds: int | None) -> datetime | None:
-    return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return None if milliseconds is None else moment(milliseconds)

@@ -89,9 +89,8 @@ class Resolver:
         strangers = () if isinstance(trace, Untold) else _others(outlet, trace.found)
         looks = [*({look: began} | dict(attempt.looks)).values()]
         judgement = judge(trace, strangers, looks, outlet.policy.resolve_after, attempt.on_unknown)
-        outlet.attempts.looked(
-            attempt.batch_id, look, began, judgement
-        )  # before it is acted on: a worker that dies here has looked
+        # Before it is acted on: a worker that dies here has looked.
+        outlet.attempts.looked(attempt.batch_id, look, began, judgement)
         if judgement.call is not None:
             self._adopt(held, outlet, attempt, judgement.call)
         elif judgement.decision is Decision.ABSENT:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
+from tuma_producer.contract.times import moment
+
 _THIN = "\N{NARROW NO-BREAK SPACE}"
 _SHORT = 10  # below that, tenths of seconds mean something, and so do the seconds beside minutes
 _TODAY = re.compile(r"\d{4}-\d\d-\d\dT(\d\d:\d\d:\d\d)\+00:00")
@@ -64,7 +66,7 @@ def iso(milliseconds: int | datetime) -> str:
 
 
 def _at(when: int | datetime) -> datetime:
-    return when.astimezone(UTC) if isinstance(when, datetime) else datetime.fromtimestamp(when / 1000, UTC)
+    return when.astimezone(UTC) if isinstance(when, datetime) else moment(when)
 
 
 def share(part: float, whole: float) -> float:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from tuma_producer.contract.times import moment
 from tuma_worker.core.receipts import Receipt
 from tuma_worker.providers.lineserve.operations import messages
 from tuma_worker.providers.lineserve.receipts import EVENTS
@@ -47,7 +48,7 @@ def _told(exchange: Exchange, calls: Sequence[Overdue]) -> dict[str, list[Receip
     """What is listed about the silent recipients of these calls, by call. No page more is read than it takes."""
     told: dict[str, list[Receipt]] = {call.batch_id: [] for call in calls}
     search = _Search(calls)
-    since, until = _moment(calls[0].started) - _MARGIN, _moment(calls[-1].started) + _MARGIN
+    since, until = moment(calls[0].started) - _MARGIN, moment(calls[-1].started) + _MARGIN
     for page in messages(exchange, since=since, until=until) if search.goes_on else ():
         for message in page.items:
             search.look_at(message)
@@ -117,7 +118,3 @@ def _receipt(message: Message, number: str) -> list[Receipt]:
         return []
     state, evidence = EVENTS[event]
     return [Receipt(event, message.message_id, number, state, evidence)]
-
-
-def _moment(milliseconds: int) -> datetime:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)
