@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import SecretStr
 from tests.contract.canned import InventedAccount, webhook
 
 from tuma_worker.core.states import Evidence, RecipientState
@@ -16,9 +18,12 @@ from tuma_worker.providers import PROVIDERS, named
 from tuma_worker.providers.base import BadReceipt
 
 if TYPE_CHECKING:
+    from tests.contract.conftest import Receiver, Sandbox
+
     from tuma_worker.providers.base import Receipts
 
 NOW = 1_747_736_100.0
+NUMBER = "+254711000001"
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
@@ -88,7 +93,40 @@ def test_whatever_a_webhook_holds_it_is_read_or_refused(inner: object, outer: ob
                 assert len(receipts.read(json.dumps(body).encode())) == 1
 
 
-def test_an_account_without_credentials_takes_every_webhook_and_one_with_them_refuses_a_bare_one(provider: str) -> None:
-    bare = InventedAccount("https://provider.example", webhook_username=None, webhook_password=None, webhook_secret=None)
-    assert named(provider).receipts(bare).authentic({}, b"{}", NOW)
-    assert not named(provider).receipts(InventedAccount("https://provider.example")).authentic({}, b"{}", NOW)
+# --------------------------------------------------------------------------------------------------- where it comes from
+
+
+BARE: dict[str, Any] = {"webhook_username": None, "webhook_password": None, "webhook_secret": None}
+
+
+def signed_by(provider: str, secret: str, **more: Any) -> Receipts:  # noqa: ANN401 - fields of an account
+    account = InventedAccount("https://provider.example", **BARE | {"webhook_secret": SecretStr(secret)} | more)
+    return named(provider).receipts(account)
+
+
+@pytest.mark.parametrize("asks", [{}, BARE])
+def test_a_bare_webhook_is_believed_nowhere_and_is_no_forgery(provider: str, asks: dict[str, Any]) -> None:
+    receipts = named(provider).receipts(InventedAccount("https://provider.example", **asks))
+    assert not receipts.authentic({}, b"{}", NOW)
+    assert not receipts.forged({}, b"{}", NOW)
+
+
+@pytest.mark.parametrize("timestamp", ["", "X-Signed-At"])
+def test_what_the_stand_in_signs_is_believed_and_no_other_body_nor_secret(
+    provider: str, sandbox: Sandbox, receiver: Receiver, timestamp: str
+) -> None:
+    webhook = {"url": receiver.url, "secret": "invented", "timestamp_header": timestamp}
+    sandbox.config(**{provider: {"webhook": webhook}})
+    send = {
+        "lisoloo": ("/send", {"to": [NUMBER], "message": "Karibu"}),
+        "lineserve": ("/sms/send", {"to": NUMBER, "message": "Karibu"}),
+    }
+    path, body = send[provider]
+    assert (sandbox.lisoloo if provider == "lisoloo" else sandbox.lineserve)("POST", path, body).is_success
+    told, *_ = receiver.wait_for(1)
+    receipts = signed_by(provider, "invented", webhook_timestamp_header=timestamp or None)
+    now = time.time()
+    assert receipts.authentic(told.headers, told.body, now)
+    assert receipts.authentic(told.headers, told.body, now + 301) is not bool(timestamp)
+    assert receipts.forged(told.headers, told.body + b" ", now)
+    assert signed_by(provider, "another").forged(told.headers, told.body, now)

@@ -80,9 +80,10 @@ def test_each_value_of_a_webhook_may_be_anything(provider: str) -> None:
 @given(text=st.sampled_from(WORSE) | st.binary(max_size=40), body=st.binary(max_size=8))
 def test_whoever_sends_a_webhook_is_known_or_not(provider: str, text: bytes, body: bytes) -> None:
     receipts = named(provider).receipts(InventedAccount("https://provider.example"))
-    names = ("authorization", "x-webhook-signature", "x-webhook-timestamp", "x-signature", "x-timestamp")
+    names = ("authorization", "x-lisoloo-signature", "x-lineserve-signature", "x-timestamp")
     headers = dict.fromkeys(names, text.decode("latin-1"))
     assert receipts.authentic(headers, body, NOW) is False
+    assert receipts.forged(headers, body, NOW) is True
 
 
 # --------------------------------------------------------------------------------------------------------------- responses

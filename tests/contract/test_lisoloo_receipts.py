@@ -1,21 +1,23 @@
-"""Lisoloo's five webhook events, its finer ends, and its Basic credentials."""
+"""Lisoloo's five webhook events, its finer ends, its Basic credentials, and the signature that it has announced."""
 
 from __future__ import annotations
 
 import base64
+import hashlib
+import hmac
 import json
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
-from tests.contract.canned import PASSWORD, InventedAccount, webhook
+from tests.contract.canned import PASSWORD, SECRET, InventedAccount, webhook
 
 from tuma_worker.core.receipts import Receipt
 from tuma_worker.core.states import Evidence, RecipientState
 from tuma_worker.providers import named
 from tuma_worker.providers.base import BadReceipt
 
-RECEIPTS = named("lisoloo").receipts(InventedAccount("https://provider.example"))
+RECEIPTS = named("lisoloo").receipts(InventedAccount("https://provider.example", webhook_secret=None))
 CALL_ID = "65f1c0ffee0000000000a001"
 NUMBER = "+243990000001"
 NOW = 1_747_736_100.0
@@ -142,7 +144,34 @@ def test_only_the_configured_credentials_are_authentic(headers: dict[str, str], 
 
 
 def test_while_a_password_is_replaced_the_old_and_the_new_one_are_good() -> None:
-    account = InventedAccount("https://provider.example", webhook_password_old=SecretStr("the one before"))
+    account = InventedAccount("https://provider.example", webhook_password_old=SecretStr("the one before"), webhook_secret=None)
     receipts = named("lisoloo").receipts(account)
     for password, good in ((PASSWORD, True), ("the one before", True), ("another", False)):
         assert receipts.authentic({"Authorization": basic(f"tuma:{password}")}, b"{}", NOW) is good
+
+
+SIGNATURE = "sha256=" + hmac.new(SECRET.encode(), b"{}", hashlib.sha256).hexdigest()
+BASIC = basic(f"tuma:{PASSWORD}")
+
+
+@pytest.mark.parametrize(
+    ("headers", "authentic", "forged"),
+    [
+        ({"Authorization": BASIC, "X-Lisoloo-Signature": SIGNATURE}, True, False),
+        ({"Authorization": BASIC}, False, False),
+        ({"X-Lisoloo-Signature": SIGNATURE}, False, False),
+        ({"Authorization": BASIC, "X-Lisoloo-Signature": "sha256=00"}, False, True),
+        ({"Authorization": basic("tuma:"), "X-Lisoloo-Signature": SIGNATURE}, False, True),
+    ],
+)
+def test_the_announced_signature_is_asked_for_besides_the_credentials(
+    headers: dict[str, str], *, authentic: bool, forged: bool
+) -> None:
+    receipts = named("lisoloo").receipts(InventedAccount("https://provider.example"))
+    assert receipts.authentic(headers, b"{}", NOW) is authentic
+    assert receipts.forged(headers, b"{}", NOW) is forged
+
+
+def test_an_empty_secret_would_sign_for_everybody() -> None:
+    with pytest.raises(ValueError, match="webhook_secret: is empty"):
+        named("lisoloo").check(InventedAccount("https://provider.example", webhook_secret=SecretStr("")))

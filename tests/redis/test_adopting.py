@@ -53,12 +53,13 @@ class Delivered:
 
     provider_id: str = "message-1"
 
-    def presented(self, headers: Mapping[str, str]) -> bool:
-        return bool(headers)
-
     def authentic(self, headers: Mapping[str, str], body: bytes, now: float) -> bool:
         del body, now
         return bool(headers)
+
+    def forged(self, headers: Mapping[str, str], body: bytes, now: float) -> bool:
+        del headers, body, now
+        return False
 
     def read(self, body: bytes) -> list[Receipt]:
         return [Receipt("delivered", self.provider_id, to, RecipientState.DELIVERED, Evidence.HANDSET) for to in json.loads(body)]
@@ -90,7 +91,7 @@ def tell(driver: Driver, url: str, to: list[str], *, ticket: str | None = None) 
 
     async def post() -> str:
         async with AsyncRedis.from_url(url) as redis:
-            intake = Intake(Group(redis), {account: Door(Delivered(), password=True)}, lambda: 0.0)
+            intake = Intake(Group(redis), {account: Door(Delivered())}, lambda: 0.0)
             return await intake.take(Webhook(account, ticket, "", headers, body))
 
     verdict = asyncio.run(post())

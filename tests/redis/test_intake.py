@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 ACCOUNT = "lisoloo-main"
 BODY = b'{"event_type": "sms.delivered", "data": {"recipient_phone": "+243990000000"}}'
 READ = named("lisoloo").receipts(InventedAccount("https://provider.example"))
-DOOR = Door(READ, password=True, networks=(ip_network("203.0.113.0/24"),))
+DOOR = Door(READ, networks=(ip_network("203.0.113.0/24"),))
 
 
 @dataclass

@@ -33,7 +33,7 @@ LONG = "TUMA_TEST_LONG" in os.environ
 COPIES = 10
 AT_ONCE = 1000  # webhooks under way at the same time
 READ = named("lisoloo").receipts(InventedAccount("https://provider.example"))
-DOOR = Door(READ, password=True)
+DOOR = Door(READ)
 FATES = {
     "delivered": ("sms.processing", "sms.sent", "sms.delivered"),
     "failed": ("sms.processing", "sms.failed"),

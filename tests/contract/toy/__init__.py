@@ -92,13 +92,14 @@ class ToyReceipts:
         secret = account.webhook_secret
         self._secret = None if secret is None else secret.get_secret_value()
 
-    def authentic(self, headers: Mapping[str, str], body: bytes, now: float) -> bool:  # noqa: ARG002 - the secret is sent as it is
+    def authentic(self, headers: Mapping[str, str], body: bytes, now: float) -> bool:
         """Whether the secret is there."""
-        return self._secret is None or hmac.compare_digest(header(headers, "x-secret") or "", self._secret)
+        return header(headers, "x-secret") is not None and not self.forged(headers, body, now)
 
-    def presented(self, headers: Mapping[str, str]) -> bool:
-        """Whether there is one at all."""
-        return header(headers, "x-secret") is not None
+    def forged(self, headers: Mapping[str, str], body: bytes, now: float) -> bool:  # noqa: ARG002 - the secret is sent as it is
+        """Whether there is another one."""
+        given = header(headers, "x-secret")
+        return given is not None and not hmac.compare_digest(given, self._secret or "")
 
     def read(self, body: bytes) -> list[Receipt]:
         """The one event of a body."""

@@ -422,7 +422,6 @@ def build_intake(redis: AsyncRedis, settings: Settings) -> Intake:
     doors = {
         name: Door(
             providers.named(account.provider).receipts(account),
-            password=_proves_itself(account),
             networks=tuple(map(ip_network, account.webhook_from)),
         )
         for name, account in settings.accounts.items()
@@ -463,10 +462,6 @@ def build_pusher(redis: Redis, settings: Settings) -> Pusher:
 def build_upkeep(redis: Redis, settings: Settings) -> Upkeep:
     """What keeps the event streams of all configured accounts within their bounds."""
     return Upkeep([Stream(redis, name, round(one.events_for * 1000)) for name, one in settings.accounts.items()], _name())
-
-
-def _proves_itself(account: Account) -> bool:
-    return account.webhook_password is not None or account.webhook_secret is not None
 
 
 def _outlets(redis: Redis, settings: Settings, queues: Iterable[QueueConfig]) -> dict[str, Outlet]:

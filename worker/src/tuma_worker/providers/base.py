@@ -83,11 +83,11 @@ class Receipts(Protocol):
     """How a provider's webhooks are checked and read. No I/O."""
 
     def authentic(self, headers: Mapping[str, str], body: bytes, now: float) -> bool:
-        """Whether the request carries the credentials that this account expects; true where it expects none. `now` is Unix time."""
+        """Whether the request proves itself as this account expects; false where it expects nothing. `now` is Unix time."""
         ...
 
-    def presented(self, headers: Mapping[str, str]) -> bool:
-        """Whether the request carries credentials at all. A call's own callback may come without: its path is a secret already."""
+    def forged(self, headers: Mapping[str, str], body: bytes, now: float) -> bool:
+        """Whether it carries a wrong proof. A call's own callback may come without any: its path is a secret already."""
         ...
 
     def read(self, body: bytes) -> list[Receipt]:

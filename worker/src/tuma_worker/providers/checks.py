@@ -42,6 +42,13 @@ def checked_base_url(url: str | None, *, production: bool) -> str:
     return url.rstrip("/")
 
 
+def check_webhook_secret(secret: SecretStr | None) -> None:
+    """Raise `ValueError` where the secret is an empty text, which would sign for everybody."""
+    if secret is not None and not secret.get_secret_value():
+        message = "webhook_secret: is empty; leave it out where the provider signs nothing"
+        raise ValueError(message)
+
+
 def check_inbound(event: str | None, receipts: Collection[str]) -> None:
     """Raise `ValueError` where the event of inbound messages is one of those that tell of our own."""
     if event in receipts:

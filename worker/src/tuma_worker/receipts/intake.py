@@ -56,13 +56,9 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """How one account's webhooks are checked.
-
-    `password` is true where they carry credentials that we were given; `networks` are those that they may come from, none: all.
-    """
+    """How one account's webhooks are checked. `networks` are those that they may come from, none: all."""
 
     receipts: Receipts
-    password: bool
     networks: Sequence[IPv4Network | IPv6Network] = ()
 
     def admits(self, address: str) -> bool:
@@ -131,12 +127,9 @@ class Intake:
         return Verdict.TAKEN
 
     def _believed(self, door: Door, webhook: Webhook) -> bool:
-        """Whether it proves itself. An attempt's own address is a secret already: there, only wrong credentials are refused."""
-        if webhook.ticket is not None and not door.receipts.presented(webhook.headers):
-            return True
-        if webhook.ticket is None and not door.password:
-            return False
-        return door.receipts.authentic(webhook.headers, webhook.body, self.clock())
+        """Whether it proves itself. An attempt's own address is a secret already: there, only a wrong proof is refused."""
+        about = webhook.headers, webhook.body, self.clock()
+        return door.receipts.authentic(*about) if webhook.ticket is None else not door.receipts.forged(*about)
 
     async def _is_ours(self, account: str, batch_id: str, token: str) -> bool:
         known = self._tokens.get((account, batch_id)) or await self._ask_token(account, batch_id)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from tuma_worker.sandbox.lineserve_messaging import Subscription
     from tuma_worker.sandbox.settings import Settings
 
+_SIGNATURE = "X-Lineserve-Signature"  # assumed
+
 WORDS = {
     "sent": "sent",
     "delivered": "delivered",
@@ -57,13 +59,17 @@ def inbound_events(
 def _targets(event: str, settings: Settings, told: Sequence[Subscription], callback_url: str = "") -> list[Target]:
     own, webhook = settings.lineserve, settings.lineserve.webhook
     policy = Policy(tuple(delay * settings.webhook_factor for delay in own.retry_delays), "everything", own.webhook_timeout)
+    header = webhook.signature_header or _SIGNATURE
+
+    def target(url: str, secret: str) -> Target:
+        return Target(url, policy, "", secret, header, webhook.timestamp_header)
+
     targets = []
     if callback_url:
-        secret = webhook.secret if own.sign_callbacks else ""
-        targets.append(Target(callback_url, policy, "", secret, webhook.signature_header))
+        targets.append(target(callback_url, webhook.secret if own.sign_callbacks else ""))
     if webhook.url and (not webhook.events or event in webhook.events):
-        targets.append(Target(webhook.url, policy, "", webhook.secret, webhook.signature_header))
-    targets.extend(Target(one.url, policy, "", one.secret, webhook.signature_header) for one in told if event in one.events)
+        targets.append(target(webhook.url, webhook.secret))
+    targets.extend(target(one.url, one.secret) for one in told if event in one.events)
     return targets
 
 

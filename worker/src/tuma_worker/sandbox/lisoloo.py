@@ -37,6 +37,7 @@ _TROUBLE = {
     "bad_key": "1001",
 }
 _KEY_STATES = {"suspended": "1004", "expired": "1005", "revoked": "1001", "not_allowed": "1003"}
+_SIGNATURE = "X-Lisoloo-Signature"  # announced
 _EVENTS = {"processing": "sms.processing", "sent": "sms.sent", "delivered": "sms.delivered"}
 
 
@@ -297,15 +298,23 @@ class LisolooStandIn:
         self._world.purses[self.name].spend(call.label, cost)
 
     def _target(self, callback_url: str) -> Target | None:
-        """The call's own URL, or else the key's webhook; both with the key's credentials unless switched off."""
+        """The call's own URL, or else the key's webhook; both with the key's credentials and signature unless switched off."""
         settings, webhook = self.settings, self.settings.webhook
         url = callback_url or webhook.url
         if not url:
             return None
         factor = self._world.settings.webhook_factor
         policy = Policy(tuple(delay * factor for delay in settings.retry_delays), "server_errors", settings.webhook_timeout)
-        wanted = bool(webhook.username and webhook.password) and (settings.basic_auth_on_callbacks or not callback_url)
-        return Target(url, policy, _basic(webhook.username, webhook.password) if wanted else "")
+        basic = bool(webhook.username and webhook.password) and (settings.basic_auth_on_callbacks or not callback_url)
+        signs = settings.sign_callbacks or not callback_url
+        return Target(
+            url,
+            policy,
+            _basic(webhook.username, webhook.password) if basic else "",
+            webhook.secret if signs else "",
+            webhook.signature_header or _SIGNATURE,
+            webhook.timestamp_header,
+        )
 
     def _refuse(self, code: str) -> None:
         raise Refused(self._problem(code))

@@ -49,13 +49,17 @@ class Steps:
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """The account-level webhook. Lisoloo uses `username`/`password`, Lineserve `secret` and `events` (empty: all)."""
+    """The account-level webhook. Lisoloo uses `username`/`password`, Lineserve `events` (empty: all); both sign with `secret`.
+
+    `signature_header` is the provider's own where it is empty. With `timestamp_header` it covers `<Unix seconds>.<body>`.
+    """
 
     url: str = ""
     username: str = ""
     password: str = ""
     secret: str = ""
-    signature_header: str = "X-Lineserve-Signature"
+    signature_header: str = ""
+    timestamp_header: str = ""
     events: tuple[str, ...] = ()
 
 
@@ -63,10 +67,10 @@ class Webhook:
 class Lisoloo:
     """Lisoloo's stand-in. `suspicious_after` early retries in a row suspend the key (1302) for `suspension`; 0: never.
 
-    With `cancel_within` it takes that field of an immediate send, and `inbound_event` is the event of messages that people write
-    (empty: there are none); both are announced, and their terms assumed. What follows `timezone` is about sends for later.
-    `horizon` and `lead` say how far ahead a date may and must be (0: no such rule). `control` says whether cancel, pause and
-    resume are there, or how their absence is answered.
+    With `cancel_within` it takes that field of an immediate send, `inbound_event` is the event of messages that people write
+    (empty: there are none), and it signs with the webhook's `secret`; all three are announced, and their terms assumed. What
+    follows `timezone` is about sends for later. `horizon` and `lead` say how far ahead a date may and must be (0: no such rule).
+    `control` says whether cancel, pause and resume are there, or how their absence is answered.
     """
 
     environment: Literal["sandbox", "production"] = "sandbox"
@@ -97,6 +101,7 @@ class Lisoloo:
     failed_event_for_every_bad_end: bool = True
     webhook: Webhook = Webhook()
     basic_auth_on_callbacks: bool = True
+    sign_callbacks: bool = True
     retry_delays: tuple[float, ...] = (30, 120, 600)
     webhook_timeout: float = 10
     cancel_within: bool = False

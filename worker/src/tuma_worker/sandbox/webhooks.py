@@ -13,6 +13,7 @@ import http.client
 import json
 import select
 import threading
+import time
 import uuid
 import zlib
 from dataclasses import dataclass, field
@@ -42,13 +43,14 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where an event goes, and how it proves where it comes from."""
+    """Where an event goes, and how it proves where it comes from. Without `timestamp_header` the body alone is signed."""
 
     url: str
     policy: Policy
     authorization: str = ""
     secret: str = ""
     signature_header: str = ""
+    timestamp_header: str = ""
 
 
 class Tally:
@@ -88,9 +90,15 @@ class Webhook:
         self.headers = {"content-type": "application/json", "user-agent": "sandbox-webhooks"}
         if self.target.authorization:
             self.headers["authorization"] = self.target.authorization
-        if self.target.secret:
-            digest = hmac.new(self.target.secret.encode(), self.body, hashlib.sha256).hexdigest()
-            self.headers[self.target.signature_header] = f"sha256={digest}"
+
+    def sign(self, now: float) -> None:
+        """Sign it for this try: a signature that says when it was made is old by the next one."""
+        target, content = self.target, self.body
+        if target.timestamp_header:
+            self.headers[target.timestamp_header] = str(int(now))
+            content = f"{int(now)}.".encode() + content
+        digest = hmac.new(target.secret.encode(), content, hashlib.sha256).hexdigest()
+        self.headers[target.signature_header] = f"sha256={digest}"
 
 
 class PostOffice:
@@ -142,6 +150,8 @@ class _Sender(threading.Thread):
 
     def _deliver(self, webhook: Webhook, tally: Tally) -> None:
         webhook.pack()
+        if webhook.target.secret:
+            webhook.sign(time.time())
         webhook.attempt += 1
         tally.attempts[self._slot] += 1
         status = self._attempt(webhook)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from tuma_worker.core.receipts import Receipt
 from tuma_worker.core.states import Evidence, RecipientState
-from tuma_worker.providers.incoming import event_name, header, inbound, per_recipient, receipt_body
+from tuma_worker.providers.incoming import event_name, inbound, per_recipient, receipt_body
+from tuma_worker.providers.proofs import Proofs, Signed
 from tuma_worker.providers.reading import code, identifier, milliseconds, section
-from tuma_worker.providers.signing import signature_holds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,26 +32,17 @@ class LineserveReceipts:
     """Checks and reads the webhooks of one Lineserve key."""
 
     def __init__(self, settings: LineserveSettings) -> None:
-        self._settings = settings
+        self._inbound_event = settings.inbound_event
         secrets = (settings.webhook_secret, settings.webhook_secret_old)
-        self._secrets = [secret for secret in secrets if secret is not None]
+        self._proofs = Proofs.of(Signed.of(settings.signature_header, settings.webhook_timestamp_header, *secrets))
 
     def authentic(self, headers: Mapping[str, str], body: bytes, now: float) -> bool:
-        """Whether the body is signed with a configured secret; true where none is configured.
+        """Whether the body is signed with a configured secret. Assumed, since only the secret is documented: as `Signed` has it."""
+        return self._proofs.authentic(headers, body, now)
 
-        Assumed, since only the secret is documented: HMAC-SHA256 of the raw body in hex, perhaps after `sha256=`.
-        """
-        if not self._secrets:
-            return True
-        signed_at = None
-        if self._settings.webhook_timestamp_header is not None:
-            signed_at = header(headers, self._settings.webhook_timestamp_header) or ""
-        secrets = [secret.get_secret_value().encode() for secret in self._secrets]
-        return signature_holds(secrets, header(headers, self._settings.signature_header) or "", body, signed_at, now)
-
-    def presented(self, headers: Mapping[str, str]) -> bool:
-        """Whether there is a signature. Whether `callback_url` gets one is not documented; assumed: none."""
-        return header(headers, self._settings.signature_header) is not None
+    def forged(self, headers: Mapping[str, str], body: bytes, now: float) -> bool:
+        """Whether there is a signature, and a wrong one. Whether `callback_url` gets one is not documented; assumed: none."""
+        return self._proofs.forged(headers, body, now)
 
     def read(self, body: bytes) -> list[Receipt]:
         """The one event of a body. Raises `BadReceipt`."""
@@ -71,7 +62,7 @@ class LineserveReceipts:
                 occurred_at=_occurred_at(envelope, data),
                 # Events carry no id of their own; a message has each of them once.
                 event_id=f"{provider_id}:{event}" if provider_id else None,
-                inbound=inbound(event, self._settings.inbound_event, data),
+                inbound=inbound(event, self._inbound_event, data),
             ),
         ]
 

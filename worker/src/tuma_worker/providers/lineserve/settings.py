@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from tuma_worker.providers.checks import check_inbound, checked_base_url, checked_key
+from tuma_worker.providers.checks import check_inbound, check_webhook_secret, checked_base_url, checked_key
 from tuma_worker.providers.lineserve.receipts import EVENTS
 
 if TYPE_CHECKING:
@@ -56,9 +56,7 @@ class LineserveSettings:
         self.api_url()
         checked_key(self.api_key)
         check_inbound(self.inbound_event, EVENTS)
-        if self.webhook_secret is not None and not self.webhook_secret.get_secret_value():
-            message = "webhook_secret: is empty; leave it out where the provider signs nothing"
-            raise ValueError(message)
+        check_webhook_secret(self.webhook_secret)
 
     def api_url(self) -> str:
         """The address under which the endpoints lie."""

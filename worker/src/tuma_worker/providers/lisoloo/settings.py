@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from tuma_worker.providers.checks import check_inbound, checked_base_url, checked_key
+from tuma_worker.providers.checks import check_inbound, check_webhook_secret, checked_base_url, checked_key
 from tuma_worker.providers.lisoloo.receipts import EVENTS
 
 if TYPE_CHECKING:
@@ -33,6 +33,9 @@ class LisolooSettings:
     webhook_username: str | None = None
     webhook_password: SecretStr | None = None
     webhook_password_old: SecretStr | None = None
+    webhook_secret: SecretStr | None = None
+    webhook_secret_old: SecretStr | None = None
+    webhook_timestamp_header: str | None = None
     inbound_event: str | None = None
 
     @classmethod
@@ -48,6 +51,9 @@ class LisolooSettings:
             webhook_username=account.webhook_username,
             webhook_password=account.webhook_password,
             webhook_password_old=account.webhook_password_old,
+            webhook_secret=account.webhook_secret,
+            webhook_secret_old=account.webhook_secret_old,
+            webhook_timestamp_header=account.webhook_timestamp_header,
             inbound_event=account.inbound_event,
         )
         settings.check()
@@ -58,6 +64,7 @@ class LisolooSettings:
         self.api_url()
         checked_key(self.api_key)
         check_inbound(self.inbound_event, EVENTS)
+        check_webhook_secret(self.webhook_secret)
         self._check_key_environment()
         if (self.webhook_username is None) != (self.webhook_password is None):
             message = "webhook_username and webhook_password: set both or neither"
