@@ -66,13 +66,12 @@ def _row(provider: str, endpoint: str, shown: set[str]) -> tuple[str, ...]:
 
 def _command(provider: str, endpoint: str) -> tuple[str, str]:
     found = PROVIDERS[provider]
-    if endpoint in found.sends:
-        return "`tuma send`", f"`{_SEND_TEST}[{provider}-{endpoint}]`"
     names = [operation.name for operation in found.operations if operation.endpoint == endpoint]
-    if not names:
-        return NONE, NONE
-    commands = ", ".join(f"`tuma provider ACCOUNT {name}`" for name in names)
-    return commands, f"`{_OPERATION_TEST}[{provider}-{names[0]}]`"
+    commands = ["`tuma send`"] * (endpoint in found.sends) + [f"`tuma provider ACCOUNT {name}`" for name in names]
+    tests = [f"{_SEND_TEST}[{provider}-{endpoint}]"] * (endpoint in found.sends) + [
+        f"{_OPERATION_TEST}[{provider}-{one}]" for one in names
+    ]
+    return ", ".join(commands) or NONE, f"`{tests[0]}`" if tests else NONE
 
 
 def _described(provider: str) -> set[str]:

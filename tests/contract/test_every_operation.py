@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from tests.contract import provider_table
 from tests.contract.conftest import LINESERVE_KEY, LISOLOO_KEY
 
+from tuma_producer.contract.rendered import Kept
 from tuma_producer.errors import TumaError
 from tuma_worker.core.answers import Accepted, AccountFault, Fault, TryLater, Unknown
 from tuma_worker.providers import PROVIDERS
@@ -289,10 +290,19 @@ def test_a_send_is_made_at_its_documented_endpoint(sandbox: Sandbox, http: Http,
     account = Account(
         provider=provider, base_url=sandbox.url + path, api_key=SecretStr(key), environment="sandbox", timeout=5, sender_id="KITOKO"
     )
-    to = (NUMBER,) if endpoint == "POST /sms/send" else (NUMBER, OTHER)
-    reply = PROVIDERS[provider].client(account, http).send(Call(to, "Karibu", None, "reference"))
+    to = (NUMBER, OTHER) if endpoint in {"POST /send", "POST /sms/bulk"} else (NUMBER,)
+    call = Call(to, "Karibu Zawadi", None, "reference", template=kept_there(sandbox) if "template" in endpoint else None)
+    reply = PROVIDERS[provider].client(account, http).send(call)
     assert isinstance(reply.answer, Accepted)
+    (accepted,) = sandbox.ledger()["accepted"]
+    assert (accepted["message"], accepted["from"], accepted["recipients"]) == ("Karibu Zawadi", "KITOKO", [*to])
     expect_done(sandbox, provider, endpoint)
+
+
+def kept_there(sandbox: Sandbox) -> Kept:
+    """A template that Lineserve's stand-in keeps, with what makes it welcome somebody."""
+    made = sandbox.lineserve("POST", "/messaging/templates", {"name": "greeting", "content": "Karibu {{name}}"})
+    return Kept(made.json()["template_id"], {"name": "Zawadi"})
 
 
 def expect_done(sandbox: Sandbox, provider: str, endpoint: str) -> None:

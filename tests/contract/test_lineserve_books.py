@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from pydantic import SecretStr
 
+from tuma_producer.contract.rendered import Kept
 from tuma_worker.core.answers import Traced, Unknown, Untold
 from tuma_worker.providers import PROVIDERS
 from tuma_worker.providers.base import Call
@@ -81,6 +82,17 @@ def test_another_text_to_the_same_number_is_not_taken_for_it(client: Client) -> 
     begun = time.time()
     client.send(call(NUMBERS[0], message="another"))
     assert seen(client.trace(call(NUMBERS[0]), begun)) == Traced((), complete=True)
+
+
+def test_what_a_template_came_to_is_found_by_our_text_and_any_other_text_proves_no_absence(client: Client) -> None:
+    begun, own = time.time(), replace(call(NUMBERS[0]), template=Kept("tpl_1", {}))
+    assert seen(client.trace(own, begun)) == Traced((), complete=True)
+    client.send(call(NUMBERS[0], message="another"))
+    assert seen(client.trace(own, begun)) == Traced((), complete=False)
+    client.send(call(NUMBERS[0]))
+    trace = client.trace(own, begun)
+    assert isinstance(trace, Traced)
+    assert len(trace.found) == 1
 
 
 def test_books_that_cannot_be_read_tell_nothing(sandbox: Sandbox, client: Client) -> None:

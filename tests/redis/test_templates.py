@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.redis.driver import Driver, number, queue_of
+from tests.redis.driver import Driver, number, numbers, queue_of
 
-from tuma_producer import InvalidSend, Send, TumaError, UnknownAccount, UnknownTemplate
+from tuma_producer import At, InvalidSend, Producer, Send, TumaError, UnknownAccount, UnknownTemplate
+from tuma_producer.contract import wire
+from tuma_producer.contract.rendered import Kept
+from tuma_worker.core.answers import Fault
+from tuma_worker.core.next_step import Halt
+from tuma_worker.dispatch.carrying import Mover
 from tuma_worker.store import accounts
+from tuma_worker.store.carried import Carried
+from tuma_worker.store.steering import Steering
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -85,3 +95,79 @@ def test_what_is_wrong_is_said_in_its_place_and_the_rest_goes(driver: Driver, pr
     assert str(results[3]).startswith("message: ")
     with pytest.raises(UnknownTemplate):
         producer.enqueue(sends[2])
+
+
+# ------------------------------------------------------------------------------------- where the provider makes the text
+
+
+KEPT = {"code": "tpl_1"}
+
+
+@pytest.fixture
+def kept(driver: Driver) -> Driver:
+    """An account of which the provider keeps the first template as well."""
+    accounts.register(
+        driver.redis, driver.queue.account, provider="lineserve", environment="sandbox", queue=driver.queue.for_claim,
+        templates=TEMPLATES, provider_templates=KEPT,
+    )  # fmt: skip
+    return driver
+
+
+def test_what_the_provider_makes_goes_alone_with_its_variables_and_our_text(kept: Driver, producer: AnyProducer) -> None:
+    mine = Send(account=kept.queue.account, to=numbers(3), template_id="code", variables={"code": "7"})
+    producer.enqueue(mine)
+    producer.enqueue(Send(account=kept.queue.account, to=numbers(2, first=3), message="Your code is 7"))
+    calls = []
+    for _ in range(4):
+        batch = kept.taken()
+        begun = kept.begin(batch)
+        assert begun is not None
+        attempt = kept.attempts.load(batch.batch_id)
+        assert attempt is not None
+        assert (attempt.kept, attempt.message, begun.message) == (begun.kept, "Your code is 7", "Your code is 7")
+        calls.append((begun.kept, [target.number for target in begun.targets]))
+    by_template = [(Kept("tpl_1", {"code": "7"}), [one]) for one in numbers(3)]
+    assert sorted(calls, key=lambda call: call[1]) == [*by_template, (None, numbers(2, first=3))]
+
+
+def test_a_template_that_the_provider_does_not_keep_goes_by_its_text(kept: Driver, producer: AnyProducer) -> None:
+    producer.enqueue(by_template(kept, "plain"))
+    begun = kept.begin(kept.taken())
+    assert begun is not None
+    assert begun.kept is None
+
+
+def test_an_estimate_counts_a_call_for_each(kept: Driver, producer: AnyProducer) -> None:
+    send = Send(account=kept.queue.account, to=numbers(30), template_id="code", variables={"code": "7"})
+    assert producer.estimate(send).calls == 30
+
+
+def test_occurrences_of_a_schedule_go_by_the_template_until_the_text_is_another(kept: Driver, producer: AnyProducer) -> None:
+    soon = datetime.fromtimestamp(kept.server_ms() / 1000 + 0.1, UTC)
+    times = At(times=[soon, soon + timedelta(days=1)])
+    schedule = producer.enqueue(Send(**by_template(kept, "code", code="7").model_dump(exclude_unset=True), schedule=times)).id
+    kept.until(kept.server_ms() + 110)
+    kept.fire(kept.taken())
+    begun = kept.begin(kept.taken())
+    assert begun is not None
+    assert begun.kept == Kept("tpl_1", {"code": "7"})
+    producer.edit(schedule, message="We moved")
+    (standing,) = kept.schedules.load([schedule.rpartition(".")[2]])
+    assert json.loads(standing.record["body"]).keys() & {"message", "template"} == {"message"}
+
+
+def test_who_is_carried_by_another_account_goes_by_the_text(kept: Driver) -> None:
+    spare = Driver(kept.redis, replace(kept.queue, account="spare"))
+    send = by_template(kept, "code", code="7").model_dump(exclude_unset=True)
+    Producer(kept.redis, source="billing").enqueue(Send(**send, failover="spare"))
+    Steering(kept.redis, kept.queue.account, "send", "test").halt(Halt(Fault.MONEY, "1202", operator=False, after=1.0))
+    Mover([Carried(kept.redis, one.queue) for one in (kept, spare)], "test", 1.0, lambda: 0.0).run_once()
+    begun = spare.begin(spare.taken())
+    assert begun is not None
+    assert (begun.message, begun.kept) == ("Your code is 7", None)
+
+
+def test_with_the_text_its_variables_are_forgotten() -> None:
+    assert json.loads(wire.without_text({"v": 1, "message": "7", "template": {"id": "tpl_1", "variables": {"code": "7"}}})) == {
+        "v": 1
+    }

@@ -235,6 +235,14 @@ def test_only_a_provider_that_holds_calls_back_can_be_asked_to() -> None:
         check_accounts(settings)
 
 
+def test_only_a_provider_that_fills_templates_can_be_asked_to() -> None:
+    kept = {"templates": {"code": "{{code}}"}, "provider_templates": {"code": "tpl_1"}}
+    check_accounts(Settings(accounts={"main": account(provider="lineserve", base_url="https://a.example", **kept)}))
+    settings = Settings(accounts={"main": account(provider="lisoloo", base_url="https://a.example", api_key="sk_live_x", **kept)})
+    with pytest.raises(TumaError, match=r"^account main: provider_templates: lisoloo fills no templates; leave it out$"):
+        check_accounts(settings)
+
+
 def test_a_reserve_needs_a_provider_that_tells_the_balance() -> None:
     settings = Settings(accounts={"main": account(provider="lineserve", base_url="https://a.example", reserve="0 USD")})
     with pytest.raises(TumaError, match=r"^account main: reserve: lineserve tells no balance; leave it out$"):
@@ -443,6 +451,7 @@ def test_an_unknown_key_in_the_file_is_refused(config: Callable[[str], str]) -> 
         ({"api_key": "  "}, "is empty"),
         ({"nonsense": 1}, "Extra inputs"),
         ({"templates": {"code": "Your code is {{code"}}, "two braces that are no place for a variable"),
+        ({"provider_templates": {"code": "tpl_1"}}, "needs the text of each of provider_templates in templates; 'code' has none"),
         ({"approved": {"KITOKO": ["243"]}}, "String should match pattern"),
         ({"unit_price": "0.02"}, "needs unit_price and currency together"),
         ({"unit_price": "0", "currency": "USD"}, "greater than 0"),

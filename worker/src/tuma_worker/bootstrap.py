@@ -101,6 +101,8 @@ def _problem(account: Account) -> str:
         return f"reserve: {account.provider} tells no balance; leave it out"
     if account.provider_cancel_within and not provider.defaults.holds_back:
         return f"provider_cancel_within: {account.provider} holds nothing back; leave it out"
+    if account.provider_templates and not provider.defaults.fills_templates:
+        return f"provider_templates: {account.provider} fills no templates; leave it out"
     return ""
 
 
@@ -126,6 +128,7 @@ def register_accounts(redis: Redis, settings: Settings, *, by_worker: bool = Fal
             ),
             keeps=keeps.published if keeps else "",
             templates=account.templates,
+            provider_templates=account.provider_templates,
             price="" if account.unit_price is None else str(Price(account.unit_price, str(account.currency))),
             zone=_zone(account),
             by_worker=by_worker,

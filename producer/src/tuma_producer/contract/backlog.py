@@ -15,7 +15,7 @@ from tuma_producer.contract.holds import stopped
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.reading import texts
 from tuma_producer.contract.times import moment, server_time
-from tuma_producer.contract.wire import LANES, Enqueue, deadline_of
+from tuma_producer.contract.wire import LANES, Enqueue, deadline_of, most_of
 from tuma_producer.countries import code_of
 from tuma_producer.errors import TumaError, WouldBeLate
 from tuma_producer.eta import Lane, Window
@@ -138,7 +138,7 @@ class Outlook:
         sooner = [one for one in before if Line.of(one).goes_before(Line.of(request))]
         others = {one.entry.group for one in sooner} - {request.entry.group}
         own_jobs = request.recipients + sum(one.recipients for one in sooner)
-        own_groups = math.ceil(request.recipients / self.batch_max) + len(others)
+        own_groups = math.ceil(request.recipients / most_of(request.entry.group, self.batch_max)) + len(others)
         jobs, groups = eta.ahead(self.above, self.lane, jobs=own_jobs, groups=own_groups)
         messages = jobs * (request.segments if self.count_segments else 1)
         at = eta.expected(self.now, self.windows, calls=max(groups, math.ceil(jobs / self.batch_max)), messages=messages)

@@ -221,7 +221,8 @@ def _calls(parts: Iterable[_Part]) -> int:
     recipients: Counter[tuple[backlog.Line, str, int, int]] = Counter()
     for part in parts:
         calls = 1 if part.send.custody == "provider" else part.times
-        recipients[part.line, part.request.entry.group, part.look.batch_max, calls] += len(part.whom.called)
+        group = part.request.entry.group
+        recipients[part.line, group, wire.most_of(group, part.look.batch_max), calls] += len(part.whom.called)
     return sum(math.ceil(count / most) * calls for (*_, most, calls), count in recipients.items())
 
 

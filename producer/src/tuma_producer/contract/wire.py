@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tuma_producer.contract import tracing
 from tuma_producer.contract.budgets import over_budget
 from tuma_producer.contract.keys import account_keys
+from tuma_producer.contract.rendered import TEMPLATE, Rendered, kept, kept_in
 from tuma_producer.contract.scripts import Argument, Script, load
 from tuma_producer.contract.times import moment, moment_in
 from tuma_producer.errors import IdempotencyConflict, UnknownAccount
@@ -222,16 +223,18 @@ def content(send: Send, short_id: str, parent: str | None = None) -> tuple[str, 
 def _group(send: Send, short_id: str) -> str:
     """What may share a call: `actor.segments.most.digest`. Sends with the same text and sender meet in one group.
 
+    Those whose text the provider makes meet in one of calls to one recipient each, which is how a provider takes them.
     Those that may leave the account have groups of their own, so that whoever moves them finds them without asking for each record.
     """
     handed_over = send.custody == "provider"  # by a call of its own, which disturbs nobody
     own = short_id if not send.coalesce or handed_over else send.on_unknown if send.on_unknown != "hold" else None
     movable = bool(send.failover) or home_of(short_id) is not None
-    return _named(send.message, send.sender_id, own, loud=send.ignore_quiet or handed_over, movable=movable)
+    alone = kept(send) is not None
+    return _named(send.message, send.sender_id, own, alone=alone, loud=send.ignore_quiet or handed_over, movable=movable)
 
 
-def _named(message: str, sender_id: str | None, own: str | None, *, loud: bool, movable: bool) -> str:
-    return f"{_shared(message, sender_id, own)}{LOUD if loud else ''}{MOVABLE if movable else ''}"
+def _named(message: str, sender_id: str | None, own: str | None, *, alone: bool, loud: bool, movable: bool) -> str:
+    return f"{_shared(message, sender_id, own, int(alone))}{LOUD if loud else ''}{MOVABLE if movable else ''}"
 
 
 def _shares(body: Mapping[str, Any], short_id: str, group: str) -> bool:
@@ -239,17 +242,23 @@ def _shares(body: Mapping[str, Any], short_id: str, group: str) -> bool:
     handed_over = "custody" in body
     own = short_id if handed_over else body.get("on_unknown")
     loud = body.get("ignore_quiet", False) or handed_over
-    return group.removesuffix(MOVABLE) == _named(body["message"], body.get("sender_id"), own, loud=loud, movable=False)
+    alone = TEMPLATE in body
+    return group.removesuffix(MOVABLE) == _named(body["message"], body.get("sender_id"), own, alone=alone, loud=loud, movable=False)
 
 
 @lru_cache(maxsize=256)  # a campaign has one text
-def _shared(message: str, sender_id: str | None, own: str | None) -> str:
-    return f"send.{segment(message).segments}.0.{digest(message, sender_id, own)}"
+def _shared(message: str, sender_id: str | None, own: str | None, most: int) -> str:
+    return f"send.{segment(message).segments}.{most}.{digest(message, sender_id, own)}"
 
 
 def segments_of(group: str) -> int:
     """How many segments the text of this group's sends has."""
     return int(group.split(".")[1])
+
+
+def most_of(group: str, batch_max: int) -> int:
+    """How many recipients of this group one call carries, where the provider's may carry `batch_max`."""
+    return int(group.split(".")[2]) or batch_max
 
 
 def is_loud(group: str) -> bool:
@@ -277,9 +286,12 @@ def _body(send: Send, parent: str | None) -> str:
         "parent": parent,
     }
     said = tuple([(name, value) for name, value in given.items() if value is not None])
-    if not send.metadata and (send.schedule is None or parent is not None):
+    template = kept(send)
+    if not send.metadata and template is None and (send.schedule is None or parent is not None):
         return _encoded(send.message, said)
     fields: dict[str, Any] = {"v": VERSION, "message": send.message, **dict(said)}
+    if template is not None:
+        fields[TEMPLATE] = {"id": template.id, "variables": template.variables}
     if send.metadata:
         fields["metadata"] = send.metadata
     if send.schedule is not None and parent is None:
@@ -302,7 +314,7 @@ def _traced(body: str) -> str:
 
 def without_text(body: Mapping[str, Any]) -> str:
     """A record's body as it is written once the text is forgotten."""
-    return _JSON.encode({name: value for name, value in body.items() if name != "message"})
+    return _JSON.encode({name: value for name, value in body.items() if name not in {"message", TEMPLATE}})
 
 
 def decode(intent_id: str, record: Mapping[str, str], attempts: Iterable[Attempt] = (), holds: Iterable[str] = ()) -> Intent:
@@ -415,20 +427,23 @@ def redriven(number: str) -> str:
     return f"redriven:{number}"
 
 
-def again(account: str, short_id: str, record: Mapping[str, str], to: list[str], **changes: Any) -> Send:  # noqa: ANN401 - fields of Send
+def again(account: str, short_id: str, record: Mapping[str, str], to: list[str], *, home: bool = True, **changes: Any) -> Send:  # noqa: ANN401 - fields of Send
     """The send that this record was accepted for, through this account, to these of its recipients, with these changes.
 
-    Its deadline is kept, passed or not, unless another is among the changes. Raises `InvalidSend`.
+    Its deadline is kept, passed or not, unless another is among the changes. A template of the provider's is gone by only through
+    the account that is its `home`, and as long as the text stays. Raises `InvalidSend`.
     """
     body = json.loads(record["body"])
-    kept = {name: value for name, value in body.items() if name in Send.model_fields}
+    known = {name: value for name, value in body.items() if name in Send.model_fields}
     # Where the provider was to keep the dates, the deadline is that of the hand-over, and follows from them.
     own = {"expires_in", "expires_at"} & changes.keys() or "custody" in body
     deadline = {} if own else {"expires_at": moment_in(record["expires"])}
     failover = {"failover": [name for name in body.get("failover", ()) if name != account]}
     about = {"account": account, "to": to, "source": record["source"], "priority": LANES[int(record["lane"])]}
     shares = {"coalesce": _shares(body, short_id, record["group"])}
-    return Send(**(about | kept | deadline | failover | shares | changes))
+    fields = about | known | deadline | failover | shares | changes
+    template = kept_in(body) if home and "message" not in changes else None
+    return Send(**fields) if template is None else Rendered(**fields, kept=template)
 
 
 def attempt(batch_id: str, record: Mapping[str, str]) -> Attempt | None:

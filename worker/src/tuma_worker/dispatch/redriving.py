@@ -110,4 +110,4 @@ class Redriver:
         changes: dict[str, Any] = {"idempotency_key": f"redrive:{plan}"}
         optional = {"sender_id": choice.sender_id, "expires_in": choice.expires_in}
         changes |= {name: value for name, value in optional.items() if value is not None}
-        return again(choice.account, short_id, record, numbers, **changes)
+        return again(choice.account, short_id, record, numbers, home=choice.account == self.letters.account, **changes)

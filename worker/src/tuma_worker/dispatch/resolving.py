@@ -143,6 +143,7 @@ def _call(outlet: Outlet, attempt: Attempt) -> Call:
         message=attempt.message,
         sender_id=attempt.sender_id or outlet.sender_id,
         reference=attempt.batch_id,
+        template=attempt.kept,
     )
 
 

@@ -124,6 +124,7 @@ class Sender:
             callback_url=f"{outlet.callbacks}/{batch_id}.{token}" if outlet.callbacks else None,
             barred=barred,
             cancel_within=_cancel_within(held, outlet, begun),
+            template=begun.kept,
         )
         if begun.schedule is None:
             return outlet.client.send(call)

@@ -11,6 +11,7 @@ from tuma_worker.core.answers import TryLater
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from tuma_producer.contract.rendered import Kept
     from tuma_producer.intents import Verb
     from tuma_producer.schedules import Schedule
     from tuma_worker.core.answers import Fault, Health, Reply, Trace
@@ -31,7 +32,8 @@ class Call:
     `numbers` are E.164 with a plus sign. `reference` is unique to this attempt and safe to show to the provider; `callback_url` is
     where its receipts for this call should go, None when the account has no public gateway. `barred` is asked when there is a
     connection, before the first byte: it says why the call must not be made after all, or None. For `cancel_within` seconds the
-    provider is to hold it back, so that it can be withdrawn there; None: it goes at once.
+    provider is to hold it back, so that it can be withdrawn there; None: it goes at once. Where one of the provider's templates is
+    to make the message, `template` is that one, and `message` what it should come to.
     """
 
     numbers: Sequence[str]
@@ -41,6 +43,7 @@ class Call:
     callback_url: str | None = None
     barred: Barred | None = None
     cancel_within: int | None = None
+    template: Kept | None = None
 
 
 class Client(Protocol):
@@ -118,7 +121,8 @@ class Defaults:
     text counts once per segment against a limit in messages; `keeps_books` whether a call can be traced afterwards; `tells_within`
     in how many seconds receipts have come, if they come at all; `tells` of which faults `Client.probe` sees the end, and
     `probe_counts` whether it counts against the limits of sends, or `probe_bucket` against which of `buckets` else. `keeping` is
-    None where it keeps no dates; `holds_back` says whether it takes `cancel_within`. `buckets` are the limits of what counts
+    None where it keeps no dates; `holds_back` says whether it takes `cancel_within`, `fills_templates` whether it makes texts of
+    templates that it keeps, for a recipient at a time. `buckets` are the limits of what counts
     neither as a send nor against those of `keeping`, by the name that the requests of operations use.
     """
 
@@ -132,4 +136,5 @@ class Defaults:
     probe_bucket: str = ""
     keeping: Keeping | None = None
     holds_back: bool = False
+    fills_templates: bool = False
     buckets: Mapping[str, tuple[Limit, ...]] = field(default_factory=dict)

@@ -208,6 +208,7 @@ Route = Annotated[dict[str, RouteAccounts], AfterValidator(_prefixes_or_others),
 TemplateName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 TemplateText = Annotated[str, AfterValidator(_template)]
 Templates = Annotated[dict[TemplateName, TemplateText], BeforeValidator(json_text)]
+ProviderTemplates = Annotated[dict[TemplateName, Text], BeforeValidator(json_text)]
 Price = Annotated[Decimal, Field(gt=0, max_digits=18)]
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 Reserve = Annotated[str, AfterValidator(_reserve)]

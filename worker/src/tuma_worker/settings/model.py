@@ -28,6 +28,7 @@ from tuma_worker.settings.fields import (
     Networks,
     Prefixes,
     Price,
+    ProviderTemplates,
     RedisAddress,
     Reserve,
     Route,
@@ -108,7 +109,8 @@ class Account(BaseModel):
     `unit_price` is what one segment to one recipient costs, in `currency`, for estimates; where it is not set, what the last call
     was charged. Of its balance, asked for every `balance_every` seconds, `reserve` is kept for the lanes above bulk: an amount of
     the currency that the provider names, or of messages (None: nothing is kept, and nobody asks). `templates` are texts by name,
-    with places such as `{{code}}`, that sends through it may ask for.
+    with places such as `{{code}}`, that sends through it may ask for. `provider_templates` are the ids of those that the provider
+    keeps as well, by the same names: it is then asked to make the text itself, for one recipient in a call.
 
     What it carries for other accounts that are halted: numbers that begin with one of `countries`, such as `+243` (none: all), of
     the priorities in `carries`, from a sender in `senders` (none: all) or its own `sender_id`; from any other under its own
@@ -155,6 +157,7 @@ class Account(BaseModel):
     reserve: Reserve | None = None
     balance_every: Seconds = 60.0
     templates: Templates = Field(default_factory=dict)
+    provider_templates: ProviderTemplates = Field(default_factory=dict)
     quiet: Annotated[QuietHours, BeforeValidator(json_text)] | None = None
     webhook_username: Text | None = None
     webhook_password: Secret | None = None
@@ -190,6 +193,13 @@ class Account(BaseModel):
     def _whole_price(self) -> Self:
         if (self.unit_price is None) != (self.currency is None):
             message = "needs unit_price and currency together; set both or neither"
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _knows_their_texts(self) -> Self:
+        if unknown := sorted(self.provider_templates.keys() - self.templates.keys()):
+            message = f"needs the text of each of provider_templates in templates; {unknown[0]!r} has none, add it"
             raise ValueError(message)
         return self
 

@@ -78,6 +78,7 @@ def register(
     terms: CarrierTerms = _ANY,
     keeps: str = "",
     templates: Mapping[str, str] | None = None,
+    provider_templates: Mapping[str, str] | None = None,
     price: str = "",
     zone: str = "UTC",
     by_worker: bool = False,
@@ -87,13 +88,14 @@ def register(
     Every process that is configured with it does so at its start, a worker again and again: `by_worker` notes that one is there.
     `queue` is the configuration of its sends' queue as JSON, for those who look at it from outside, `others` those of its other
     queues by their operations; `keeps` the terms by which its provider keeps dates, empty where it keeps none;
-    `templates` the texts that sends may ask for, by name; `price` what a message costs, as amount and currency, where that is set;
-    `zone` the one in whose days and months its sources have budgets.
+    `templates` the texts that sends may ask for, by name, and `provider_templates` the provider's ids of some of them;
+    `price` what a message costs, as amount and currency, where that is set; `zone` the one in whose days and months its sources
+    have budgets.
     """
     now = server_ms(redis)
     told: dict[Any, Any] = {"provider": provider, "environment": environment, "queue": queue, "keeps": keeps}
     told["queues"] = json.dumps({operation: json.loads(configured) for operation, configured in (others or {}).items()})
-    told |= {"templates": json.dumps(templates or {}), "price": price}
+    told |= {"templates": json.dumps(templates or {}), "provider_templates": json.dumps(provider_templates or {}), "price": price}
     told["offsets"] = offsets(zone, moment(now))
     profile = told | {"terms": json.dumps(asdict(terms))}
     if by_worker:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from tuma_producer.contract import wire
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.money import micros
+from tuma_producer.contract.rendered import kept_in
 from tuma_producer.contract.scripts import Argument, ScriptCall, load
 from tuma_producer.contract.wire import BODY_FIELDS, EVENTS_KEPT, LOOK, RETENTION_MS
 from tuma_producer.schedules import read_schedule
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from tuma_producer.contract.keys import AccountKeys
+    from tuma_producer.contract.rendered import Kept
     from tuma_producer.schedules import Schedule
     from tuma_worker.core.answers import Accepted
     from tuma_worker.core.breaker import Breaker, Pulse
@@ -63,7 +65,8 @@ class Begun:
     and `waited` says how many seconds ago its intent was accepted.
     `left` is how many seconds remained until the earliest of their deadlines, None where none has one. `now` is when that was, by
     the server's clock, in Unix seconds. `schedule` is what is to be handed over to the provider, None where it is to
-    send at once; `ignore_quiet` says whether its dates may lie in quiet hours.
+    send at once; `ignore_quiet` says whether its dates may lie in quiet hours. `kept` is the provider's template of which
+    it is to make the message itself, if any.
     """
 
     message: str
@@ -75,6 +78,7 @@ class Begun:
     now: float
     schedule: Schedule | None = None
     ignore_quiet: bool = False
+    kept: Kept | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,7 @@ class Attempt:
     sender_id: str | None
     on_unknown: str
     looks: Mapping[str, float]
+    kept: Kept | None = None
 
     @property
     def unanswered(self) -> bool:
@@ -271,6 +276,7 @@ class Attempts:
             sender_id=fields.get("sender_id"),
             on_unknown=fields.get("on_unknown", "hold"),
             looks={name.removeprefix(LOOK): wire.looked_at(told) for name, told in record.items() if name.startswith(LOOK)},
+            kept=kept_in(fields),
         )
 
     def _body(self, intent: str) -> dict[str, Any]:
@@ -478,6 +484,7 @@ def _begun(targets: Sequence[Target], found: Sequence[Any]) -> Begun:
         now=now / 1000,
         schedule=read_schedule(fields["schedule"]) if fields.get("custody") == "provider" else None,
         ignore_quiet=fields.get("ignore_quiet", False),
+        kept=kept_in(fields),
     )
 
 

@@ -283,7 +283,7 @@ class Carried:
         changes: dict[str, Any] = {"failover": (), "idempotency_key": _key(plan)}
         if standing.state == _OWN_SENDER:
             changes["sender_id"] = None
-        send = wire.again(plan.account, plan.short_id, standing.record, standing.to_carry, **changes)
+        send = wire.again(plan.account, plan.short_id, standing.record, standing.to_carry, home=False, **changes)
         request = wire.encode(send, standing.record["source"], plan.part.rpartition(".")[2])
         reply = request.script.run(self.redis, request.keys, request.args)
         return bool(reply[0] != b"unknown-account")

@@ -23,6 +23,7 @@ PROVIDER = Provider(
         keeps_books=True,
         tells=TELLS,
         probe_counts=True,
+        fills_templates=True,
     ),
     client=lambda account, http: LineserveClient(LineserveSettings.of(account), http),
     receipts=lambda account: LineserveReceipts(LineserveSettings.of(account)),
@@ -31,6 +32,6 @@ PROVIDER = Provider(
     operations=OPERATIONS,
     inquire=inquire,
     quotas=quotas,
-    sends=("POST /sms/send", "POST /sms/bulk"),
+    sends=("POST /sms/send", "POST /sms/bulk", "POST /sms/send-template"),
     opt_outs=OptOuts(read=opted_out, add=add_opt_out),
 )

@@ -1,4 +1,4 @@
-"""Lineserve's requests and what their success means: one number is a single send, several are a campaign."""
+"""Lineserve's requests and what their success means: one number is a single send, perhaps by template, several are a campaign."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ from tuma_worker.providers.verdicts import unwell
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tuma_producer.contract.rendered import Kept
     from tuma_worker.core.answers import Answer, Trace
     from tuma_worker.providers.base import Call
     from tuma_worker.providers.http import Http
     from tuma_worker.providers.lineserve.settings import LineserveSettings
     from tuma_worker.providers.operations import Refusal, Request
+
+_Request = tuple[str, dict[str, object]]  # the path of a send, and its body; a field that is None is left out
 
 # The message states that end a message at once; any other one, also one unknown to us, says that it was taken.
 REFUSED_STATES = frozenset({"failed", "rejected", "expired"})
@@ -39,13 +42,14 @@ class LineserveClient:
         self._api_url = settings.api_url()
 
     def send(self, call: Call) -> Reply:
-        """Make one `POST /sms/send` for one number, one `POST /sms/bulk` for several."""
+        """Make one `POST /sms/send`, or `/sms/send-template`, for one number, one `POST /sms/bulk` for several."""
         single = len(call.numbers) == 1
+        path, body = self._request(call)
         arrived = post(
             self._http,
-            self._api_url + ("/sms/send" if single else "/sms/bulk"),
+            self._api_url + path,
             headers=self._settings.headers(),
-            body=self._body(call, _single(call) if single else _bulk(call)),
+            body=body,
             timeout=self._settings.timeout,
             barred=call.barred,
         )
@@ -94,18 +98,27 @@ class LineserveClient:
         headers, timeout = self._settings.headers(), self._settings.timeout
         return make(self._http, self._api_url, request, headers=headers, timeout=timeout, meaning=meaning)
 
-    def _body(self, call: Call, recipients: dict[str, object]) -> dict[str, object]:
-        optional = {"from": call.sender_id or self._settings.sender_id, "callback_url": call.callback_url}
-        return recipients | {"message": call.message} | {name: value for name, value in optional.items() if value is not None}
+    def _request(self, call: Call) -> _Request:
+        path, body = _single(call) if len(call.numbers) == 1 else _bulk(call)
+        sender = {"from": call.sender_id or self._settings.sender_id}
+        return path, {name: value for name, value in (body | sender).items() if value is not None}
 
 
-def _single(call: Call) -> dict[str, object]:
-    return {"to": call.numbers[0]}
+def _single(call: Call) -> _Request:
+    if call.template is not None:
+        return _by_template(call, call.template)
+    return "/sms/send", {"to": call.numbers[0], "message": call.message, "callback_url": call.callback_url}
 
 
-def _bulk(call: Call) -> dict[str, object]:
+def _by_template(call: Call, template: Kept) -> _Request:
+    """It takes no `callback_url`: receipts come to a subscribed address, by the message's id."""
+    return "/sms/send-template", {"to": call.numbers[0], "template_id": template.id, "variables": template.variables}
+
+
+def _bulk(call: Call) -> _Request:
     """The campaign's name is the one thing of ours that the provider gives back: it finds a call whose answer was lost."""
-    return {"recipients": list(call.numbers), "campaign_name": call.reference}
+    named = {"recipients": list(call.numbers), "campaign_name": call.reference}
+    return "/sms/bulk", {**named, "message": call.message, "callback_url": call.callback_url}
 
 
 def _single_accepted(arrived: Arrived, call: Call) -> Answer:

@@ -25,17 +25,21 @@ def message_query(call: Call, since: float) -> dict[str, str]:
 
 
 def traced_message(body: Mapping[str, object], call: Call) -> Traced:
-    """The listed messages with this recipient and text. Several are several sends of the same text: the caller knows the others."""
+    """The listed messages with this recipient and text. Several are several sends of the same text: the caller knows the others.
+
+    What a template came to, the provider alone knows for sure: any other text to the recipient may be it, and proves no absence.
+    """
     number = call.numbers[0]
     listed = [item for item in items(body, "messages") if isinstance(item, dict)]
+    theirs = [item for item in listed if digits(identifier(item.get("to")) or "") == digits(number)]
     found = tuple(
         Accepted(message_id, {number: RecipientAnswer(provider_id=message_id)})
-        for item in listed
-        if digits(identifier(item.get("to")) or "") == digits(number) and item.get("message") == call.message
-        if (message_id := identifier(item.get("message_id"))) is not None
+        for item in theirs
+        if item.get("message") == call.message and (message_id := identifier(item.get("message_id"))) is not None
     )
     pages = section(body, "meta").get("pages")
-    return Traced(found, complete="messages" in body and (pages in {0, 1} or (pages is None and len(listed) < _PAGE)))
+    whole = "messages" in body and (pages in {0, 1} or (pages is None and len(listed) < _PAGE))
+    return Traced(found, complete=whole and (call.template is None or len(theirs) == len(found)))
 
 
 def traced_campaign(body: Mapping[str, object], call: Call, since: float) -> Traced:
