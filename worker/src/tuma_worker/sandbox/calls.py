@@ -75,8 +75,8 @@ class Provider(Protocol):
     def malformed(self) -> Response:
         """The answer to a body that is not JSON."""
 
-    def trouble(self, call: Call, kind: str) -> Response:
-        """The answer that belongs to an armed refusal (or `refuse_500` after acceptance)."""
+    def trouble(self, kind: str, code: str = "") -> Response:
+        """The answer with this code, or that belongs to an armed refusal (or `refuse_500` after acceptance)."""
 
     def headers(self, call: Call) -> Mapping[str, str]:
         """Headers of every authenticated answer."""
@@ -155,7 +155,7 @@ class Operation:
             return Cut()
         if fault.kind == "rate_limit":
             return self.provider.limited(call, fault.retry_after)
-        return self.provider.trouble(call, fault.kind)
+        return self.provider.trouble(fault.kind, fault.code)
 
     async def _spoil(self, call: Call, fault: Fault, response: Response) -> Response:
         """The send was accepted; now its answer suffers."""
@@ -164,7 +164,7 @@ class Operation:
         if fault.kind == "accept_then_hang":
             await asyncio.sleep(fault.seconds)
         if fault.kind == "accept_then_500":
-            return self.provider.trouble(call, "refuse_500")
+            return self.provider.trouble("refuse_500")
         return garbled(fault, response)
 
     def _sign(self, call: Call, response: Response) -> None:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 
 from tuma_worker.sandbox.life import Manner
+from tuma_worker.sandbox.lineserve_rules import STATUS_BY_CODE
+from tuma_worker.sandbox.lisoloo_errors import CATALOGUE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -21,7 +23,7 @@ RECEIPTS = ("normal", "none", "late", "duplicate", "reordered", "before_answer")
 
 EARLY = frozenset({"reset_before_reading"})
 REFUSALS = frozenset(
-    {"reset_after_reading", "refuse_500", "refuse_503", "rate_limit", "insufficient_balance", "suspended_key", "bad_key"}
+    {"reset_after_reading", "refuse", "refuse_500", "refuse_503", "rate_limit", "insufficient_balance", "suspended_key", "bad_key"}
 )
 ACCEPTED = {
     "accept_then_hang": "normal",
@@ -41,6 +43,9 @@ ACCEPTED = {
 """What happens after the send was accepted -> how its receipts come, unless the fault's `receipts` says otherwise."""
 
 KINDS = EARLY | REFUSALS | ACCEPTED.keys()
+CODES = {"lisoloo": CATALOGUE.keys(), "lineserve": STATUS_BY_CODE.keys()}
+"""With which codes a call can be refused."""
+
 _COUNT_MAX = 1_000_000
 
 
@@ -54,7 +59,7 @@ class Fault:
 
     It waits for the next `count` calls of `operation` at `provider` (empty: either), and, where `to` is given, for calls with
     one of these numbers (compared by digits). `seconds` is how long a hang, a trickle, a late receipt or the wait for early
-    receipts lasts; `retry_after` is what an armed 429 says.
+    receipts lasts; `retry_after` is what an armed 429 says, and `code` the provider's code with which `refuse` answers.
     """
 
     id: int
@@ -66,6 +71,7 @@ class Fault:
     seconds: float = 5
     retry_after: int = 5
     receipts: str = ""
+    code: str = ""
 
     @property
     def manner(self) -> Manner:
@@ -149,6 +155,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "seconds": (int, float),
     "retry_after": (int,),
     "receipts": (str,),
+    "code": (str,),
 }
 
 
@@ -171,6 +178,8 @@ def _check_sense(fault: Fault) -> None:
         "receipts belongs to a send that is accepted": bool(fault.receipts) and fault.kind not in ACCEPTED,
         "numbers are not known before the body is read": bool(fault.to) and fault.kind in EARLY,
         "to is a list of texts": not all(isinstance(number, str) for number in fault.to),
+        "code is one of the provider's, which is named": fault.kind == "refuse" and fault.code not in CODES.get(fault.provider, ()),
+        "code belongs to refuse": bool(fault.code) and fault.kind != "refuse",
         "count is from 1 to a million": not 1 <= fault.count <= _COUNT_MAX,
     }
     for complaint, true in complaints.items():

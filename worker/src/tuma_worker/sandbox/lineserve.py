@@ -124,9 +124,9 @@ class LineserveStandIn:
         """The body is not JSON."""
         return error("invalid_parameter", "body")
 
-    def trouble(self, call: Call, kind: str) -> Response:  # noqa: ARG002  the other provider's answer depends on the call
+    def trouble(self, kind: str, code: str = "") -> Response:
         """The error object with the code that belongs to it."""
-        return error(_TROUBLE[kind])
+        return error(code or _TROUBLE[kind])
 
     def headers(self, call: Call) -> Mapping[str, str]:
         """What is left of the longest request limit and of the SMS quota."""

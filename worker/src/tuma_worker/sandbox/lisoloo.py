@@ -121,9 +121,9 @@ class LisolooStandIn:
         """The framework's own answer to a body that is not JSON."""
         return JSONResponse({"detail": [{"loc": ["body"], "msg": "JSON decode error", "type": "json_invalid"}]}, 422)
 
-    def trouble(self, call: Call, kind: str) -> Response:  # noqa: ARG002  the other provider's answer depends on the call
+    def trouble(self, kind: str, code: str = "") -> Response:
         """The catalogue's answer."""
-        return self._problem(_TROUBLE[kind])
+        return self._problem(code or _TROUBLE[kind])
 
     def headers(self, call: Call) -> Mapping[str, str]:  # noqa: ARG002  this provider documents none
         """None."""

@@ -41,13 +41,28 @@ CATALOGUE = {
     "1108": _Row(400, "Invalid callback URL"),
     "1109": _Row(400, "Missing required field"),
     "1110": _Row(400, "Invalid field format"),
+    "1201": _Row(400, "A business rule"),
     "1202": _Row(402, "Insufficient balance"),
     "1203": _Row(400, "Recipient limit exceeded"),
+    "1204": _Row(400, "A business rule"),
+    "1205": _Row(400, "A business rule"),
     "1301": _Row(429, "Rate limit exceeded", retryable=True),
     "1302": _Row(403, "Suspicious activity: the key is suspended for a while"),
+    "1303": _Row(403, "A security rule"),
+    "1304": _Row(403, "A security rule"),
+    "1305": _Row(403, "A security rule"),
     "1401": _Row(500, "Internal server error"),
     "1402": _Row(503, "Service unavailable", retryable=True),
+    "1403": _Row(500, "A system error"),
+    "1404": _Row(500, "A system error"),
+    "1405": _Row(500, "A system error"),
+    "1501": _Row(502, "A carrier error"),
+    "1502": _Row(502, "The carrier refused the message"),
+    "1503": _Row(504, "The carrier did not answer in time"),
+    "1504": _Row(502, "A carrier error"),
+    "1505": _Row(502, "A carrier error"),
 }
+"""Every code of the documented ranges. Those that the documents do not name, and most statuses, are assumed."""
 
 
 def problem_response(problem: Problem, error_format: str) -> Response:
