@@ -30,6 +30,7 @@ POLLED = "whoever dies over a question leads for two minutes more, and then it i
 PUT_OFF = "a job is put off: its lease lapses, and whoever takes it again puts it off again"
 APPLIED_ALONE = "as by `apply`, which this is for a single receipt"
 APPLIED = "the receipt stays in the inbox until it is filed, and a repeat is known: tested with the inbox and with custody"
+REGROUPED = "after a stream was lost: the next read makes the group, or finds it made; tested with pushing"
 AT_THE_OTHER = "a verb that may be repeated, and the next look at the plan sees whether it holds: tested with failover's steps"
 
 NO_WORKERS = {
@@ -90,13 +91,15 @@ NOT_KILLED = {
     ("store.receive", "receipts.applying._receive"): APPLIED,
     ("store.tally", "receipts.applying._move"): APPLIED,
     ("store.amend", "events.pushing.Pusher._disable"): "the next one that pushes disables the subscriber as well: see test_pushing",
+    ("store.regroup", "events.lane.Lane.read"): REGROUPED,
+    ("store.regroup", "events.lane.Lane._find_again"): REGROUPED,
     ("store.warn", "events.upkeep.Upkeep._warned"): "says something, once; who comes after looks again",
     ("store.reckon", "dispatch.reckoning.Reckoner.run_once"): "a reading of the balance: who follows reads it anew",
     ("store.lead", "dispatch.carrying.Mover._look_after"): LED,
     ("store.lead", "dispatch.polling.Poller._lead"): LED,
     ("store.lead", "dispatch.reckoning.Reckoner.run_once"): LED,
     ("store.lead", "dispatch.sweeping.Sweeper._sweep"): LED,
-    ("store.lead", "events.pushing.Pusher.close"): LED,
+    ("store.lead", "events.pushing.Pusher._hand_over"): LED,
     ("store.lead", "events.pushing.Pusher.take_turn"): LED,
     ("store.lead", "events.upkeep.Upkeep._look"): LED,
     ("store.lead", "receipts.applying.Applier._lead"): LED,

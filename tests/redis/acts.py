@@ -240,7 +240,12 @@ def _subscribe(driver: Driver) -> None:
     assert stream.warn(Group("@test", entry_id))
     assert not stream.warn(Group("@test", entry_id))
     stream.expire()
+    assert stream.forget("@test")
+    assert feed.news() == []
+    assert feed.news()[0][0] == entry_id
     subscriptions.remove("test", by="test")
+    assert stream.groups() == {}
+    assert feed.news() == []
     assert stream.groups() == {}
 
 
@@ -329,7 +334,7 @@ ACTS: dict[str, Callable[[Driver], None]] = {
     "hold_campaign": _campaign, "page_campaign": _campaign, "forget_campaign": _campaign,
     **dict.fromkeys(("hand_over", "ask", "heard", "take_up", "conclude", "tally"), _custody),
     "file": _receipts, "park": _receipts, "receive": _receive,
-    **dict.fromkeys(("lead", "subscribe", "unsubscribe", "amend", "warn"), _subscribe),
+    **dict.fromkeys(("lead", "subscribe", "regroup", "unsubscribe", "amend", "warn"), _subscribe),
     "half_open": _half_open, "rights": _rights, "forget": _forget, "age": _age,
     "set_tokens": _set_tokens, "set_budget": _set_budget, "withdraw": _withdraw, "resume": _withdraw,
 }  # fmt: skip

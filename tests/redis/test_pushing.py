@@ -17,12 +17,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from redis.exceptions import ConnectionError as ConnectionLost
 from tests.redis.driver import Driver, numbers, queue_of
+from tests.support.proxy import LossyProxy
 from tests.support.servers import closed_port
 from tests.support.subscriber import Subscriber, open_subscriber, willing
 
 from tuma_producer import At, InvalidSend, Send
+from tuma_producer.contract.connection import connect_once
 from tuma_worker.core.pushing import BORNE_FOR, TRIED_FOR
+from tuma_worker.events import lane
 from tuma_worker.events.posting import Guard, Poster
 from tuma_worker.events.pushing import TURN, Pusher
 from tuma_worker.events.replaying import replay
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
     from tests.support.producers import AnyProducer
+    from tests.support.servers import Server
 
 
 HERE = ip_network("127.0.0.0/8")
@@ -60,9 +65,10 @@ class Desk:
         self.subscriptions.add(one, "0", by="test")
         return one
 
-    def pusher(self, name: str = "one", *, guard: Guard | None = None) -> Pusher:
+    def pusher(self, name: str = "one", *, guard: Guard | None = None, redis: Redis | None = None) -> Pusher:
+        reads = redis or self.driver.redis
         made = Pusher(
-            self.driver.redis, self.driver.redis, [self.driver.queue.account], Poster(guard or Guard((HERE,)), 5.0), name, most=4,
+            reads, reads, [self.driver.queue.account], Poster(guard or Guard((HERE,)), 5.0), name, most=4,
             clock=lambda: self.now, choose=lambda most: most,
         )  # fmt: skip
         self.pushers.append(made)
@@ -322,6 +328,63 @@ def test_who_follows_one_that_died_tells_what_that_did_not_see_taken(desk: Desk)
     ids = [told.headers["webhook-id"] for told in desk.subscriber.asked]
     assert (len(ids), len(set(ids))) == (8, 7)
     assert sequences(desk.subscriber.taken[1:]) == {intent: whole(7)}
+
+
+@pytest.mark.parametrize(
+    "loses", [(b"accepted", 0), (b"callback_url", 0), (b"accepted", 1)], ids=["what is new", "where it goes", "what was put by"]
+)
+def test_no_event_is_left_behind_where_redis_was_away_for_a_moment(
+    desk: Desk, redis_server: Server, loses: tuple[bytes, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lane, "_AT_HAND", 0)
+    desk.subscribe(id="callbacks", url=None)
+    intents = [desk.submit(callback_url=f"{desk.subscriber.url}/{n}") for n in range(6)]
+    with LossyProxy(redis_server.port) as proxy, connect_once(proxy.url) as redis:
+        pusher = desk.pusher(redis=redis)
+        marker, after = loses
+        proxy.lose(marker, after=after)
+        with pytest.raises(ConnectionLost):
+            desk.push(pusher)
+        assert proxy.lost == 1
+        assert desk.push(pusher) == {"told": 18}
+        pusher.close()
+    assert sequences(desk.subscriber.taken) == {intent: whole(3) for intent in intents}
+
+
+def test_whoever_leaves_with_nothing_on_its_way_is_followed_at_once_and_tells_nothing_more(desk: Desk) -> None:
+    desk.subscribe()
+    intent, leaving, following = desk.submit(), desk.pusher("leaving"), desk.pusher("following")
+    desk.push(leaving)
+    desk.push(following)
+    leaving.leave()
+    more, stop = desk.submit(), threading.Event()
+    desk.now += TURN
+    assert desk.push(following) == {"told": 3}
+    stop.set()
+    leaving.keep_pushing(stop)
+    assert sequences(desk.subscriber.taken) == {intent: whole(3), more: whole(3)}
+
+
+def test_whoever_is_taken_off_is_told_nothing_more_and_leaves_nothing_behind(desk: Desk) -> None:
+    one = desk.subscribe()
+    desk.submit()
+    pusher = desk.pusher()
+    assert desk.push(pusher) == {"told": 3}
+    desk.subscriptions.remove(one.id, by="test")
+    desk.submit()
+    assert desk.push(pusher) == {}
+    assert desk.driver.redis.xinfo_groups(desk.driver.account.events) == []
+
+
+def test_a_subscription_whose_place_was_lost_with_the_stream_is_told_all_that_is_there_now(desk: Desk) -> None:
+    desk.subscribe()
+    desk.submit()
+    pusher = desk.pusher()
+    assert desk.push(pusher) == {"told": 3}
+    desk.driver.redis.delete(desk.driver.account.events)
+    desk.submit()
+    desk.push(pusher)  # learns that it is gone
+    assert desk.push(pusher) == {"told": 3}
 
 
 def test_whoever_is_told_to_stop_sees_to_the_end_what_is_on_its_way(desk: Desk) -> None:

@@ -18,7 +18,7 @@ class LossyProxy:
     def __init__(self, port: int) -> None:
         self.lost = 0
         self._port = port
-        self._to_lose = 0
+        self._to_lose = self._to_pass = 0
         self._marker = b""
         self._guard = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -26,10 +26,10 @@ class LossyProxy:
         self.url = f"redis://127.0.0.1:{self._listener.getsockname()[1]}/0"
         threading.Thread(target=self._accept, daemon=True).start()
 
-    def lose(self, marker: bytes, times: int = 1) -> None:
-        """Cut the connection instead of passing on the next replies in which `marker` stands."""
+    def lose(self, marker: bytes, times: int = 1, *, after: int = 0) -> None:
+        """Cut the connection instead of passing on the next replies in which `marker` stands, once so many have been passed on."""
         with self._guard:
-            self._marker, self._to_lose = marker, times
+            self._marker, self._to_lose, self._to_pass = marker, times, after
 
     def __enter__(self) -> Self:
         return self
@@ -64,7 +64,9 @@ class LossyProxy:
 
     def _loses(self, data: bytes) -> bool:
         with self._guard:
-            loses = self._to_lose > 0 and self._marker in data
+            found = self._to_lose > 0 and self._marker in data
+            loses = found and self._to_pass == 0
+            self._to_pass -= found and not loses
             if loses:
                 self._to_lose -= 1
                 self.lost += 1

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import dramatiq
 
-from tuma_producer.contract.connection import connect, connect_for_threads, connect_to_wait
+from tuma_producer.contract.connection import connect, connect_for_threads, connect_once, connect_to_wait
 from tuma_worker import bootstrap, health, logs, tracing
 from tuma_worker.settings import load_settings
 
@@ -75,10 +75,11 @@ def setup() -> None:
         _answer_probes(settings, service.broker)
     leaving = threading.Event()
     applier = bootstrap.build_applier(connect(settings.redis_url), settings)
+    pusher = bootstrap.build_pusher(connect_once(settings.redis_url), settings)
     _in_background("apply", partial(applier.keep_applying, leaving))
-    _in_background("push", partial(bootstrap.build_pusher(connect(settings.redis_url), settings).keep_pushing, leaving))
+    _in_background("push", partial(pusher.keep_pushing, leaving))
     dramatiq.set_broker(service.broker)
-    _leave_at(signal.SIGTERM, leaving.set, service.broker.stop_claiming, applier.leave)
+    _leave_at(signal.SIGTERM, leaving.set, service.broker.stop_claiming, applier.leave, pusher.leave)
 
 
 def _duties(settings: Settings, broker: TumaBroker) -> list[tuple[str, Callable[[threading.Event], None]]]:

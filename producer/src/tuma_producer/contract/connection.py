@@ -136,13 +136,18 @@ class _ByThread(ConnectionPool):
             super().release(connection)
 
 
+def connect_once(url: str, **options: Any) -> Redis:  # noqa: ANN401 - redis-py's own options
+    """A client that repeats nothing by itself: for reads that the server counts as read, whether or not their reply came."""
+    return connect(url, retry=Retry(NoBackoff(), 0), **options)
+
+
 def connect_to_wait(url: str, longest: float) -> Redis:
     """A client for reads that block for at most `longest` seconds; see `on_one_connection`.
 
     It repeats nothing: the server knows who waits by its connection, and a new one would have to be made known before it could be
     unblocked. A server that has vanished without a word is noticed a little after the longest wait.
     """
-    return connect(url, socket_timeout=longest + ANSWER_WITHIN, retry=Retry(NoBackoff(), 0))
+    return connect_once(url, socket_timeout=longest + ANSWER_WITHIN)
 
 
 class _Watched(Redis):

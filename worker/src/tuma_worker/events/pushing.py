@@ -1,13 +1,14 @@
 """Tell subscribers over HTTP what became of messages: signed, at least once, and in order within each intent.
 
-One process tells an account's subscribers at a time. It is followed a few seconds after it has died, and whoever follows finds
-in the stream what was read and not acknowledged: an event is acknowledged when it was taken, so one may be told twice, under the
-same id.
+One process tells an account's subscribers at a time. It is followed at another's next turn where it has left, and a few seconds
+after it has died, and whoever follows finds in the stream what was read and not acknowledged: an event is acknowledged when it was
+taken, so one may be told twice, under the same id. A process whose Redis was away does as one that follows.
 """
 
 from __future__ import annotations
 
 import json
+import threading
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import partial
@@ -54,8 +55,8 @@ LaneName = tuple[str, str]  # an account and the id of a subscription
 class Pusher:
     """Tells the subscribers of some accounts, in the name of `worker`, at most `most` events at once to one endpoint.
 
-    `clock` counts Unix seconds, and `choose` draws a number between nothing and what it is given. `waiting` is a client for reads
-    that block for a turn.
+    `clock` counts Unix seconds, and `choose` draws a number between nothing and what it is given. `redis` repeats nothing by
+    itself; `waiting` is a client for reads that block for a turn.
     """
 
     redis: Redis
@@ -70,6 +71,8 @@ class Pusher:
     _under_way: dict[Future[PushAnswer], tuple[LaneName, Lane, Delivery]] = field(default_factory=dict)
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(_THREADS, thread_name_prefix="push"))
     _next_turn: float = 0.0
+    _left: bool = False
+    _at_work: threading.Lock = field(default_factory=threading.Lock)  # by whoever tells or leaves, and not while it waits
 
     def keep_pushing(self, stop: Signal) -> None:
         """Tell whatever comes until told to stop, and then see what is on its way to its end."""
@@ -80,9 +83,18 @@ class Pusher:
             complain(error, Log.PUSH_FAILED)
 
     def _push(self, stop: Signal) -> None:
-        self.take_turn()
-        self.run_once()
+        with self._at_work:
+            if not self._left:
+                self.take_turn()
+                self.run_once()
         self._rest(stop)
+
+    def leave(self) -> None:
+        """Let another process lead, and tell nothing more. What is on its way goes to its end first (`close`). For any thread."""
+        with self._at_work:
+            self._left = True
+            if not self._under_way:
+                self._hand_over()
 
     def take_turn(self) -> None:
         """Learn, when it is time, whom this process is to tell."""
@@ -112,13 +124,17 @@ class Pusher:
     def close(self) -> None:
         """Wait for the answers to what is on its way, write down what they mean, and let another process lead."""
         self._pool.shutdown(cancel_futures=True)
-        self._under_way = {answered: whose for answered, whose in self._under_way.items() if not answered.cancelled()}
-        self._settle()
+        with self._at_work:
+            self._under_way = {answered: whose for answered, whose in self._under_way.items() if not answered.cancelled()}
+            self._settle()
+            self._hand_over()
+        self.poster.close()
+
+    def _hand_over(self) -> None:
         self._flush(list(self._lanes))
         for account in {account for account, _ in self._lanes}:
             leave(self.redis, account, self.worker)
         self._lanes = {}
-        self.poster.close()
 
     def _lane(self, name: LaneName, subscription: Subscription) -> Lane:
         lane = self._lanes.get(name) or Lane(Feed(self.redis, name[0], subscription), self.clock, self.choose, self.most)
@@ -188,11 +204,15 @@ class Pusher:
         _log.error(Log.SUBSCRIPTION_DISABLED, account=account, subscription=subscription_id, reason=why)
 
     def _safely(self, name: LaneName, lane: Lane, work: Callable[[], Outcomes]) -> Outcomes:
-        """Do a part of the work. What goes wrong with one subscriber is begun anew at the next turn, and holds up no other."""
+        """Do a part of the work. What goes wrong with one subscriber is begun anew at the next turn, and holds up no other.
+
+        Where Redis is away all are begun anew: what was read by then, or is counted as on its way, is found again as pending.
+        """
         try:
             outcomes = work()
         except Exception as error:
             if unavailable(error):
+                self._lanes, self._next_turn = {}, 0.0
                 raise
             complain(error, Log.PUSH_FAILED, account=name[0], subscription=name[1])
             if self._lanes.get(name) is lane:

@@ -14,6 +14,7 @@ from redis.exceptions import ResponseError
 
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.reading import entries, group_vanished, is_part, pages
+from tuma_producer.contract.scripts import load
 from tuma_producer.contract.wire import BODY_FIELDS, calls_back
 from tuma_worker.store.lead import leave_lead, take_lead
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from tuma_producer.contract.keys import AccountKeys
     from tuma_producer.outcomes import Event
     from tuma_worker.store.subscriptions import Subscription
+
+_REGROUP = load(__package__, "regroup")
 
 Entry = tuple[str, "Event | None"]
 
@@ -42,7 +45,11 @@ class Trouble(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """What one subscription of an account is to be told."""
+    """What one subscription of an account is to be told.
+
+    A read whose reply was lost must not be repeated, or what it brought is pending and nobody knows: `redis` is of `connect_once`
+    where news are read.
+    """
 
     redis: Redis
     account: str
@@ -141,8 +148,8 @@ class Feed:
         except ResponseError as error:
             if not group_vanished(error):
                 raise
-            # The stream was lost and the subscription was not: all that is there now is new.
-            self.redis.xgroup_create(key, self.subscription.group, id="0", mkstream=True)
+            # The stream was lost and the subscription was not; or that was taken off a moment ago.
+            _REGROUP.run(self.redis, [self._keys.subscriptions, key], [self.subscription.id, self.subscription.group])
             return []
         return [entry for _, found in pages(reply) for entry in found]
 
