@@ -47,6 +47,7 @@ NO_WORKERS = {
     "store.subscribe": "an operator's, who asks again; a subscription and its place are there together or not at all",
     "store.unsubscribe": "as subscribe",
     "store.rights": "only looks",
+    "store.hide": "as forget",
     "store.forget": "an operator's, who asks again and finds the rest: tested with forgetting",
     "store.plan": "an operator's command: see test_kill_an_operator",
     "store.leave": "an operator's command: see test_kill_an_operator",

@@ -314,8 +314,9 @@ def _set_budget(driver: Driver) -> None:
 
 def _forget(driver: Driver) -> None:
     letters, _ = dead_letter(driver)
-    done = Forgetting(driver.redis, driver.queue.account, "+243990000000").forget()
-    assert (done.recipients, done.waits, letters.size()) == (1, (), 0)
+    assert Producer(driver.redis).suppress(driver.queue.account, "+243990000000") == 1
+    done = Forgetting(driver.redis, driver.queue.account, "+243990000000", "5eed").forget()
+    assert (done.recipients, done.waits, done.suppressed, letters.size()) == (1, (), True, 0)
 
 
 def _age(driver: Driver) -> None:
@@ -335,6 +336,6 @@ ACTS: dict[str, Callable[[Driver], None]] = {
     **dict.fromkeys(("hand_over", "ask", "heard", "take_up", "conclude", "tally"), _custody),
     "file": _receipts, "park": _receipts, "receive": _receive,
     **dict.fromkeys(("lead", "subscribe", "regroup", "unsubscribe", "amend", "warn"), _subscribe),
-    "half_open": _half_open, "rights": _rights, "forget": _forget, "age": _age,
+    "half_open": _half_open, "rights": _rights, "forget": _forget, "hide": _forget, "age": _age,
     "set_tokens": _set_tokens, "set_budget": _set_budget, "withdraw": _withdraw, "resume": _withdraw,
 }  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import pytest
 from tests.redis.acts import dead_letter
 from tests.redis.driver import Driver, number, numbers, queue_of
 
-from tuma_producer import At, Producer, UnknownIntent
+from tuma_producer import At, Producer, Send, UnknownIntent
 from tuma_worker.core.states import Evidence, RecipientState
 from tuma_worker.store.attempts import Target
 from tuma_worker.store.forgetting import Forgetting, Forgotten
@@ -34,7 +35,7 @@ def producer(driver: Driver) -> Producer:
 
 
 def forget(driver: Driver) -> Forgotten:
-    return Forgetting(driver.redis, driver.queue.account, HIM).forget()
+    return Forgetting(driver.redis, driver.queue.account, HIM, secrets.token_hex(16)).forget()
 
 
 def intent_id(driver: Driver, short_id: str) -> str:
@@ -72,7 +73,9 @@ def receipt(to: str) -> bytes:
     return json.dumps({"event_type": "sms.delivered", "data": {"recipient_phone": to}}).encode()
 
 
-def test_nothing_of_a_number_is_left_but_its_place_on_the_suppression_list(driver: Driver, producer: Producer) -> None:
+def test_nothing_of_a_number_is_left_and_its_place_on_the_suppression_list_does_not_show_it(
+    driver: Driver, producer: Producer
+) -> None:
     short_id, batch_id = deliver(driver, HIM, OTHER)
     dead_letter(driver, HIM)
     inbox = Inbox(driver.redis, driver.queue.account, keep=60.0)
@@ -83,7 +86,7 @@ def test_nothing_of_a_number_is_left_but_its_place_on_the_suppression_list(drive
     driver.redis.pexpire(driver.account.bad_numbers, 60_000)
     assert producer.suppress(driver.queue.account, HIM) == 1
     assert forget(driver) == Forgotten(driver.queue.account, recipients=2, events=5, receipts=3, waits=(), suppressed=True)
-    assert places(driver) == [driver.account.suppressed]
+    assert places(driver) == []
     assert [one.number for one in producer.get(intent_id(driver, short_id)).recipients] == [OTHER]
     assert [event["e"] for event in driver.events() if event.get("r") == OTHER] == ["sending", "submitted", "delivered"]
     assert [raw.body for raw in inbox.kept(batch_id)] == [receipt(OTHER)]
@@ -120,6 +123,40 @@ def test_a_schedule_names_its_numbers_until_it_is_over(driver: Driver, producer:
     assert forget(driver).recipients == 2
     assert DIGITS.decode() not in repr(producer.get(schedule))
     assert places(driver) == []
+
+
+def test_a_forgotten_number_that_is_on_the_suppression_list_is_called_no_more_and_shown_nowhere(
+    driver: Driver, producer: Producer
+) -> None:
+    account = driver.queue.account
+    claimed = driver.enqueue(OTHER, HIM)
+    batch = driver.taken()
+    producer.suppress(account, [HIM, OTHER])
+    assert forget(driver).suppressed
+    assert [one.number for one in producer.suppressions(account)] == [OTHER]
+    assert producer.estimate(Send(account=account, to=[HIM, OTHER, number(2)], message="hello")).suppressed == 2
+    begun = driver.begin(batch)
+    assert begun is not None
+    assert begun.targets == ()
+    later = driver.enqueue(HIM, number(2))
+    assert [driver.state_of(claimed, HIM), driver.state_of(later, HIM), driver.state_of(later, number(2))] == [
+        "suppressed", "suppressed", "queued",
+    ]  # fmt: skip
+
+
+def test_a_number_that_is_hidden_on_the_suppression_list_is_not_shown_by_being_added_again_and_may_be_taken_off(
+    driver: Driver, producer: Producer
+) -> None:
+    account = driver.queue.account
+    producer.suppress(account, HIM)
+    forget(driver)
+    assert producer.suppress(account, [HIM, OTHER]) == 1
+    assert forget(driver).suppressed
+    assert places(driver) == []
+    assert producer.unsuppress(account, [HIM, OTHER]) == 2
+    assert not forget(driver).suppressed
+    assert not driver.redis.exists(driver.account.suppressed)
+    assert driver.state_of(driver.enqueue(HIM), HIM) == "queued"
 
 
 def test_a_number_that_only_begins_like_it_is_another(driver: Driver) -> None:

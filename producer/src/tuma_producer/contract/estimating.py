@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from tuma_producer.contract import backlog, budgets, custody, wire
 from tuma_producer.contract.keys import ACCOUNTS, account_keys
 from tuma_producer.contract.money import FundsLeft, funds_left
-from tuma_producer.contract.suppression import PAGE
+from tuma_producer.contract.suppression import PAGE, members
 from tuma_producer.contract.times import moment
 from tuma_producer.errors import UnknownAccount
 from tuma_producer.intents import Estimate
@@ -37,13 +37,17 @@ def estimate(sends: Sequence[Send], source: str) -> ReadSteps[Estimate]:
     """What these come to together. Raises `UnknownAccount`, and `InvalidSend` for what its provider cannot keep."""
     accounts = list(dict.fromkeys(send.account for send in sends))
     payers = list(dict.fromkeys((send.account, send.source or source) for send in sends))
-    of_payers = [("HMGET", account_keys(account).budgets, *budgets.fields(payer)) for account, payer in payers]
-    known, *told = yield [("SMEMBERS", ACCOUNTS), *(command for name in accounts for command in _terms_of(name)), *of_payers]
+    asked = [("HMGET", account_keys(account).budgets, *budgets.fields(payer)) for account, payer in payers]
+    known, *told = yield [("SMEMBERS", ACCOUNTS), *(command for name in accounts for command in _terms_of(name)), *asked]
     _check_known(accounts, sorted(name.decode() for name in known))
-    terms_by = {name: _Terms.read(*told[2 * place : 2 * place + 2]) for place, name in enumerate(accounts)}
-    may_use = dict(zip(payers, told[2 * len(accounts) :], strict=True))
+    of_accounts, of_payers = told[: 3 * len(accounts)], told[3 * len(accounts) :]
+    terms_by = {name: _Terms.read(*of_accounts[3 * place : 3 * place + 2]) for place, name in enumerate(accounts)}
+    first_by = dict(zip(accounts, of_accounts[2::3], strict=True))
+    may_use = dict(zip(payers, of_payers, strict=True))
     pages = [(send, page) for send in sends for page in _pages(send)]
-    scores = yield [("ZMSCORE", account_keys(send.account).suppressed, *page) for send, page in pages]
+    scores = yield [
+        ("ZMSCORE", account_keys(send.account).suppressed, *members(page, first_by[send.account])) for send, page in pages
+    ]
     out = {(send.account, one) for (send, page), found in zip(pages, scores, strict=True) for one in _listed(page, found)}
     whom = [_whom(send, out, terms_by[send.account]) for send in sends]
     going = [wire.encode(_only(send, one.called), source) for send, one in zip(sends, whom, strict=True)]
@@ -57,6 +61,7 @@ def _terms_of(account: str) -> Iterator[Command]:
     keys = account_keys(account)
     yield "HMGET", keys.profile, "price", "keeps", "terms", "offsets"
     yield "HMGET", keys.queue("send").state, *_STATE
+    yield "ZRANGE", keys.suppressed, "0", "0"
 
 
 def _check_known(accounts: Iterable[str], known: list[str]) -> None:
@@ -71,7 +76,7 @@ def _pages(send: Send) -> Iterator[list[str]]:
 
 
 def _listed(page: Sequence[str], scores: Sequence[float | None]) -> Iterator[str]:
-    return (number for number, score in zip(page, scores, strict=True) if score is not None)
+    return (number for place, number in enumerate(page) if any(score is not None for score in scores[place :: len(page)]))
 
 
 def _only(send: Send, called: list[str]) -> Send:

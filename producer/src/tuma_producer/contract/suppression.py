@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha1
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from tuma_producer.contract.steps import ActSteps
 
 PAGE = 1000  # numbers in one step
+_KEY = "key:"  # begins the member that says with which key numbers are hidden
 
 _SUPPRESS = load("tuma_producer.contract", "suppress")
 _UNSUPPRESS = load("tuma_producer.contract", "unsuppress")
@@ -36,9 +38,25 @@ def unsuppress(account: str, numbers: str | Iterable[str], by: str) -> ActSteps[
 
 
 def listed(page: Iterable[Sequence[Any]]) -> Iterator[Suppression]:
-    """A page of the list, as its reply holds it."""
+    """A page of the list, as its reply holds it; without those that are hidden, and the key for that."""
     for number, since in page:
-        yield Suppression(number.decode(), moment(int(since)))
+        if number.startswith(b"+"):
+            yield Suppression(number.decode(), moment(int(since)))
+
+
+def members(numbers: Sequence[str], first: Sequence[bytes]) -> list[str]:
+    """What may stand on a list for these numbers, whose first member is this: themselves, then, where some are hidden, that."""
+    key = next((one.decode().removeprefix(_KEY) for one in first if one.startswith(_KEY.encode())), None)
+    return [*numbers, *(hidden(key, number) for number in numbers if key is not None)]
+
+
+def hidden(key: str, number: str) -> str:
+    """What stands on the list for a number that was forgotten: see listed.lua."""
+    return f"#{_digest(key + _digest(key + number))}"
+
+
+def _digest(text: str) -> str:
+    return sha1(text.encode(), usedforsecurity=False).hexdigest()  # the only one that a script can make
 
 
 def _change(script: Script, account: str, numbers: Iterable[str], by: str) -> ActSteps[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,7 +27,7 @@ def forget(
     """Forget a number: in the records of sends that are over with it, their events, dead letters and receipts, of all accounts.
 
     Where something may still come of it, it is left, and told: cancel that or let it end, and ask again. It stays on suppression
-    lists, or it would be called again; `tuma suppress remove` takes it off.
+    lists, or it would be called again, but only as a keyed hash; `tuma suppress remove` takes it off.
 
     Example: tuma forget +243990000001
     """
@@ -34,7 +35,7 @@ def forget(
     with reach() as store:
         store.expect([account] if account else [])
         accounts = [account] if account else store.producer.accounts()
-        found = [_forget(Forgetting(store.redis, name, number)) for name in accounts]
+        found = [_forget(Forgetting(store.redis, name, number, secrets.token_hex(16))) for name in accounts]
     if json:
         say_json([asdict(one) for one in found])
     else:
@@ -66,7 +67,7 @@ def _forget(forgetting: Forgetting) -> Forgotten:
 
 def _tell(found: Forgotten, number: str) -> None:
     taken = ", ".join((count(found.recipients, "recipient"), count(found.events, "event"), count(found.receipts, "receipt")))
-    still = "; it stays on the suppression list" if found.suppressed else ""
+    still = "; it stays on the suppression list, unreadable" if found.suppressed else ""
     say(f"account {found.account}: {mask(number)} taken out of {taken}{still}")
     for intent_id in found.waits:
         complain(f"{intent_id}: something may still come of {mask(number)} there; cancel it or let it end, and ask again")

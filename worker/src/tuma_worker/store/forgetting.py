@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tuma_producer.contract.keys import AccountKeys
 
 _FORGET = load(__package__, "forget")
+_HIDE = load(__package__, "hide")
 
 _GONE, _OPEN = 1, -1
 
@@ -32,7 +33,7 @@ class Forgotten:
     """What was taken out of an account: recipients of sends, events, and receipts as they came.
 
     `waits` are the sends and schedules in which something may still come of the number: there it was left. `suppressed`: it is
-    on the account's suppression list, and stays there, or it would be called again.
+    on the account's suppression list, and stays there, or it would be called again; nobody reads it there any more.
     """
 
     account: str
@@ -45,11 +46,16 @@ class Forgotten:
 
 @dataclass(frozen=True, slots=True)
 class Forgetting:
-    """What one account knows of one number, +E.164."""
+    """What one account knows of one number, +E.164.
+
+    `secret`, in hex, is one that nobody knows: the first number that is forgotten and stays on the suppression list is hidden with
+    it, and later ones with the same.
+    """
 
     redis: Redis
     account: str
     number: str
+    secret: str
 
     def size(self) -> int:
         """How many steps `forget` takes, about."""
@@ -76,7 +82,7 @@ class Forgetting:
             events,
             receipts,
             tuple(sorted(full_id(self.account, one) for one in waits)),
-            self.redis.zscore(self._keys.suppressed, self.number) is not None,
+            bool(_HIDE.run(self.redis, [self._keys.suppressed], [self.number, self.secret])),
         )
 
     @property

@@ -8,6 +8,7 @@
 -- since.
 -- include: answered
 -- include: audited
+-- include: listed
 
 local first = answered(KEYS[3])
 if first then
@@ -15,9 +16,17 @@ if first then
 elseif redis.call('EXISTS', KEYS[1]) == 0 then
   return -1
 end
-local removed = redis.call('ZREM', KEYS[2], unpack(ARGV, 2))
+local key, removed = listed_key(KEYS[2]), redis.call('ZREM', KEYS[2], unpack(ARGV, 2))
+if key then
+  for i = 2, #ARGV do
+    removed = removed + redis.call('ZREM', KEYS[2], listed_hidden(key, ARGV[i]))
+  end
+end
 if removed > 0 then
-  local left = redis.call('ZCARD', KEYS[2])
+  local left = listed_size(KEYS[2])
+  if left == 0 then
+    redis.call('DEL', KEYS[2])  -- its key would keep it from being seen as empty
+  end
   audited(KEYS[4], ARGV[1], 'removed', 'suppressions', '', left + removed, left)
 end
 return answer(KEYS[3], removed)

@@ -8,10 +8,11 @@
 -- Atomic: it is in the inbox until it has been told of, and who asks for no more is called no more from then on.
 -- Repeatable: a message that comes again is known.
 -- include: clock
+-- include: listed
 
 local news = redis.call('SET', KEYS[3], 1, 'NX', 'PX', ARGV[3]) and 1 or 0
 if news == 1 then
-  if ARGV[7] ~= '' then
+  if ARGV[7] ~= '' and not listed_scores(KEYS[4], {ARGV[4]}, 1, 1)[1] then
     redis.call('ZADD', KEYS[4], 'NX', clock(), ARGV[4])
   end
   redis.call('XADD', KEYS[5], 'MAXLEN', '~', ARGV[8], '*', 'e', 'received', 'from', ARGV[4], 'to', ARGV[5], 'text', ARGV[6],
