@@ -16,7 +16,7 @@ from tuma_worker.core.states import Evidence, RecipientState
 from tuma_worker.dispatch.redriving import Redriven
 from tuma_worker.dispatch.sweeping import Sweeper
 from tuma_worker.store.ages import Ages
-from tuma_worker.store.attempts import Target
+from tuma_worker.store.attempts import KEPT_MS, Target
 from tuma_worker.store.dead import Choice, LetterFilter
 from tuma_worker.store.unowned import Unowned
 
@@ -31,8 +31,8 @@ def driver(redis: Redis) -> Driver:
     return Driver(redis, queue_of())
 
 
-def ages(driver: Driver, records_for: float = 604_800.0, texts_for: float | None = None) -> Ages:
-    return Ages(driver.redis, driver.queue.account, records_for, texts_for)
+def ages(driver: Driver, records_for: float = 604_800.0, texts_for: float | None = None, attempts_for: float = 345_600.0) -> Ages:
+    return Ages(driver.redis, driver.queue.account, records_for, texts_for, attempts_for)
 
 
 def over(driver: Driver, seconds: float = 0.0, state: RecipientState = RecipientState.DELIVERED) -> tuple[str, str]:
@@ -101,6 +101,22 @@ def test_what_a_correction_opens_again_is_kept_until_it_has_ended_anew(driver: D
     end(driver, intent, batch_id, RecipientState.DELIVERED)
     assert looks.heed() == 1
     assert 55 < left(driver, intent) <= 60
+
+
+def test_an_attempt_is_counted_down_from_its_answer_and_one_without_stays(driver: Driver) -> None:
+    _, batch_id = over(driver)
+    driver.enqueue(number(2))
+    unanswered = driver.taken()
+    driver.begin(unanswered)
+    answered, open_ = driver.account.batch(batch_id), driver.account.batch(unanswered.batch_id)
+    driver.redis.pexpire(answered, KEPT_MS - 20_000)
+    looks = ages(driver, attempts_for=3600.0)
+    assert [looks.heed() for _ in range(2)] == [1, 0]
+    assert 3575 < driver.redis.pttl(answered) / 1000 <= 3580
+    assert driver.redis.pttl(open_) > KEPT_MS
+    assert Producer(driver.redis).get(f"{driver.queue.account}.{over(driver)[0]}").attempts
+    assert ages(driver, attempts_for=10.0).heed() == 2
+    assert not driver.redis.exists(answered)
 
 
 def test_a_worker_that_looks_after_an_account_heeds_its_ages(driver: Driver) -> None:

@@ -159,6 +159,15 @@ def test_a_number_that_is_hidden_on_the_suppression_list_is_not_shown_by_being_a
     assert driver.state_of(driver.enqueue(HIM), HIM) == "queued"
 
 
+def test_where_its_record_was_kept_for_less_long_than_its_call_and_receipts_they_lose_the_number_too(driver: Driver) -> None:
+    short_id, batch_id = deliver(driver, HIM, OTHER)
+    alone_id, alone = deliver(driver, HIM)
+    driver.redis.delete(driver.account.intent(short_id), driver.account.intent(alone_id), driver.account.batch(alone))
+    assert forget(driver) == Forgotten(driver.queue.account, recipients=0, events=6, receipts=2, waits=(), suppressed=False)
+    assert places(driver) == []
+    assert driver.redis.hget(driver.account.batch(batch_id), OTHER) == short_id.encode()
+
+
 def test_a_number_that_only_begins_like_it_is_another(driver: Driver) -> None:
     longer = HIM + "7"
     deliver(driver, longer)

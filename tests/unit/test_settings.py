@@ -544,3 +544,12 @@ def test_masked_shows_an_address_without_password_as_it_is() -> None:
 def test_no_repr_shows_a_secret(given: Callable[..., None]) -> None:
     given(TUMA_REDIS_URL="redis://:hidden-pw@cache", **{MAIN + "PROVIDER": "lisoloo", MAIN + "API_KEY": "hidden-key"})
     assert "hidden" not in repr(load_settings())
+
+
+def test_a_call_is_remembered_for_as_long_as_its_receipts_are_waited_for(given: Callable[..., None]) -> None:
+    given(**{MAIN + "PROVIDER": "lisoloo", MAIN + "API_KEY": KEY, MAIN + "ATTEMPTS_FOR": "86400"})
+    assert problems() == [
+        f"{MAIN.removesuffix('__')}: needs attempts_for no shorter than receipts_for (259200), in which receipts are waited for"
+    ]
+    given(**{MAIN + "RECEIPTS_FOR": "86400"})
+    assert load_settings().accounts["lisoloo-main"].attempts_for == 86_400.0

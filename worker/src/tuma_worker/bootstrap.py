@@ -16,7 +16,6 @@ import structlog
 
 from tuma_producer.contract import custody
 from tuma_producer.contract.connection import REDIS_ERRORS, connect_for_threads, connect_to_wait, is_cluster
-from tuma_producer.contract.wire import RETENTION_MS
 from tuma_producer.errors import TumaError
 from tuma_producer.quiet import Hours, Quiet
 from tuma_worker import logs, providers
@@ -295,12 +294,8 @@ def build_sweeper(redis: Redis, settings: Settings, *, only: str | None = None, 
     # Two looks must be further apart than a lease: what a worker that has just died held is in its hand until then.
     apart = max([0.0 if by_hand else settings.sweep_every, *(queue.lease for queue in queues)])
     watched = [_unowned(redis, queue, settings.accounts[queue.account]) for queue in queues]
-    ages = {name: Ages(redis, name, one.records_for, one.texts_for) for name, one in settings.accounts.items() if _forgets(one)}
-    return Sweeper(watched, None if by_hand else _name(), apart, ages)
-
-
-def _forgets(account: Account) -> bool:
-    return account.texts_for is not None or account.records_for * 1000 < RETENTION_MS
+    ages = {name: Ages(redis, name, one.records_for, one.texts_for, one.attempts_for) for name, one in settings.accounts.items()}
+    return Sweeper(watched, None if by_hand else _name(), apart, {name: one for name, one in ages.items() if one.are_shorter})
 
 
 def _unowned(redis: Redis, queue: QueueConfig, account: Account) -> Unowned:

@@ -99,9 +99,10 @@ class Account(BaseModel):
     `webhook_secret_old`; only from the addresses in `webhook_from`, networks such as 203.0.113.0/24 (none: from anywhere). Where
     the provider names a `webhook_timestamp_header`, the signature covers `<timestamp>.<body>`, and an old one is refused. What
     they said is kept as it came for `raw_receipts_for` seconds (0: not at all). An intent that is over is remembered for
-    `records_for` seconds, a week at the most, and its text for `texts_for` (None: for as long); events for `events_for`, a week at
-    the most. `inbound_event` is the event by which the provider tells of messages that people write (None: they are not taken in);
-    who writes one of `stop_words`, and nothing else, is put on the account's suppression list.
+    `records_for` seconds, a week at the most, and its text for `texts_for` (None: for as long); a call that was answered for
+    `attempts_for`, four days at the most, and no shorter than `receipts_for`; events for `events_for`, a week at the most.
+    `inbound_event` is the event by which the provider tells of messages that people write (None: they are not taken in); who writes
+    one of `stop_words`, and nothing else, is put on the account's suppression list.
 
     Where `approved` is set, each sender is shown to numbers alone that begin with one of its prefixes, such as
     `{"KITOKO": ["+243"]}`; recipients to whom theirs may not be shown are refused before a call.
@@ -169,6 +170,7 @@ class Account(BaseModel):
     raw_receipts_for: Duration = 259_200.0
     records_for: Annotated[Seconds, Field(le=604_800)] = 604_800.0
     texts_for: Duration | None = None
+    attempts_for: Annotated[Seconds, Field(ge=3600, le=345_600)] = 345_600.0
     events_for: Annotated[Seconds, Field(le=604_800)] = 604_800.0
     inbound_event: Text | None = None
     stop_words: Texts = WORDS
@@ -200,6 +202,13 @@ class Account(BaseModel):
     def _knows_their_texts(self) -> Self:
         if unknown := sorted(self.provider_templates.keys() - self.templates.keys()):
             message = f"needs the text of each of provider_templates in templates; {unknown[0]!r} has none, add it"
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _remembers_what_it_waits_for(self) -> Self:
+        if self.attempts_for < self.receipts_for:
+            message = f"needs attempts_for no shorter than receipts_for ({self.receipts_for:g}), in which receipts are waited for"
             raise ValueError(message)
         return self
 

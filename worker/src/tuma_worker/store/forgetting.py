@@ -13,7 +13,7 @@ from tuma_worker.core.states import ENDS
 from tuma_worker.queue.config import SEND
 from tuma_worker.store.attempts import states_of
 from tuma_worker.store.inbox import UNMATCHED
-from tuma_worker.store.records import PAGE, Records
+from tuma_worker.store.records import PAGE, Records, keys_with
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -64,7 +64,7 @@ class Forgetting:
     def forget(self, step: Callable[[], None] = lambda: None) -> Forgotten:
         """Take the number out; `step` is called along the way. May be repeated: whoever was interrupted goes on where it was.
 
-        The record is what leads to the rest, so it goes last.
+        The record is what leads to most of the rest, so it goes last.
         """
         receipts, gone, waits = 0, 0, set[str]()
         for short_id, batch_ids in Records(self.redis, self.account).naming(self.number):
@@ -72,7 +72,7 @@ class Forgetting:
             left = self._record(short_id, batch_ids)
             gone += left == _GONE
             waits |= {short_id} if left == _OPEN else set()
-        receipts += self._receipts_of(UNMATCHED)
+        receipts += self._unled(waits) + self._receipts_of(UNMATCHED)
         receipts += 0 if waits else self._waiting_receipts()
         events = self._events(waits, step)
         self.redis.zrem(self._keys.bad_numbers, self.number)
@@ -100,6 +100,36 @@ class Forgetting:
                 [short_id, number, states_of(ENDS), *fields],
             )
         )
+
+    def _unled(self, waits: set[str]) -> int:
+        """Take it out of calls and their receipts to which no record leads any more, since that was kept for less long."""
+        keys, receipts = self._keys, 0
+        for batch_id, intent in self._calls():
+            if intent not in waits:
+                self.redis.hdel(keys.batch(batch_id), self.number)
+                receipts += self._receipts_of(batch_id)
+        return receipts + sum(map(self._receipts_of, self._receipts_alone()))
+
+    def _calls(self) -> Iterator[tuple[str, str]]:
+        """The attempts that name the number, each with the short id of its intent."""
+        prefix = self._keys.batch("")
+        for page in keys_with(self.redis, prefix):
+            pipeline: Any = self.redis.pipeline(transaction=False)
+            for key in page:
+                pipeline.hget(key, self.number)
+            found = zip(page, pipeline.execute() if page else (), strict=True)
+            yield from ((key.decode().removeprefix(prefix), intent.decode()) for key, intent in found if intent)
+
+    def _receipts_alone(self) -> Iterator[str]:
+        """The attempts that are gone and of which receipts are kept."""
+        prefix = self._keys.raw_receipts("")
+        for page in keys_with(self.redis, prefix):
+            pipeline: Any = self.redis.pipeline(transaction=False)
+            batch_ids = [key.decode().removeprefix(prefix) for key in page]
+            for batch_id in batch_ids:
+                pipeline.exists(self._keys.batch(batch_id))
+            found = zip(batch_ids, pipeline.execute() if page else (), strict=True)
+            yield from (batch_id for batch_id, there in found if not there and batch_id != UNMATCHED)
 
     def _events(self, waits: set[str], step: Callable[[], None]) -> int:
         """Take the number's events out of the stream, but those of the sends in which something may still come of it."""

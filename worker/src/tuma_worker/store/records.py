@@ -88,16 +88,10 @@ class Records:
             yield from self._read(page, fields)
 
     def _keys(self) -> Iterator[list[bytes]]:
-        place, page = self._page(0)
-        yield page
-        while place != 0:
-            place, page = self._page(place)
-            yield page
+        return keys_with(self.redis, account_keys(self.account).intent(""))
 
     def _page(self, place: int) -> tuple[int, list[bytes]]:
-        prefix = account_keys(self.account).intent("")
-        following, page = cast("Any", server_for(self.redis, prefix).scan(place, match=f"{prefix}*", count=PAGE))
-        return int(following), page
+        return _page_of(self.redis, account_keys(self.account).intent(""), place)
 
     def _read(self, page: Sequence[bytes], fields: Sequence[str]) -> Iterator[tuple[str, Sequence[bytes | None]]]:
         pipeline = self.redis.pipeline(transaction=False)
@@ -112,6 +106,20 @@ class Records:
         """The numbers of an intent's recipients that somebody must move on, with their fields, page by page."""
         record = self.redis.hscan_iter(account_keys(self.account).intent(short_id), match="+*", count=PAGE)
         yield from pages([(name.decode(), packed.decode()) for name, packed in record if packed.startswith(_MOVING)])
+
+
+def keys_with(redis: Redis, prefix: str) -> Iterator[list[bytes]]:
+    """The keys of one account that begin so, page by page."""
+    place, page = _page_of(redis, prefix, 0)
+    yield page
+    while place != 0:
+        place, page = _page_of(redis, prefix, place)
+        yield page
+
+
+def _page_of(redis: Redis, prefix: str, place: int) -> tuple[int, list[bytes]]:
+    following, page = cast("Any", server_for(redis, prefix).scan(place, match=f"{prefix}*", count=PAGE))
+    return int(following), page
 
 
 def batch_of(packed: str) -> str:

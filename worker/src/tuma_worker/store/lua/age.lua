@@ -1,6 +1,6 @@
--- Let an intent that is over be forgotten sooner than others, and its text before that.
+-- Let what is over, an intent or an attempt, be forgotten sooner than others, and the text of an intent before that.
 --
--- KEYS  1 intent
+-- KEYS  1 intent or attempt
 -- ARGV  1 for how many ms it is kept from its end  2 for how many one is that nobody has looked at  3 its body without the text, or
 --       empty where that stays
 -- Returns 'done' · 'open' where something of it is still to come, or nothing is known of it: then nothing is changed.
