@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,8 +18,10 @@ from tuma_producer.contract.keys import AccountKeys
 from tuma_worker.core.answers import Fault
 from tuma_worker.core.next_step import Halt
 from tuma_worker.store import listing, records
+from tuma_worker.store.feed import MISSED, Feed, Trouble
 from tuma_worker.store.listing import Filter, Listing
 from tuma_worker.store.steering import Steering
+from tuma_worker.store.subscriptions import Subscriptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -286,7 +289,12 @@ def test_subscriptions_are_steered_as_by_the_command_line(http: httpx.Client, ho
     again = http.post(f"{path}/replay", json={"from": "2026-01-01T00:00Z"}).json()
     assert (again["events"] > 0, again["left"]) == (True, None)
     assert http.post(f"{path}/replay", json={"from": "2026-01-01", "to": "2026-01-02"}).json()["events"] == 0
-    assert http.post(f"{path}/enable").json()["disabled"] is None
+    feed = Feed(house.redis, "idle", Subscriptions(house.redis, "idle").named(one["id"].removeprefix("idle.")))
+    feed.note({MISSED: Trouble(2, 1_790_000_000_000)})
+    (listed,) = http.get("/v1/subscriptions?account=idle").json()["subscriptions"]
+    assert (listed["missed"], datetime.fromisoformat(listed["last_missed"]).timestamp()) == (2, 1_790_000_000)
+    enabled = http.post(f"{path}/enable").json()
+    assert (enabled["disabled"], enabled["missed"], enabled["last_missed"]) == (None, 0, None)
     assert problem(http.post(f"{path}/replay", json={}), 422, "invalid")["field"] == "event"
     assert problem(http.post(f"{path}/replay", json={"event": "main/1-0"}), 422, "invalid")["field"] == "event"
     assert problem(http.post(f"{path}/replay", json={"from": "idle/1-0", "to": "noon"}), 422, "invalid")["field"] == "to"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +89,7 @@ def test_whoever_subscribes_hears_what_becomes_of_a_message_and_whoever_follows_
     first.kill()
     house.redis.delete(AccountKeys(SERVED).pusher, AccountKeys(SERVED).applier)  # or wait until it is taken to have died
     ear.hear()
-    house.worker()
+    second = house.worker()
     assert ear.story(intent_id) == ["accepted", *ROAD]  # the first was told twice: nobody saw it taken
     assert len({told.headers["webhook-id"] for told in ear.subscriber.asked}) == len(ROAD)
 
@@ -106,6 +107,9 @@ def test_whoever_subscribes_hears_what_becomes_of_a_message_and_whoever_follows_
         assert own.story(asked) == ROAD
         assert {told.path for told in other.asked} == {"/42"}
     ear.until("intent.done", asked)
+    assert house.redis.exists(AccountKeys(SERVED).pusher)
+    assert second.end(signal.SIGTERM) == 0
+    assert not house.redis.exists(AccountKeys(SERVED).pusher)  # whoever comes next need not wait until it is taken to have died
     for subscription in (added["id"], called_back["id"]):
         assert house.tuma("subscriptions", "remove", SERVED, subscription).out == f"subscription {subscription} removed\n"
     assert house.tuma("subscriptions", "list", SERVED, "--json").json == []

@@ -150,8 +150,10 @@ def _checked(field: str, read: Callable[[], str]) -> str:
 
 
 def _told(found: Subscriptions, one: Subscription) -> dict[str, Any]:
+    feed = Feed(found.redis, found.account, one)
+    missed = feed.missed()
     return {
         "id": f"{found.account}.{one.id}", "account": found.account, "source": one.source, "url": one.url,
-        "since": moment(one.created), "secrets": len(one.keys),
-        "not_taken": Feed(found.redis, found.account, one).waiting(), "disabled": one.disabled,
+        "since": moment(one.created), "secrets": len(one.keys), "not_taken": feed.waiting(),
+        "missed": missed.tries, "last_missed": moment(missed.since) if missed.tries else None, "disabled": one.disabled,
     }  # fmt: skip
