@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import dramatiq
 import pytest
 from dramatiq.errors import QueueNotFound
+from structlog.testing import capture_logs
 from tests.redis.brokers import LONG_IDLE, PATIENCE, Calls, blocked, make_broker, send_actor, until, working
 from tests.redis.driver import Driver, calls, number, numbers, queue_of
 
@@ -247,6 +248,31 @@ def test_a_worker_that_stops_waits_for_what_has_started_and_claims_nothing_more(
         assert not stopping.is_alive()
     assert driver.state_of(intent, number(0)) == "submitted"
     assert driver.waiting() == [f"{later}:{number(1)}"]
+
+
+def test_what_a_worker_that_stops_does_not_wait_for_is_told_with_the_place_of_what_is_missing(
+    driver: Driver, broker: TumaBroker
+) -> None:
+    seen, go_on = Calls(), threading.Event()
+
+    def work(held: Held) -> None:
+        seen.add(held.claim)
+        go_on.wait(PATIENCE)
+
+    send_actor(broker, work)
+    driver.enqueue(*numbers(2))
+    with working(broker, threads=2) as worker:
+        (claim,) = seen.wait(1)
+        with capture_logs() as told:
+            worker.stop(timeout=100)
+        go_on.set()
+    lines = [line for line in told if line["event"] == "call.abandoned"]
+    assert lines == [
+        {
+            "event": "call.abandoned", "log_level": "error",
+            "queue": driver.queue.name, "batch": claim.batch_id, "actor": "send", "jobs": 2,
+        }
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("reconnected", [False, True], ids=["", "after its connection was cut"])

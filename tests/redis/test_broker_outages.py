@@ -8,18 +8,19 @@ import socket
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import dramatiq.worker
 import pytest
 from dramatiq.errors import ConnectionClosed
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as Unreachable
 from redis.retry import Retry
 from tests.redis.brokers import LONG_IDLE, PATIENCE, Calls, blocked, make_broker, send_actor, until, working
 from tests.redis.driver import Driver, calls, number, numbers, queue_of
 from tests.support import servers
 
-from tuma_producer.contract.connection import ANSWER_WITHIN, connect
+from tuma_producer.contract.connection import ANSWER_WITHIN, connect, connect_to_wait
 from tuma_worker.dispatch.gauging import ProbeAnswers
 from tuma_worker.queue.broker import HEARTBEAT, TumaBroker
 from tuma_worker.queue.config import QueueConfig
@@ -242,3 +243,28 @@ def test_a_worker_whose_redis_swallows_everything_stays_alive_for_longer_than_a_
         finally:
             hole.process.send_signal(signal.SIGCONT)
         until(lambda: probed.ready("")[0] == 200)
+
+
+def test_a_worker_that_can_make_no_consumer_since_its_cluster_is_away_stays_alive(
+    redis: Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dramatiq.worker, "CONSUMER_RESTART_DELAY_SECS", 0.05)
+    tried, away, ahead = Calls(), threading.Event(), [0.0]
+
+    def connect_unless_away() -> Redis:
+        tried.add(None)
+        if away.is_set():
+            raise Unreachable
+        return connect_to_wait(redis_url, LONG_IDLE)
+
+    queue = queue_of(idle=LONG_IDLE)
+    broker = TumaBroker(redis, [queue], connect=connect_unless_away, clock=lambda: time.monotonic() + ahead[0], worker="w1")
+    with working(broker):
+        blocked(redis)
+        away.set()
+        ahead[0] = HEARTBEAT + 1
+        redis.client_kill_filter(_id=next(one["id"] for one in cast("Any", redis.client_list()) if one["cmd"] == "blpop"))
+        tried.wait(3)
+        assert broker.vitals().ailing == ()
+        away.clear()
+        blocked(redis)

@@ -71,6 +71,7 @@ class Event(StrEnum):
     SUBSCRIPTION_DISABLED = "subscription.disabled"
     UPKEEP_FAILED = "upkeep.failed"
     CONSUMERS_BEHIND = "consumers.behind"
+    CALL_ABANDONED = "call.abandoned"
     LEASE_LOST = "lease.lost"
     LEASE_NOT_RENEWED = "lease.not_renewed"
     MESSAGE_GONE = "message.gone"

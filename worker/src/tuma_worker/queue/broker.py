@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import dramatiq
+import structlog
 from dramatiq.errors import QueueNotFound
 
+from tuma_worker.logs import Event
 from tuma_worker.queue.config import QueueConfig
 from tuma_worker.queue.consumer import FOREIGN, Bell, Consumer, Seat, Slots, new_token, reachable
 from tuma_worker.queue.leases import Clock, Held, Leases
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from redis import Redis
+
+_log = structlog.get_logger(__name__)
 
 HEARTBEAT = 90.0  # seconds; where Redis is silent a turn takes its four tries of ten, and Dramatiq three more to begin the next
 DEFAULT_THREADS = 8  # Dramatiq's own default; a booting worker says how many it really has
@@ -104,11 +108,13 @@ class TumaBroker(dramatiq.Broker):
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 30_000) -> Consumer:
         """A consumer of this queue. `timeout` in milliseconds."""
         del prefetch  # nothing is fetched ahead: a permit must not wait in a worker's memory
-        queue = self._config(queue_name)
+        queue, seat = self._config(queue_name), self._seats[queue_name]
+        if seat.turned_at is not None:  # of a cluster that is away none can be made, which is no reason to end the process
+            seat.turned_at = self._leases.clock()
         with reachable():
             bell = Bell(self._connect(), queue.keys.bell, self._redis)
         consumer = Consumer(
-            self._redis, queue, bell=bell, slots=self._slots, leases=self._leases, seat=self._seats[queue_name],
+            self._redis, queue, bell=bell, slots=self._slots, leases=self._leases, seat=seat,
             timeout=timeout / 1000,
         )  # fmt: skip
         self._consumers[queue_name] = consumer
@@ -136,6 +142,20 @@ class TumaBroker(dramatiq.Broker):
         self._stopping = True
         for consumer in list(self._consumers.values()):
             consumer.stop_claiming()
+
+    def tell_abandoned(self) -> None:
+        """Log each batch that this process still holds. It is about to end, and did not wait any longer for the threads at work.
+
+        Whoever finds their leases lapsed looks into the calls.
+        """
+        for held in self._leases.unsettled():
+            _log.error(
+                Event.CALL_ABANDONED,
+                queue=held.queue.name,
+                batch=held.claim.batch_id,
+                actor=held.claim.actor,
+                jobs=len(held.claim.jobs),
+            )
 
     def boot(self, worker: dramatiq.Worker) -> None:
         """Say who works on it, with how many threads."""
@@ -199,3 +219,6 @@ class _Lifecycle(dramatiq.Middleware):
 
     def before_worker_shutdown(self, _broker: dramatiq.Broker, _worker: dramatiq.Worker) -> None:
         self._broker.stop_claiming()
+
+    def after_worker_shutdown(self, _broker: dramatiq.Broker, _worker: dramatiq.Worker) -> None:
+        self._broker.tell_abandoned()

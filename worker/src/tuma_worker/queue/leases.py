@@ -91,6 +91,11 @@ class Leases:
         with self._lock:
             self._held.pop(message_id, None)
 
+    def unsettled(self) -> list[Held]:
+        """The batches of which nobody has let go yet."""
+        with self._lock:
+            return [held for held in self._held.values() if not held.settled]
+
     def stop(self) -> None:
         """End the thread. What is still held lapses with its lease."""
         self._stopped.set()
