@@ -1,5 +1,5 @@
 # One image for every entrance: `worker`, `gateway`, `sandbox` and the commands. The base images are arguments, so that a build may name
-# them by digest or bring its own; releases set both digests.
+# them by digest or bring its own; releases set the digest.
 ARG PYTHON_IMAGE=docker.io/library/python:3.12-slim-bookworm
 
 # ---------------------------------------------------------------------------------------------------------------- build

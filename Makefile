@@ -74,7 +74,7 @@ chaos: $(READY) ## the long runs, and docs/reliability.md (an hour; SCENARIOS="w
 	$(BIN)/python -m tests.chaos.run --scenario $$name $(if $(MINUTES),--minutes $(MINUTES)) --json --into docs/reliability $(ARGS) || status=1; done; \
 	$(BIN)/python -m tests.chaos.report docs/reliability docs/reliability.md; exit $$status
 
-image-test: $(READY) ## build the image and run it as Kubernetes would (needs Debian's buildah, podman and runc)
+image-test: $(READY) ## build the image and run it as Kubernetes would (needs Debian's buildah, podman, runc and debootstrap)
 	@tests/image.sh
 
 screenshots: $(READY) ## the dashboard's pictures in docs/images, anew (needs Chromium)

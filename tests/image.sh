@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # Builds the image as it is and runs it as Kubernetes would: nobody's user, read-only, no capabilities, SIGTERM with calls in flight.
-# Needs buildah, podman and runc (Debian has them), a python image to build on, and a package index.
+# Needs buildah, podman, runc and debootstrap (Debian has them), root, and a package index. It builds on a stand-in for the python image, made
+# of Debian's own packages; on a real one where TUMA_TEST_PYTHON_IMAGE names one of the store at TUMA_TEST_IMAGE_STORE.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-BASE=${TUMA_TEST_PYTHON_IMAGE:-docker.io/library/python:3.12-slim-bookworm}
+BASE=${TUMA_TEST_PYTHON_IMAGE:-localhost/tuma-python:test}
 IMAGE=localhost/tuma:test
 work=$(mktemp -d)
-for tool in buildah podman runc; do
-  command -v "$tool" >/dev/null || { echo "image-test: $tool is missing; install Debian's buildah, podman and runc" >&2; exit 1; }
+for tool in buildah podman runc debootstrap; do
+  command -v "$tool" >/dev/null || { echo "image-test: $tool is missing; install Debian's buildah, podman, runc and debootstrap" >&2; exit 1; }
 done
 store=${TUMA_TEST_IMAGE_STORE:-$work}
 cat >"$work/containers.conf" <<'CONF'
@@ -39,6 +40,23 @@ until_ok() { # URL
   for _ in $(seq 150); do curl --silent --fail --output /dev/null "$1" && return 0; sleep 0.2; done
   say "$1 never answered"; podman "${at[@]}" logs tuma-worker >&2 || true; return 1
 }
+
+# What of the python image the Dockerfile uses: Debian, and a `python` that makes environments. The certificates and the pip settings are this
+# machine's, since its package index is.
+stand_in() {
+  say "making $BASE of Debian's packages"
+  debootstrap --variant=minbase --include=ca-certificates,python-is-python3,python3-venv bookworm "$work/rootfs" \
+    ${TUMA_TEST_DEBIAN_MIRROR:-} >"$work/base.log" 2>&1 || { tail -30 "$work/base.log" >&2; exit 1; }
+  rm -rf "$work/rootfs/var/cache/apt" "$work/rootfs/var/lib/apt/lists"
+  cp /etc/ssl/certs/ca-certificates.crt "$work/rootfs/etc/ssl/certs/"
+  [ ! -f /etc/pip.conf ] || cp /etc/pip.conf "$work/rootfs/etc/"
+  local container
+  container=$(buildah "${at[@]}" from scratch)
+  buildah "${at[@]}" add --quiet "$container" "$work/rootfs" / >/dev/null
+  buildah "${at[@]}" commit --quiet --rm "$container" "$BASE" >/dev/null
+  rm -rf "$work/rootfs"
+}
+[ -n "${TUMA_TEST_PYTHON_IMAGE:-}" ] || podman "${at[@]}" image exists "$BASE" || stand_in
 
 say "building on $BASE"
 buildah "${at[@]}" bud --isolation chroot --layers --pull-never --format docker --build-arg "PYTHON_IMAGE=$BASE" --tag "$IMAGE" . >"$work/build.log" 2>&1 \
@@ -111,3 +129,15 @@ done
 taken=$(curl --silent "http://127.0.0.1:$sandbox/_sandbox/ledger" | .venv/bin/python -c 'import json, sys; books = json.load(sys.stdin); print(books["recipients"], books["duplicates"])')
 say "the next worker made $made calls; the provider took (and took twice): $taken"
 [ "$waiting" = 0 ] && [ "$made" -gt 0 ] && [ "$taken" = "24 0" ] || { podman "${at[@]}" logs tuma-worker >&2; exit 1; }
+podman "${at[@]}" stop --time 30 tuma-worker >/dev/null
+podman "${at[@]}" rm tuma-worker >/dev/null
+
+run tuma-worker worker --processes 1 --threads 4 --shutdown-timeout 1
+podman "${at[@]}" run --rm --network host --read-only --tmpfs /tmp --env-file "$work/env" "$IMAGE" \
+  send --account main "${to[@]:0:8}" --message "4 calls, of which none is waited for" >/dev/null
+for _ in $(seq 100); do [ "$(in_flight)" -gt 0 ] && break; sleep 0.1; done
+podman "${at[@]}" stop --time 30 tuma-worker >/dev/null
+left=$(in_flight)
+told=$(podman "${at[@]}" logs tuma-worker 2>&1 | grep -c call.abandoned || true)
+say "SIGTERM with 1 s for calls of 3 s: $left calls left without an end, $told of them told in the log"
+[ "$left" -gt 0 ] && [ "$told" = "$left" ] || { podman "${at[@]}" logs tuma-worker >&2; exit 1; }
