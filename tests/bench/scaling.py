@@ -40,6 +40,7 @@ UNLIMITED = Limit(1_000_000, "calls", 1.0)
 WINDOW = 2.5  # seconds: twice the limit's rhythm, which is its window and the time of the calls that it waits for
 MOST = 8
 ROLLED = 4
+LOOKS = 9
 BOOTS_IN = 20.0  # seconds for which the backlog must last besides, for each worker that is started
 
 
@@ -95,8 +96,13 @@ def _kept(built: House, provider: StrictProvider, accepted: int, limit: Limit) -
 
 
 def _signal(port: int) -> dict[str, Any]:
-    told: dict[str, Any] = httpx.get(f"http://127.0.0.1:{port}/scaling/{house.ACCOUNT}", timeout=10, trust_env=False).json()
-    return told
+    """What scalers are told, looked at a few times: between a permit's end and the next claim no limit holds anything."""
+    told = []
+    for _ in range(LOOKS):
+        told.append(httpx.get(f"http://127.0.0.1:{port}/scaling/{house.ACCOUNT}", timeout=10, trust_env=False).json())
+        time.sleep(0.1)
+    bound = sum(one["provider_bound"] for one in told)
+    return {"useful_slots": told[-1]["useful_slots"], "provider_bound": bound > LOOKS / 2}
 
 
 def scale(seconds: float, most: int) -> dict[str, Any]:

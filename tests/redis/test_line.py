@@ -57,11 +57,37 @@ def test_the_useful_slots_follow_what_calls_were_seen_to_last(redis: Redis) -> N
     driver = Driver(redis, queue_of(calls(10, 10), batch_max=1))
     driver.enqueue(*numbers(120))
     before = look(redis, driver.queue.account)
-    assert (before.useful_slots, before.provider_bound, before.busy_seconds) == (1, True, 0.5)
+    assert (before.useful_slots, before.busy_seconds) == (1, 0.5)
     note_busy(redis, driver.queue.keys, 2, 7.0)
     note_busy(redis, driver.queue.keys, 1, 5.0)
     after = look(redis, driver.queue.account)
-    assert (after.useful_slots, after.provider_bound, after.busy_seconds) == (5, True, 4.0)
+    assert (after.useful_slots, after.busy_seconds) == (5, 4.0)
+
+
+def test_the_limits_are_what_holds_once_they_have_no_room_and_not_while_too_few_call(redis: Redis) -> None:
+    driver = Driver(redis, queue_of(calls(4, 10), floors={"otp": 0.25}, batch_max=1))
+    driver.enqueue(*numbers(120))
+
+    def bound() -> bool:
+        found = look(redis, driver.queue.account)
+        assert found.useful_slots == 1
+        return found.provider_bound
+
+    assert not bound(), "nobody calls, however much waits"
+    for count in range(3):
+        assert not bound(), f"{count} calls"
+        driver.taken()
+    assert bound(), "the rest is kept for passwords"
+
+
+def test_a_limit_of_messages_holds_whoever_waits_for_company(redis: Redis) -> None:
+    driver = Driver(redis, queue_of(calls(5, 10), messages(50, 10), batch_max=20))
+    driver.enqueue(*numbers(200))
+    for _ in range(2):
+        driver.taken()
+    assert not look(redis, driver.queue.account).provider_bound, "ten messages are left: as many as a call should have"
+    driver.taken()
+    assert look(redis, driver.queue.account).provider_bound
 
 
 def test_a_paused_queue_asks_for_no_workers(redis: Redis) -> None:
@@ -70,6 +96,7 @@ def test_a_paused_queue_asks_for_no_workers(redis: Redis) -> None:
     Steering(redis, driver.queue.account, driver.queue.operation, "ops").pause(Scope())
     found = look(redis, driver.queue.account)
     assert (found.useful_slots, found.provider_bound) == (0, False)
+    assert [one.hold for one in found.waiting] == ["queue-paused"]
 
 
 @pytest.mark.parametrize("scope", [Scope(lane="bulk"), Scope(source="billing")], ids=["a lane", "a source"])

@@ -50,7 +50,8 @@ _openings = Counter("tuma_breaker_openings", "Times that an account's breaker op
 _SHARED: Final = "mostrecent"
 _backlog = Gauge("tuma_backlog_seconds", "What the allowance needs for what waits.", ["account"], multiprocess_mode=_SHARED)
 _slots = Gauge("tuma_useful_slots", "Calls in flight, over all workers, that would help.", ["account"], multiprocess_mode=_SHARED)
-_bound = Gauge("tuma_provider_bound", "1 while more is wanted than the limits allow.", ["account"], multiprocess_mode=_SHARED)
+_bound = Gauge("tuma_provider_bound", "1 while the limits are what holds.", ["account"], multiprocess_mode=_SHARED)
+_jobs_held = Gauge("tuma_jobs_held", "Jobs that wait, by what they wait for.", ["account", "cause"], multiprocess_mode=_SHARED)
 _in_flight = Gauge("tuma_calls_in_flight", "Calls that hold a permit.", ["account"], multiprocess_mode=_SHARED)
 _oldest = Gauge(
     "tuma_oldest_waiting_seconds", "For how long the oldest could have gone.", ["account", "priority"], multiprocess_mode=_SHARED
@@ -60,6 +61,7 @@ _balance = Gauge("tuma_balance", "What is left of an account's money.", ["accoun
 _runway = Gauge("tuma_balance_runway_hours", "For how long it lasts, spent as before.", ["account"], multiprocess_mode=_SHARED)
 _short = Gauge("tuma_bulk_held", "1 while bulk waits for the account's reserve.", ["account"], multiprocess_mode=_SHARED)
 _used = Gauge("tuma_window_used_ratio", "How full a limit's window is.", ["account", "limit"], multiprocess_mode=_SHARED)
+_reads = Gauge("tuma_account_readable", "1 while Redis tells how the account stands.", ["account"], multiprocess_mode=_SHARED)
 _held = Gauge("tuma_account_standing", "1 while no call may start.", ["account", "hold"], multiprocess_mode=_SHARED)
 
 
@@ -176,9 +178,19 @@ def funds_seen(account: str, left: float, currency: str, runway: float, *, short
     _short.labels(account).set(short)
 
 
+def readable(account: str, *, reads: bool) -> None:
+    """Show whether what else is shown of an account is as fresh as it should be."""
+    _reads.labels(account).set(reads)
+
+
 def dead_seen(account: str, letters: int) -> None:
     """Show how many dead letters wait for somebody."""
     _dead.labels(account).set(letters)
+
+
+def held_seen(account: str, cause: str, jobs: int) -> None:
+    """Show how many jobs are held by a cause."""
+    _jobs_held.labels(account, cause).set(jobs)
 
 
 def lane_seen(account: str, priority: str, oldest: float) -> None:

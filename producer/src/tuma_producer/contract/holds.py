@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 _BULK = LANES.index("bulk")
 
+# The kinds of holds that do not end by themselves: somebody lifts them.
+STOPS = frozenset({"halted", "queue-paused", "priority-paused", "source-paused", "reserve"})
+
 
 def holds(state: Mapping[str, str], *, lane: int, source: str, now_ms: int) -> tuple[Hold, ...]:
     """What holds a job of this lane and source back now, the weightiest first. Empty where nothing does."""

@@ -18,6 +18,7 @@ class Load:
 
     Calls per second: `permitted` by the limits (infinite without any), `arriving`. `backlog` is the calls that could go now but for
     the limits, `busy` the seconds that one keeps a thread, `concurrency` the calls that the provider takes at once (None: any).
+    `room` says that the limits have room for the next call: then whoever waits does not wait for them.
     """
 
     permitted: float
@@ -25,11 +26,12 @@ class Load:
     backlog: float
     busy: float = BUSY
     concurrency: int | None = None
+    room: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """The calls in flight that would help, and whether more are wanted than the provider's limits allow."""
+    """The calls in flight that would help, and whether the provider's limits are what holds: no worker more would help then."""
 
     slots: int
     provider_bound: bool
@@ -40,4 +42,4 @@ def need(load: Load, *, drain: float = 60.0, headroom: float = 1.25) -> Need:
     wanted = load.arriving + load.backlog / drain
     slots = math.ceil(min(load.permitted, wanted) * load.busy * headroom)
     most = slots if load.concurrency is None else load.concurrency
-    return Need(min(most, slots), provider_bound=wanted > load.permitted or slots > most)
+    return Need(min(most, slots), provider_bound=(wanted > load.permitted and not load.room) or slots > most)

@@ -9,6 +9,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from tuma_producer.contract.connection import REDIS_ERRORS
+from tuma_producer.contract.holds import STOPS
 from tuma_producer.contract.keys import AccountKeys
 from tuma_producer.contract.wire import LANES
 from tuma_worker import logs, metrics
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 EVERY = 15.0  # seconds: as often as autoscalers look
 _STANDSTILLS = {"halted": "halted", "paused": "queue-paused", "breaker": "breaker"}  # as they are shown, by the kind of their hold
+_CAUSES = (*sorted(STOPS), "breaker", "blocked", "probing", "limit")  # of those that wait in the line
+_LATER = "later"  # the cause of those that wait for their time
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +49,19 @@ class Gauger:
     def run_once(self) -> None:
         """Write down what this process has seen, and show what all have."""
         look = partial(self._look, self.taken())
-        for _ in one_by_one(self.queues, attrgetter("account"), look, logs.Event.GAUGE_FAILED):
-            pass
+        seen = set(one_by_one(self.queues, attrgetter("account"), look, logs.Event.GAUGE_FAILED))
+        if self.shows:
+            for queue in self.queues:
+                metrics.readable(queue.account, reads=queue.account in seen)
 
-    def _look(self, taken: Mapping[str, tuple[int, float]], queue: QueueConfig) -> None:
+    def _look(self, taken: Mapping[str, tuple[int, float]], queue: QueueConfig) -> str:
         if queue.name in taken:
             line.note_busy(self.redis, queue.keys, *taken[queue.name])
         if self.shows:
             _show(queue.account, line.look(self.redis, queue.account))
             _show_funds(queue.account, funds.look(self.redis, queue.account))
             metrics.dead_seen(queue.account, self.redis.zcard(AccountKeys(queue.account).dead))
+        return queue.account
 
     def keep_gauging(self, stop: Event) -> None:
         """Look again and again, until told to stop."""
@@ -72,8 +78,11 @@ def _show(account: str, found: Line) -> None:
         in_flight=found.in_flight,
     )
     for lane in LANES:
-        oldest = min((one.oldest for one in found.waiting if one.lane == lane), default=found.now)
+        oldest = min((one.oldest for one in found.waiting if one.lane == lane and not one.stopped), default=found.now)
         metrics.lane_seen(account, lane, (found.now - oldest) / 1000)
+    for cause in _CAUSES:
+        metrics.held_seen(account, cause, sum(one.jobs for one in found.waiting if one.hold == cause))
+    metrics.held_seen(account, _LATER, found.later)
     for window in found.windows:
         metrics.window_seen(account, window.name, window.used / window.count)
     kinds = {hold.kind for hold in found.holds}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, cast
 
-from tuma_producer.contract.holds import holds, stopped
+from tuma_producer.contract.holds import STOPS, holds
 from tuma_producer.contract.keys import AccountKeys
 from tuma_producer.contract.reading import texts
 from tuma_producer.contract.times import server_time
@@ -36,7 +36,8 @@ _GROUPS_SEEN = 100  # of a source, for the average length of its texts: a campai
 class Waiting:
     """One source in one lane: its ready jobs, the groups they are in, and since when the oldest (Unix ms) could have gone.
 
-    `segments` are those of a job, on the average of the first groups.
+    `segments` are those of a job, on the average of the first groups. `hold` is the kind of the weightiest `Hold` of theirs;
+    None where nothing does.
     """
 
     lane: str
@@ -45,6 +46,12 @@ class Waiting:
     groups: int
     oldest: int
     segments: float
+    hold: str | None
+
+    @property
+    def stopped(self) -> bool:
+        """Whether they wait for somebody to lift what holds them."""
+        return self.hold in STOPS
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +75,8 @@ class Line:
     """A queue at one moment. `later` jobs wait for a time, `backlog_seconds` is what the allowance needs for those that are ready.
 
     `next_permit` is when the next call may start as far as the last claim knew (Unix ms); None where nothing holds one back.
-    `useful_slots` calls in flight, over all processes, would help; `provider_bound`: more are wanted than the limits allow.
+    `useful_slots` calls in flight, over all processes, would help; `provider_bound`: more are wanted than limits allow, and they
+    have no room for the next one.
     `busy_seconds` is how long a call keeps its thread, `calls_per_second` what the limits allow; None without limits.
     """
 
@@ -111,9 +119,10 @@ def look(redis: Redis, account: str, operation: str = SEND) -> Line:
     busy = _busy(redis, queue, now // 1000)
     state, used = texts(raw_state), texts(raw_used)
     config = _configured(profile, operation)
-    waiting = tuple(_waiting(redis, queue, sources))
+    waiting = tuple(_waiting(redis, queue, sources, state, now))
     windows = tuple(_window(redis, queue, limit, state=state, used=used, now=now) for limit in config["limits"])
-    needed, load = _needed(waiting, config), _load(waiting, config, windows, state, busy)
+    needed, next_permit = _needed(waiting, config), _next_permit(state, now)
+    load = _load(waiting, config, windows, busy, waits=next_permit is not None)
     asked = need(load)
     return Line(
         queue=f"{account}.{operation}",
@@ -123,7 +132,7 @@ def look(redis: Redis, account: str, operation: str = SEND) -> Line:
         in_flight=in_flight,
         windows=windows,
         holds=_holds(state, waiting, now),
-        next_permit=_next_permit(state, now),
+        next_permit=next_permit,
         backlog_seconds=round(max((needed[one.unit] * one.seconds / one.count for one in windows), default=0.0), 1),
         useful_slots=asked.slots,
         provider_bound=asked.provider_bound,
@@ -133,16 +142,20 @@ def look(redis: Redis, account: str, operation: str = SEND) -> Line:
 
 
 def _load(
-    waiting: tuple[Waiting, ...], config: Mapping[str, Any], windows: tuple[Window, ...], state: Mapping[str, str], busy: float
+    waiting: tuple[Waiting, ...], config: Mapping[str, Any], windows: tuple[Window, ...], busy: float, *, waits: bool
 ) -> Load:
-    """What workers could help with: not what somebody holds, a whole lane or source of it perhaps."""
-    moving = tuple(one for one in waiting if stopped(state, lane=LANES.index(one.lane), source=one.source) is None)
-    needed = _needed(moving, config)
+    """What workers could help with: not what somebody holds, a whole lane or source of it perhaps.
+
+    `waits` where the last claim has found that no call may start yet; while nobody claims, the windows themselves tell.
+    """
+    moving = tuple(one for one in waiting if not one.stopped)
+    needed, reserved = _needed(moving, config), _reserved(moving, config)
     return Load(
-        permitted=_calls_per_second(windows, needed, _reserved(moving, config)),
+        permitted=_calls_per_second(windows, needed, reserved),
         arriving=_arriving(windows, needed),
         backlog=needed["calls"],
         busy=busy,
+        room=not waits and _has_room(windows, needed, config, reserved),
     )
 
 
@@ -179,10 +192,11 @@ def _configured(profile: list[bytes | None], operation: str) -> dict[str, Any]:
         "batch_max": told.get("batch_max", 1),
         "segments": told.get("segments", False),
         "floors": told.get("floors", []),
+        "messages_per_call": told.get("messages_per_call", 1),
     }
 
 
-def _waiting(redis: Redis, queue: QueueKeys, sources: list[list[bytes]]) -> Iterator[Waiting]:
+def _waiting(redis: Redis, queue: QueueKeys, sources: list[list[bytes]], state: Mapping[str, str], now: int) -> Iterator[Waiting]:
     for lane, names in enumerate(sources):
         for name in map(bytes.decode, names):
             place = f"{lane}|{name}|"
@@ -195,7 +209,13 @@ def _waiting(redis: Redis, queue: QueueKeys, sources: list[list[bytes]]) -> Iter
             if first:
                 heads = [member.decode()[len(place) :].partition("|") for member in first]
                 segments = fmean(segments_of(group) for _, _, group in heads)
-                yield Waiting(LANES[lane], name, jobs, groups, int(heads[0][0], 16), segments)
+                yield Waiting(LANES[lane], name, jobs, groups, int(heads[0][0], 16), segments, _hold(state, lane, name, now))
+
+
+def _hold(state: Mapping[str, str], lane: int, source: str, now: int) -> str | None:
+    if source.startswith(SYSTEM):
+        return None
+    return next((hold.kind for hold in holds(state, lane=lane, source=source, now_ms=now)), None)
 
 
 def _window(
@@ -247,9 +267,23 @@ def _reserved(waiting: tuple[Waiting, ...], config: Mapping[str, Any]) -> float:
 
 def _calls_per_second(windows: tuple[Window, ...], needed: Mapping[str, float], reserved: float) -> float:
     """What the limits allow those who wait, of calls as full as theirs. A part of a call that the floors leave is none."""
-    per_call = max(1.0, needed["messages"] / needed["calls"]) if needed["calls"] else 1.0
-    each = {"calls": 1.0, "messages": per_call}
-    return min((max(1, math.floor(one.count * (1 - reserved))) / one.seconds / each[one.unit] for one in windows), default=math.inf)
+    each = _weight(needed)
+    return min((_usable(one, reserved) / one.seconds / each[one.unit] for one in windows), default=math.inf)
+
+
+def _has_room(windows: tuple[Window, ...], needed: Mapping[str, float], config: Mapping[str, Any], reserved: float) -> bool:
+    """Whether a call fits into every window now, so full that it would not wait for company."""
+    least = {"calls": 1.0, "messages": min(_weight(needed)["messages"], config["messages_per_call"])}
+    return all(one.used + min(least[one.unit], _usable(one, reserved)) <= _usable(one, reserved) for one in windows)
+
+
+def _usable(window: Window, reserved: float) -> int:
+    return max(1, math.floor(window.count * (1 - reserved)))
+
+
+def _weight(needed: Mapping[str, float]) -> dict[str, float]:
+    """What one of the calls counts in the limits of each unit."""
+    return {"calls": 1.0, "messages": max(1.0, needed["messages"] / needed["calls"]) if needed["calls"] else 1.0}
 
 
 def _arriving(windows: tuple[Window, ...], needed: Mapping[str, float]) -> float:
