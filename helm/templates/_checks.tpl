@@ -2,8 +2,11 @@
 {{- define "tuma.checks" -}}
 {{- if not .Values.accounts }}{{ fail "accounts: none is configured; add one, such as accounts.lisoloo-main.provider=lisoloo" }}{{ end }}
 {{- $tag := default .Chart.AppVersion .Values.image.tag }}
-{{- if and (not .Values.image.digest) (has $tag (list "latest" "main" "master" "stable" "edge" "dev")) }}
+{{- $floats := or (not (regexMatch "[0-9]" $tag)) (contains "latest" $tag) (regexMatch "^v?[0-9]{1,3}([.][0-9]{1,3})?$" $tag) }}
+{{- if and (not .Values.image.digest) $floats }}
 {{- fail (printf "image.tag: %q floats, so pods of one release may differ; name a version, or image.digest" $tag) }}{{ end }}
+{{- if not (regexMatch "^[a-z]" (include "tuma.name" .)) }}
+{{- fail (printf "nameOverride: %q begins with no letter, as the name of a Service must; set one that does" (include "tuma.name" .)) }}{{ end }}
 {{- if and .Values.existingSecret .Values.secrets }}{{ fail "existingSecret: secrets are given as well; remove one of the two" }}{{ end }}
 {{- if and .Values.existingSecret (or .Values.redis.url .Values.valkey.enabled) }}
 {{- fail "existingSecret: it holds redis-url, but redis.url or valkey.enabled names a server as well; remove one of the two" }}{{ end }}
@@ -14,10 +17,17 @@
 {{- range $name, $account := .Values.accounts }}
 {{- if not (or $.Values.sandbox.enabled (hasKey $.Values.secrets (printf "%s.api-key" $name))) }}
 {{- fail (printf "secrets: %s.api-key is missing; set it, or existingSecret" $name) }}{{ end }}
+{{- range ($account.secretKeys | default list) }}
+{{- if and (ne . "api-key") (not (hasKey $.Values.secrets (printf "%s.%s" $name .))) }}
+{{- fail (printf "secrets: %s.%s is missing, which accounts.%s.secretKeys names; set it" $name . $name) }}{{ end }}
 {{- end }}
 {{- end }}
+{{- end }}
+{{- include "tuma.checkSecrets" . }}
 {{- if and .Values.gateway.ingress.enabled .Values.gateway.httpRoute.enabled }}
 {{- fail "gateway.ingress.enabled: gateway.httpRoute is enabled as well; choose one way in" }}{{ end }}
+{{- if and .Values.gateway.ingress.enabled (not .Values.gateway.ingress.host) }}
+{{- fail "gateway.ingress.host: no host is named; set that of publicUrl" }}{{ end }}
 {{- if .Values.gateway.httpRoute.enabled }}
 {{- if not .Values.gateway.httpRoute.parentRefs }}
 {{- fail "gateway.httpRoute.parentRefs: no Gateway is named, so no receipt comes in; name the one that the route is attached to" }}{{ end }}
@@ -56,6 +66,20 @@
 {{- end }}
 {{- range keys .Values.accounts | sortAlpha }}
 {{- if not (hasKey $seen .) }}{{ fail (printf "accounts.%s: no workers serve it; name it in workers.<name>.accounts" .) }}{{ end }}
+{{- end }}
+{{- end }}
+
+{{/* A secret under a name that nobody reads would be missed by nobody. Others, such as a certificate, may stand beside them. */}}
+{{- define "tuma.checkSecrets" -}}
+{{- $kinds := list "api-key" "webhook-password" "webhook-secret" "webhook-password-old" "webhook-secret-old" }}
+{{- range $key := keys .Values.secrets | sortAlpha }}
+{{- if eq $key "redis-url" }}{{ fail "secrets: redis-url is made of redis.url; set that, or existingSecret" }}{{ end }}
+{{- $kind := splitList "." $key | last }}
+{{- $name := trimSuffix (printf ".%s" $kind) $key }}
+{{- if and (has $kind $kinds) (not (hasKey $.Values.accounts $name)) }}
+{{- fail (printf "secrets: %s is of no account; accounts are %s" $key (keys $.Values.accounts | sortAlpha | join ", ")) }}{{ end }}
+{{- if and (hasKey $.Values.accounts $name) (not (has $kind $kinds)) }}
+{{- fail (printf "secrets: %s is none that an account has; these are %s" $key (join ", " $kinds)) }}{{ end }}
 {{- end }}
 {{- end }}
 

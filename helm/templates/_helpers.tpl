@@ -1,4 +1,5 @@
-{{- define "tuma.name" -}}{{ default .Release.Name .Values.nameOverride | trunc 40 | trimSuffix "-" }}{{- end }}
+{{/* Short enough for what is put behind it: a Service has 63 characters, and a ScaledObject 54, since KEDA puts nine before them. */}}
+{{- define "tuma.name" -}}{{ default .Release.Name .Values.nameOverride | trunc 30 | trimSuffix "-" }}{{- end }}
 
 {{- define "tuma.selector" -}}
 app.kubernetes.io/name: tuma
@@ -21,6 +22,21 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- define "tuma.secret" -}}{{ default (printf "%s-secrets" (include "tuma.name" .)) .Values.existingSecret }}{{- end }}
 {{- define "tuma.serviceAccount" -}}{{ default (ternary (include "tuma.name" .) "default" .Values.serviceAccount.create) .Values.serviceAccount.name }}{{- end }}
 {{- define "tuma.sandboxUrl" -}}http://{{ include "tuma.name" . }}-sandbox:8090{{- end }}
+
+{{/* Where providers reach the gateway; to try out, where the sandbox does. */}}
+{{- define "tuma.publicUrl" -}}
+{{- $inside := ternary (printf "http://%s-gateway" (include "tuma.name" .)) "" (and .Values.sandbox.enabled .Values.gateway.enabled) }}
+{{- default $inside .Values.publicUrl }}
+{{- end }}
+
+{{/* The secrets that an account has, as JSON: its key, those that it names, and those that are given. Arguments: root, name. */}}
+{{- define "tuma.secretKeys" -}}
+{{- $keys := concat (list "api-key") ((get .root.Values.accounts .name).secretKeys | default list) }}
+{{- range $given := keys .root.Values.secrets | sortAlpha }}
+{{- if hasPrefix (printf "%s." $.name) $given }}{{ $keys = append $keys (trimPrefix (printf "%s." $.name) $given) }}{{ end }}
+{{- end }}
+{{- uniq $keys | toJson }}
+{{- end }}
 
 {{/* One deployment of workers: what it says over the defaults. Arguments: root, name. */}}
 {{- define "tuma.worker" -}}
@@ -97,6 +113,25 @@ affinity:
 {{- define "tuma.env" -}}
 - { name: TUMA_REDIS_URL_FILE, value: /etc/tuma/secrets/redis-url }
 - { name: TUMA_LOG_FORMAT, value: json }
+{{- end }}
+
+{{/* Where a pod may be put, and how it is called there. */}}
+{{- define "tuma.placement" -}}
+{{- with .priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- define "tuma.pullSecrets" -}}
+{{- with .Values.image.pullSecrets }}
+imagePullSecrets: {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end }}
 
 {{- define "tuma.mounts" -}}

@@ -83,7 +83,9 @@ CASES: dict[str, Values] = {
         gateway={"proxies": ["10.3.0.0/16"]},
         tracing={"endpoint": "http://otel-collector.monitoring:4318"},
     ),
-    "routes": plain(routes={"drc": {"*": ["main"]}}, accounts={"main": account(secretKeys=["api-key", "webhook-secret"])}),
+    "routes": plain(routes={"drc": {"*": ["main"]}}, accounts={"main": account(secretKeys=["webhook-secret"])}),
+    "a provider elsewhere": plain(accounts={"main": account(base_url="http://provider.example:8081/v1")}),
+    "a pull secret": plain(image={"pullSecrets": [{"name": "p"}]}, sandbox={"enabled": True}),
 }
 
 REFUSED: dict[str, tuple[Values, str]] = {
@@ -143,6 +145,43 @@ REFUSED: dict[str, tuple[Values, str]] = {
         plain(accounts={"a": account(), "b": account()}, workers={"main": {"autoscaling": {"mode": "hpa"}}}),
         "hpa takes the",
     ),
+    "a way in without a host": (
+        plain(publicUrl="https://s.example", gateway={"ingress": {"enabled": True}}),
+        "gateway.ingress.host: no host is named",
+    ),
+    "a part of a version": (plain(image={"tag": "1.2"}), 'image.tag: "1.2" floats'),
+    "a name of a branch": (plain(image={"tag": "nightly"}), 'image.tag: "nightly" floats'),
+    "a secret that is named and not there": (
+        {
+            "accounts": {"main": account(secretKeys=["webhook-secret"])},
+            "redis": {"url": "redis://r"},
+            "secrets": {"main.api-key": "k"},
+        },
+        "secrets: main.webhook-secret is missing",
+    ),
+    "a secret of nobody": (
+        {
+            "accounts": {"main": account()},
+            "redis": {"url": "redis://r"},
+            "secrets": {"main.api-key": "k", "mian.webhook-secret": "s"},
+        },
+        "secrets: mian.webhook-secret is of no account",
+    ),
+    "a secret that is none": (
+        {"accounts": {"main": account()}, "redis": {"url": "redis://r"}, "secrets": {"main.api-key": "k", "main.webhook": "s"}},
+        "secrets: main.webhook is none that an account has",
+    ),
+    "the server among the secrets": (
+        {
+            "accounts": {"main": account()},
+            "redis": {"url": "redis://r"},
+            "secrets": {"main.api-key": "k", "redis-url": "redis://r"},
+        },
+        "secrets: redis-url is made of redis.url",
+    ),
+    "a worker's name that ends in a dash": (plain(workers={"fast-": {}}), "fast-"),
+    "a name that no Service may have": (plain(nameOverride="1st"), "nameOverride"),
+    "a limit that is none": (plain(accounts={"main": account(limits=["fast"])}), "limits"),
     "misspelt": (plain(gatway={}), "gatway"),
     "misspelt within": (workers(threds=8), "threds"),
     "a secret among the fields": (plain(accounts={"main": account(api_key="k")}), "api_key"),
@@ -176,6 +215,21 @@ def objects(values: Values) -> Objects:
 def pods(found: Objects) -> dict[str, dict[str, Any]]:
     templates = {name: one["spec"]["template"]["spec"] for (kind, name), one in found.items() if kind == "Deployment"}
     return templates | {name: one["spec"] for (kind, name), one in found.items() if kind == "Pod"}
+
+
+# What is made of an object's name has a length of its own: KEDA's HPA is the object with nine more.
+_MOST = {"Service": 63, "ScaledObject": 54}
+_SERVICE = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
+
+
+LONGEST = plain(nameOverride="a" * 30, workers={"w" * 16: {"autoscaling": {"mode": "keda"}}})
+
+
+@pytest.mark.parametrize("values", [LONGEST, *CASES.values()], ids=["the longest", *CASES])
+def test_every_name_is_one_that_an_api_server_takes(values: Values) -> None:
+    for kind, name in objects(values):
+        assert len(name) <= _MOST.get(kind, 253)
+        assert _SERVICE.fullmatch(name)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -352,6 +406,74 @@ def test_the_rendered_accounts_and_routes_load(case: str, tmp_path: Path, monkey
     assert Settings().accounts.keys() == CASES[case]["accounts"].keys()
 
 
+def given_secrets(**keys: str) -> Objects:
+    """Rendered with these secrets of `main`, and its key."""
+    return objects({
+        "accounts": {"main": account()}, "redis": {"url": "rediss://r:6379?ssl_ca_certs=/etc/tuma/secrets/ca.pem"},
+        "secrets": {"main.api-key": "k", **keys},
+    })  # fmt: skip
+
+
+def test_a_secret_that_is_given_is_used_and_a_certificate_may_stand_beside() -> None:
+    found = given_secrets(**{"main.webhook-secret": "s", "ca.pem": "certificate"})
+    (main,) = json.loads(found["ConfigMap", "rel-config"]["data"]["TUMA_ACCOUNTS"]).values()
+    assert main["api_key_file"] == "/etc/tuma/secrets/main.api-key"
+    assert main["webhook_secret_file"] == "/etc/tuma/secrets/main.webhook-secret"
+    assert found["Secret", "rel-secrets"]["stringData"].keys() == {"redis-url", "main.api-key", "main.webhook-secret", "ca.pem"}
+
+
+def test_an_account_that_names_its_secrets_has_its_key_besides() -> None:
+    (main,) = json.loads(objects(CASES["routes"])["ConfigMap", "rel-config"]["data"]["TUMA_ACCOUNTS"]).values()
+    assert {name for name in main if name.endswith("_file")} == {"api_key_file", "webhook_secret_file"}
+
+
+def test_workers_reach_redis_sentinels_and_providers_at_their_ports() -> None:
+    def ports(case: str, policy: str) -> set[int]:
+        egress = objects(CASES[case])["NetworkPolicy", policy]["spec"]["egress"]
+        return {port["port"] for way in egress for port in way.get("ports", [])}
+
+    assert ports("least", "rel-worker-main") == {53, 6379, 26379, 443}
+    assert ports("least", "rel-gateway") == {53, 6379, 26379}
+    assert ports("a provider elsewhere", "rel-worker-main") == {53, 6379, 26379, 443, 8081}
+
+
+def test_a_gateway_is_put_where_its_values_say_and_every_pod_may_fetch_its_image() -> None:
+    placed = {"priorityClassName": "high", "nodeSelector": {"a": "b"}, "tolerations": [{"operator": "Exists"}]}
+    found = objects(plain(gateway={**placed, "podAnnotations": {"x": "y"}, "env": [{"name": "Z", "value": "1"}]}))
+    gateway = found["Deployment", "rel-gateway"]["spec"]["template"]
+    assert placed.items() <= gateway["spec"].items()
+    assert gateway["metadata"]["annotations"].keys() == {"checksum/config", "x"}
+    assert {"name": "Z", "value": "1"} in gateway["spec"]["containers"][0]["env"]
+    fetching = pods(objects(CASES["a pull secret"]))
+    assert len(fetching) == 4
+    assert all(one["imagePullSecrets"] == [{"name": "p"}] for one in fetching.values())
+
+
+def test_receipts_of_the_sandbox_find_the_gateway() -> None:
+    assert objects(CASES["to try out"])["ConfigMap", "rel-config"]["data"]["TUMA_PUBLIC_URL"] == "http://rel-gateway"
+    assert "TUMA_PUBLIC_URL" not in objects(CASES["least"])["ConfigMap", "rel-config"]["data"]
+
+
+def test_every_value_has_its_line_in_the_chart_s_readme() -> None:
+    told = (CHART / "README.md").read_text()
+    named = set()
+    for row in re.findall(r"^\| (`.*?) \|", told, re.MULTILINE):
+        first, *others = re.findall(r"`([^`]+)`", row)
+        named |= {first, *(first.rpartition(".")[0] + one if one.startswith(".") else one for one in others)}
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    defaults = _leaves(values.pop("workerDefaults"))
+    assert {*_leaves(values), *defaults} - {"workers", "accounts"} - named == set()
+
+
+def _leaves(values: Values, at: str = "") -> set[str]:
+    """The paths of all values; a table of a pod's own is one value."""
+    found = set()
+    for name, value in values.items():
+        opaque = not isinstance(value, dict) or not value or name == "resources"
+        found |= {at + name} if opaque else _leaves(value, f"{at}{name}.")
+    return found
+
+
 def test_an_account_of_the_chart_has_the_fields_of_the_settings_without_the_secrets() -> None:
     schema = json.loads((CHART / "values.schema.json").read_text())
     fields = schema["properties"]["accounts"]["additionalProperties"]["properties"].keys() - {"secretKeys"}
@@ -460,6 +582,7 @@ def test_each_alert_fires_in_its_fault_and_is_silent_in_the_calm(tmp_path: Path)
 CALM = {
     'tuma_useful_slots{account="a"}': "1x40",
     'tuma_provider_bound{account="a"}': "0x40",
+    'tuma_account_readable{account="a"}': "1x40",
     'tuma_oldest_waiting_seconds{account="a",priority="otp"}': "0x40",
     'tuma_oldest_waiting_seconds{account="a",priority="bulk"}': "600x40",
     'tuma_account_standing{account="a",hold="halted"}': "0x40",
@@ -471,33 +594,40 @@ CALM = {
     'tuma_pushes_total{account="a",outcome="given-up"}': "3x40",
     'tuma_calls_total{account="a",operation="send",answer="Accepted"}': "0+60x40",
     'tuma_calls_total{account="a",operation="send",answer="Unknown"}': "0+1x40",
+    'tuma_receipts_total{account="a",verdict="taken"}': "0+60x40",
+    'tuma_receipts_total{account="a",verdict="unauthentic"}': "0+1x40",
+    'tuma_receipts_total{account="other",verdict="unknown"}': "0+600x40",
 }
-FAULTS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
-    "TumaAnswerUnrecognised": (
-        {'tuma_answers_unrecognised_total{account="a",status="418",code="tea"}': "_x25 1x15"}, {"status": "418", "code": "tea"},
+LATE = {"otp": 60, "transactional": 400, "bulk": 20_000}  # seconds
+
+
+def late(priority: str, **more: str) -> dict[str, str]:
+    """Somebody of this priority waits for too long, and of the account `a` is so what else is named."""
+    told = {f'tuma_{name}{{account="a"}}': values for name, values in more.items()}
+    return {f'tuma_oldest_waiting_seconds{{account="a",priority="{priority}"}}': f"{LATE[priority]}x40", **told}
+
+
+# What the fault shows, the alert that is to fire and its labels besides the account's.
+FAULTS: list[tuple[dict[str, str], str, dict[str, str]]] = [
+    (
+        {'tuma_answers_unrecognised_total{account="a",status="418",code="tea"}': "_x25 1x15"},
+        "TumaAnswerUnrecognised", {"status": "418", "code": "tea"},
     ),
-    "TumaAccountHalted": ({'tuma_account_standing{account="a",hold="halted"}': "1x40"}, {"severity": "critical"}),
-    "TumaBreakerOpen": ({'tuma_account_standing{account="a",hold="breaker"}': "1x40"}, {}),
-    "TumaCallsWithoutAnswer": ({'tuma_calls_total{account="a",operation="send",answer="Unknown"}': "0+6x40"}, {}),
-    "TumaCallsUnresolved": ({'tuma_oldest_unanswered_seconds{account="a"}': "0+60x40"}, {}),
-    "TumaShortOfThroughput": (
-        {
-            'tuma_oldest_waiting_seconds{account="a",priority="otp"}': "60x40",
-            'tuma_provider_bound{account="a"}': "1x40",
-        },
-        {"priority": "otp"},
-    ),
-    "TumaShortOfWorkers": (
-        {'tuma_oldest_waiting_seconds{account="a",priority="otp"}': "60x40"}, {"priority": "otp", "severity": "critical"},
-    ),
-    "TumaMoneyRunsOut": ({'tuma_balance_runway_hours{account="a"}': "23x40"}, {}),
-    "TumaEventsMissed": ({'tuma_pushes_total{account="a",outcome="given-up"}': "3x25 4x15"}, {}),
-    # No worker would help.
-    "TumaBulkHeld": (
-        {'tuma_bulk_held{account="a"}': "1x40", 'tuma_oldest_waiting_seconds{account="a",priority="bulk"}': "20000x40"}, {},
-    ),
-}  # fmt: skip
-ALERTS = [*FAULTS, "TumaNoWorkers"]
+    ({'tuma_account_standing{account="a",hold="halted"}': "1x40"}, "TumaAccountHalted", {"severity": "critical"}),
+    ({'tuma_account_standing{account="a",hold="breaker"}': "1x40"}, "TumaBreakerOpen", {}),
+    ({'tuma_calls_total{account="a",operation="send",answer="Unknown"}': "0+6x40"}, "TumaCallsWithoutAnswer", {}),
+    ({'tuma_oldest_unanswered_seconds{account="a"}': "0+60x40"}, "TumaCallsUnresolved", {}),
+    *((late(one, provider_bound="1x40"), "TumaShortOfThroughput", {"priority": one}) for one in LATE),
+    # A look may fall between the end of a permit and the next claim.
+    (late("otp", provider_bound=" ".join(["0 1"] * 20)), "TumaShortOfThroughput", {"priority": "otp"}),
+    *((late(one), "TumaShortOfWorkers", {"priority": one, "severity": "critical"}) for one in LATE),
+    ({'tuma_balance_runway_hours{account="a"}': "23x40"}, "TumaMoneyRunsOut", {}),
+    ({'tuma_pushes_total{account="a",outcome="given-up"}': "3x25 4x15"}, "TumaEventsMissed", {}),
+    (late("bulk", bulk_held="1x40"), "TumaBulkHeld", {}),  # no worker would help
+    ({'tuma_receipts_total{account="a",verdict="unauthentic"}': "0+90x40"}, "TumaReceiptsRefused", {}),
+    ({'tuma_account_readable{account="a"}': "0x40"}, "TumaRedisAway", {"severity": "critical"}),
+]  # fmt: skip
+ALERTS = [*dict.fromkeys(name for _, name, _ in FAULTS), "TumaNoWorkers"]
 
 
 def _scene(series: dict[str, str], expected: dict[str, dict[str, str]]) -> dict[str, Any]:
@@ -528,9 +658,22 @@ def _scene(series: dict[str, str], expected: dict[str, dict[str, str]]) -> dict[
 
 SCENES = [
     _scene(CALM, {}),
-    *(_scene(CALM | series, {name: {"account": "a", "severity": "warning"} | labels}) for name, (series, labels) in FAULTS.items()),
+    # Whoever is halted is late, and nobody can help it.
+    _scene(
+        CALM | late("otp") | {'tuma_account_standing{account="a",hold="halted"}': "1x40"},
+        {"TumaAccountHalted": {"account": "a", "severity": "critical"}},
+    ),
+    *(_scene(CALM | series, {name: {"account": "a", "severity": "warning"} | labels}) for series, name, labels in FAULTS),
     _scene({}, {"TumaNoWorkers": {"severity": "critical"}}),
 ]
+
+
+def test_every_rule_asks_for_what_we_count_by_labels_that_it_has() -> None:
+    rows = re.findall(r"^\| `(tuma_\w+)` \|.*\| (.*) \|$", (CHART.parent / "docs" / "metrics.md").read_text(), re.MULTILINE)
+    labels = {name: set(re.findall(r"`(\w+)`", column)) for name, column in rows}
+    asked = [rule["expr"] for group in yaml.safe_load(rules())["groups"] for rule in group["rules"]]
+    for name, braces in (found for one in asked for found in re.findall(r"(tuma_\w+)(?:\{([^}]*)\})?", one)):
+        assert set(re.findall(r"(\w+)[=!]", braces)) <= labels[name]
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="NO PROMTOOL: install Debian's prometheus to test the dashboard")
