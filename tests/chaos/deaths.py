@@ -49,6 +49,9 @@ NO_WORKERS = {
     "store.rights": "only looks",
     "store.hide": "as forget",
     "store.forget": "an operator's, who asks again and finds the rest: tested with forgetting",
+    "store.note_forgetting": "as forget",
+    "store.forget_bad": "an operator's, who asks again and finds none",
+    "store.forget_group": "as forget_bad",
     "store.plan": "an operator's command: see test_kill_an_operator",
     "store.leave": "an operator's command: see test_kill_an_operator",
 }

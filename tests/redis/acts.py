@@ -28,7 +28,7 @@ from tuma_worker.dispatch.carrying import Mover
 from tuma_worker.dispatch.redriving import Redriven, Redriver
 from tuma_worker.events.replaying import replay
 from tuma_worker.queue.scripts import Release, permit, push, release, renew
-from tuma_worker.store import accounts
+from tuma_worker.store import accounts, bad_numbers
 from tuma_worker.store.ages import Ages
 from tuma_worker.store.budgets import Budgets
 from tuma_worker.store.campaigns import Campaigns
@@ -240,7 +240,7 @@ def _subscribe(driver: Driver) -> None:
     assert stream.warn(Group("@test", entry_id))
     assert not stream.warn(Group("@test", entry_id))
     stream.expire()
-    assert stream.forget("@test")
+    assert stream.forget("@test", by="test")
     assert feed.news() == []
     assert feed.news()[0][0] == entry_id
     subscriptions.remove("test", by="test")
@@ -315,8 +315,19 @@ def _set_budget(driver: Driver) -> None:
 def _forget(driver: Driver) -> None:
     letters, _ = dead_letter(driver)
     assert Producer(driver.redis).suppress(driver.queue.account, "+243990000000") == 1
-    done = Forgetting(driver.redis, driver.queue.account, "+243990000000", "5eed").forget()
+    done = Forgetting(driver.redis, driver.queue.account, "+243990000000", "5eed").forget(by="test")
     assert (done.recipients, done.waits, done.suppressed, letters.size()) == (1, (), True, 0)
+
+
+def _forget_bad(driver: Driver) -> None:
+    driver.redis.zadd(driver.account.bad_numbers, {"+243990000000": 1})
+    assert bad_numbers.forget(driver.redis, driver.queue.account, by="test") == 1
+
+
+def _forget_group(driver: Driver) -> None:
+    driver.enqueue()
+    assert list(Producer(driver.redis).outcomes("group", wait=0.01))
+    assert Stream(driver.redis, driver.queue.account).forget("default:group", by="test")
 
 
 def _age(driver: Driver) -> None:
@@ -336,6 +347,7 @@ ACTS: dict[str, Callable[[Driver], None]] = {
     **dict.fromkeys(("hand_over", "ask", "heard", "take_up", "conclude", "tally"), _custody),
     "file": _receipts, "park": _receipts, "receive": _receive,
     **dict.fromkeys(("lead", "subscribe", "regroup", "unsubscribe", "amend", "warn"), _subscribe),
-    "half_open": _half_open, "rights": _rights, "forget": _forget, "hide": _forget, "age": _age,
+    "half_open": _half_open, "rights": _rights, "age": _age,
+    **dict.fromkeys(("forget", "hide", "note_forgetting"), _forget), "forget_bad": _forget_bad, "forget_group": _forget_group,
     "set_tokens": _set_tokens, "set_budget": _set_budget, "withdraw": _withdraw, "resume": _withdraw,
 }  # fmt: skip

@@ -19,9 +19,12 @@ from tuma_worker.core.answers import Fault
 from tuma_worker.core.budgets import Budget
 from tuma_worker.core.next_step import Halt
 from tuma_worker.dispatch.redriving import Redriven
+from tuma_worker.store import bad_numbers
 from tuma_worker.store.audit import acts
 from tuma_worker.store.budgets import Budgets
 from tuma_worker.store.dead import Choice, Leaving, LetterFilter
+from tuma_worker.store.forgetting import Forgetting
+from tuma_worker.store.outcomes import Stream
 from tuma_worker.store.steering import Scope, Steering
 from tuma_worker.store.subscriptions import Key, Subscription, Subscriptions, disabled
 
@@ -170,6 +173,34 @@ def test_what_becomes_of_subscriptions_is_told_without_secrets_and_paths(driver:
         ("amani", "rotated", "subscription", "one", "billing to example.com, secrets: 1", stood),
         ("amani", "enabled", "subscription", "one", f"{stood}, disabled: gone", stood),
         ("amani", "removed", "subscription", "one", "there", None),
+    ]
+
+
+def test_whom_somebody_forgets_is_told_without_the_number_and_before_anything_is_taken_out(
+    driver: Driver, redis_server: Server
+) -> None:
+    account, him = driver.queue.account, number(0)
+    dead_letter(driver, him)
+    with LossyProxy(redis_server.port) as proxy, connect(proxy.url) as redis:
+        redis.ping()
+        proxy.lose(b":0\r\n")
+        assert Forgetting(redis, account, him, "5eed").forget(by="amani").recipients == 1
+        assert proxy.lost == 1
+    assert told(driver) == [("amani", "forget-requested", "number", "", "sends: 1", None)]
+    assert him.removeprefix("+") not in str(driver.redis.xrange(driver.account.audit))
+
+
+def test_bad_numbers_and_groups_that_somebody_forgets_are_told_and_none_where_there_was_none(driver: Driver) -> None:
+    account = driver.queue.account
+    driver.redis.zadd(driver.account.bad_numbers, dict.fromkeys(numbers(3), 1))
+    assert [bad_numbers.forget(driver.redis, account, one, by="amani") for one in (number(0), number(0), None)] == [1, 0, 2]
+    driver.enqueue()
+    assert list(Producer(driver.redis, source="billing").outcomes("report", all_sources=True, wait=0.01))
+    assert [Stream(driver.redis, account).forget("report", by="amani") for _ in range(2)] == [True, False]
+    assert told(driver) == [
+        ("amani", "forgotten", "bad-numbers", "", "numbers: 3", "numbers: 2"),
+        ("amani", "forgotten", "bad-numbers", "", "numbers: 2", "numbers: 0"),
+        ("amani", "forgotten", "group", "report", "there", None),
     ]
 
 

@@ -117,9 +117,9 @@ def test_an_account_that_does_not_heed_them_calls_them(driver: Driver) -> None:
 
 def test_operators_take_it_back_for_one_number_or_for_all(driver: Driver) -> None:
     blame(driver)
-    assert bad_numbers.forget(driver.redis, driver.queue.account, number(4)) == 0
-    assert bad_numbers.forget(driver.redis, driver.queue.account, BAD) == 1
+    assert bad_numbers.forget(driver.redis, driver.queue.account, number(4), by="test") == 0
+    assert bad_numbers.forget(driver.redis, driver.queue.account, BAD, by="test") == 1
     blame(driver)
-    assert bad_numbers.forget(driver.redis, driver.queue.account) == 1
+    assert bad_numbers.forget(driver.redis, driver.queue.account, by="test") == 1
     driver.enqueue(BAD)
     assert called(driver) == [[BAD]]

@@ -35,7 +35,7 @@ def producer(driver: Driver) -> Producer:
 
 
 def forget(driver: Driver) -> Forgotten:
-    return Forgetting(driver.redis, driver.queue.account, HIM, secrets.token_hex(16)).forget()
+    return Forgetting(driver.redis, driver.queue.account, HIM, secrets.token_hex(16)).forget(by="test")
 
 
 def intent_id(driver: Driver, short_id: str) -> str:

@@ -84,6 +84,6 @@ def test_a_message_that_comes_again_is_told_once_and_does_not_undo_what_was_done
 
 def test_what_a_person_wrote_is_forgotten_with_the_number(letterbox: Letterbox) -> None:
     letterbox.post("STOP")
-    done = Forgetting(letterbox.driver.redis, letterbox.driver.queue.account, HIM, "5eed").forget()
+    done = Forgetting(letterbox.driver.redis, letterbox.driver.queue.account, HIM, "5eed").forget(by="test")
     assert (done.events, done.suppressed) == (1, True)
     assert letterbox.told() == []

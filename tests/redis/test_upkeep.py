@@ -132,7 +132,7 @@ def test_what_is_too_old_goes_and_who_has_not_read_it_is_warned_of_before(brook:
 def test_an_account_without_events_needs_no_care(brook: Brook) -> None:
     assert brook.look() == []
     assert brook.stream.groups() == {}
-    assert not brook.stream.forget("nobody")
+    assert not brook.stream.forget("nobody", by="test")
 
 
 def test_one_worker_looks_after_an_account(brook: Brook) -> None:

@@ -183,6 +183,7 @@ def forget_bad(
     name: Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account's name.")],
     number: Annotated[str | None, typer.Argument(help="Only this number; all of them where not given.", show_default=False)] = None,
     *,
+    by: By = None,
     json: Json = False,
 ) -> None:
     """Let numbers be called again that the provider has blamed. Recipients that were refused for it meanwhile stay refused.
@@ -196,7 +197,7 @@ def forget_bad(
         raise TumaError(message) from None
     with reach() as store:
         store.expect([name])
-        forgotten = bad_numbers.forget(store.redis, name, wanted)
+        forgotten = bad_numbers.forget(store.redis, name, wanted, by=who(by))
     if json:
         say_json({"account": name, "forgotten": forgotten})
     else:

@@ -11,6 +11,7 @@ import typer
 from tuma_producer.errors import TumaError
 from tuma_producer.intents import mask, normalise_number
 from tuma_worker.cli.output import NOT_AS_WISHED, Json, complain, count, progress, say, say_json
+from tuma_worker.cli.queue import By, who
 from tuma_worker.cli.reach import reach
 from tuma_worker.store.forgetting import Forgetting
 
@@ -22,6 +23,7 @@ def forget(
     number: Annotated[str, typer.Argument(metavar="NUMBER", help="A number such as +243990000001.")],
     *,
     account: Annotated[str | None, typer.Option(help="Only this account.", show_default=False)] = None,
+    by: By = None,
     json: Json = False,
 ) -> None:
     """Forget a number: in the records of sends that are over with it, their events, dead letters and receipts, of all accounts.
@@ -35,7 +37,7 @@ def forget(
     with reach() as store:
         store.expect([account] if account else [])
         accounts = [account] if account else store.producer.accounts()
-        found = [_forget(Forgetting(store.redis, name, number, secrets.token_hex(16))) for name in accounts]
+        found = [_forget(Forgetting(store.redis, name, number, secrets.token_hex(16)), who(by)) for name in accounts]
     if json:
         say_json([asdict(one) for one in found])
     else:
@@ -53,7 +55,7 @@ def _number(given: str) -> str:
         raise TumaError(message) from None
 
 
-def _forget(forgetting: Forgetting) -> Forgotten:
+def _forget(forgetting: Forgetting, by: str) -> Forgotten:
     steps = 0
     with progress(lambda: forgetting.account, forgetting.size(), lambda: steps) as advance:
 
@@ -62,7 +64,7 @@ def _forget(forgetting: Forgetting) -> Forgotten:
             steps += 1
             advance()
 
-        return forgetting.forget(step)
+        return forgetting.forget(step, by=by)
 
 
 def _tell(found: Forgotten, number: str) -> None:

@@ -17,6 +17,7 @@ from tuma_producer.intents import checked_source, web_address
 from tuma_worker.cli.output import Json, count, say, say_json, screen, table
 from tuma_worker.cli.queue import By, who
 from tuma_worker.cli.reach import reach
+from tuma_worker.cli.reading import seconds
 from tuma_worker.events import subscribing
 from tuma_worker.events.places import beginning, entry
 from tuma_worker.events.replaying import replay as replay_events
@@ -122,7 +123,7 @@ def rotate(
     account: Account,
     subscription: Id,
     *,
-    overlap: Annotated[float, typer.Option(min=0, help="Seconds for which the old secret signs too.")] = 86_400.0,
+    overlap: Annotated[float, typer.Option(parser=seconds, help="Seconds for which the old secret signs too.")] = 86_400.0,
     by: By = None,
     json: Json = False,
 ) -> None:
@@ -193,7 +194,11 @@ def groups(account: Account, *, json: Json = False) -> None:
 
 @app.command()
 def forget(
-    account: Account, group: Annotated[str, typer.Argument(metavar="GROUP", help="As `groups` shows it.")], *, json: Json = False
+    account: Account,
+    group: Annotated[str, typer.Argument(metavar="GROUP", help="As `groups` shows it.")],
+    *,
+    by: By = None,
+    json: Json = False,
 ) -> None:
     """Let a group of consumers go that nobody reads for any more, so that it holds up and warns of nothing.
 
@@ -204,7 +209,7 @@ def forget(
         raise TumaError(message)
     with reach() as store:
         store.expect([account])
-        if not Stream(store.redis, account).forget(group):
+        if not Stream(store.redis, account).forget(group, by=who(by)):
             message = f"GROUP: {group!r} is none of {account}; see: tuma subscriptions groups {account}"
             raise TumaError(message)
     if json:

@@ -108,9 +108,13 @@ def _letters(written: str) -> str:
     return f"letters: {written}"
 
 
+def _sends(written: str) -> str:
+    return f"sends: {written}"
+
+
 # How what was written of these kinds is told; of all others there are words, told as they are.
 _SHOWN: dict[str, Callable[[str], str]] = {
     "queue": _pause, "limit": _limit, "account": _stop, "budget": _budget, "schedule": _schedule, "suppressions": _list,
-    "dead": _letters,
+    "bad-numbers": _list, "number": _sends, "dead": _letters,
 }  # fmt: skip
 _BY_ID = {"intent", "schedule"}  # whose short id is written

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tuma_producer.contract.keys import AccountKeys
+from tuma_producer.contract.keys import account_keys
+from tuma_producer.contract.scripts import load, token
 
 if TYPE_CHECKING:
     from redis import Redis
 
+_FORGET_BAD = load(__package__, "forget_bad")
 
-def forget(redis: Redis, account: str, number: str | None = None) -> int:
+
+def forget(redis: Redis, account: str, number: str | None = None, *, by: str) -> int:
     """Let this number be called again, or all of them. Returns how many were remembered."""
-    key = AccountKeys(account).bad_numbers
-    if number is not None:
-        return int(redis.zrem(key, number))
-    pipeline: Any = redis.pipeline(transaction=True)
-    pipeline.zcard(key)
-    pipeline.delete(key)
-    known, _ = pipeline.execute()
-    return int(known)
+    keys = account_keys(account)
+    return int(_FORGET_BAD.run(redis, [keys.bad_numbers, keys.answer(token()), keys.audit], [by, number or ""]))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from tuma_producer.contract.keys import account_keys
-from tuma_producer.contract.scripts import load
+from tuma_producer.contract.scripts import load, token
 from tuma_producer.contract.wire import CARRIED, full_id, redriven, tally
 from tuma_worker.core.states import ENDS
 from tuma_worker.queue.config import SEND
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _FORGET = load(__package__, "forget")
 _HIDE = load(__package__, "hide")
+_NOTE = load(__package__, "note_forgetting")
 
 _GONE, _OPEN = 1, -1
 
@@ -61,13 +62,16 @@ class Forgetting:
         """How many steps `forget` takes, about."""
         return self.redis.xlen(self._keys.events) // PAGE
 
-    def forget(self, step: Callable[[], None] = lambda: None) -> Forgotten:
+    def forget(self, step: Callable[[], None] = lambda: None, *, by: str) -> Forgotten:
         """Take the number out; `step` is called along the way. May be repeated: whoever was interrupted goes on where it was.
 
-        The record is what leads to most of the rest, so it goes last.
+        That `by` asks for it is written down first. The record is what leads to most of the rest, so it goes last.
         """
         receipts, gone, waits = 0, 0, set[str]()
-        for short_id, batch_ids in Records(self.redis, self.account).naming(self.number):
+        naming = list(Records(self.redis, self.account).naming(self.number))
+        keys = [self._keys.bad_numbers, self._keys.answer(token()), self._keys.audit]
+        _NOTE.run(self.redis, keys, [self.number, by, len(naming)])
+        for short_id, batch_ids in naming:
             receipts += sum(self._receipts_of(batch_id) for batch_id in batch_ids)
             left = self._record(short_id, batch_ids)
             gone += left == _GONE
@@ -75,7 +79,6 @@ class Forgetting:
         receipts += self._unled(waits) + self._receipts_of(UNMATCHED)
         receipts += 0 if waits else self._waiting_receipts()
         events = self._events(waits, step)
-        self.redis.zrem(self._keys.bad_numbers, self.number)
         return Forgotten(
             self.account,
             gone,

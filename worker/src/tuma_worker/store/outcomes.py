@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from redis.exceptions import ResponseError
 
 from tuma_producer.contract.keys import account_keys
-from tuma_producer.contract.scripts import load
+from tuma_producer.contract.scripts import load, token
 from tuma_producer.contract.wire import EVENTS_KEPT, RETENTION_MS, digest
 from tuma_worker.store.clock import server_ms
 from tuma_worker.store.lead import take_lead
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tuma_producer.contract.keys import AccountKeys
 
 _WARN = load(__package__, "warn")
+_FORGET_GROUP = load(__package__, "forget_group")
 
 KEPT_READ = EVENTS_KEPT * 3 // 5  # events that are kept though every group has read them; above, only what some group has not
 KEPT_FOR = RETENTION_MS  # ms, where an account is set to no less: as long as a finished intent
@@ -82,9 +83,10 @@ class Stream:
         """The groups of consumers, each with the first entry that it needs; None where it has read all."""
         return {group["name"].decode(): self._needs(group) for group in self._groups()}
 
-    def forget(self, group: str) -> bool:
+    def forget(self, group: str, *, by: str) -> bool:
         """Let a group of consumers go, with its place; False where there is none of this name."""
-        return group in self.groups() and bool(self.redis.xgroup_destroy(self._keys.events, group))
+        keys = [self._keys.events, self._keys.answer(token()), self._keys.audit]
+        return bool(_FORGET_GROUP.run(self.redis, keys, [group, by]))
 
     @property
     def _keys(self) -> AccountKeys:
