@@ -56,6 +56,14 @@ def test_get_draws_the_first_hundred_recipients_and_counts_the_rest(tuma: Tuma) 
     assert len(tuma("get", intent_id, "--json").json["recipients"]) == 103
 
 
+def test_outcomes_mask_the_number_of_whoever_wrote_unless_it_is_asked_for(tuma: Tuma, redis: Redis) -> None:
+    redis.xadd(AccountKeys("lisoloo-main").events, {"e": "received", "from": NUMBER, "to": "12345", "text": "Hi", "stop": ""})
+    ask = ("outcomes", "--wait", "0", "--group")
+    assert tuma(*ask, "a").json["data"]["from"] == MASKED
+    assert NUMBER not in tuma(*ask, "b", "--lines").out
+    assert tuma(*ask, "c", "--show-numbers").json["data"]["from"] == NUMBER
+
+
 def test_outcomes_are_cloudevents_a_line_each_told_to_a_group_once(tuma: Tuma) -> None:
     intent_id = tuma.send("--account", "lisoloo-main", "--source", "billing")
     first = tuma("outcomes", "--group", "g", "--wait", "0.05")

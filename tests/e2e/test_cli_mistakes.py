@@ -64,6 +64,8 @@ MISTAKES = {
     "no intent to get": (("get",), " get: missing argument 'ID'; see: "),
     "no limit to set": (("accounts", "set-limit", "a"), "LIMIT: give one, such as '30/min'"),
     "no limit to unset": (("accounts", "set-limit", "a", "--unset"), "give the limit, or name it with --replaces"),
+    "seconds that are no number": ((*ONE, "--expires-in", "nan"), "must be a number of seconds from 0 to"),
+    "seconds without end": (("dead", "drop", "--older-than", "inf"), "must be a number of seconds from 0 to"),
     "an unknown option": (("get", "--sideways", "1"), "no such option: --sideways"),
     "an unknown option of tuma itself": (("--sideways",), "no such option: --sideways"),
     "an unknown command": (("quee",), "no such command 'quee'"),

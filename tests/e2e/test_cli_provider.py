@@ -188,7 +188,7 @@ def test_a_template_is_sent_with_what_stands_in_its_places(provider: Tuma, redis
         (["lisoloo-main", "status", "unheard-of"], 1, "GET /status: http-404: the provider does not know it"),
         (["lisoloo-main", "status", "../balance"], 2, "message_id: is no id of the provider's"),
         (["lineserve-main", "messages", "--to", "12"], 2, "argument --to: … is not an international number"),
-        (["lineserve-main", "messages", "--since", "soon"], 2, "argument --since: must be a time such as 2026-11-28T09:30"),
+        (["lineserve-main", "messages", "--since", "soon"], 2, "argument --since: must be a time such as 2026-12-01T08:00Z"),
         (["lineserve-main", "messages", "--status", "gone"], 2, "argument --status: invalid choice: 'gone'"),
         (["lineserve-main", "analytics", "--since", "2026-13-01"], 2, "argument --since: must be a day such as 2026-11-28"),
         (["lineserve-main", "messages", "--most", "0"], 2, "argument --most: must be a whole number from 1 up"),

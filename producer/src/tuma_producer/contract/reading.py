@@ -33,7 +33,7 @@ STALLED_MS = 60_000  # an event that a consumer took and did not acknowledge for
 TURN = 0.1  # seconds that a read of one stream may keep the others waiting, where they cannot be read together
 _LAST_TURN = 2**64 - 1  # the last entry that a stream can have in a millisecond
 _NAMED = {"beginning": "0", "now": "$"}
-_ENTRY = re.compile(r"[0-9]{1,19}-[0-9]{1,20}")
+_ENTRY = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")  # no more than Redis reads
 _BLOCK = 2.0  # seconds that one read waits at most; then it looks for stalled events and new accounts
 
 
@@ -267,14 +267,19 @@ def begins_after(start: Start, account: str) -> str:
         if start.tzinfo is None:
             message = "start: a time needs its zone, such as datetime.now(UTC)"
             raise TumaError(message)
-        return f"{round(start.timestamp() * 1000) - 1}-{_LAST_TURN}"
+        return _just_before(round(start.timestamp() * 1000))
     if start in _NAMED:
         return _NAMED[start]
     whose, _, entry_id = start.partition("/")
     if not _ENTRY.fullmatch(entry_id):
         message = f"start: {start!r} is neither beginning nor now nor an event's id nor a time"
         raise TumaError(message)
-    return entry_id if whose == account else f"{int(entry_id.partition('-')[0]) - 1}-{_LAST_TURN}"
+    return entry_id if whose == account else _just_before(int(entry_id.partition("-")[0]))
+
+
+def _just_before(milliseconds: int) -> str:
+    """The last entry that there could be before this moment."""
+    return f"{milliseconds - 1}-{_LAST_TURN}" if milliseconds > 0 else "0"
 
 
 def group_of(group: str, source: str, *, all_sources: bool) -> str:

@@ -6,13 +6,14 @@ import argparse
 import csv
 import sys
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from tuma_producer.errors import TumaError
 from tuma_producer.intents import normalise_number
 from tuma_worker.cli.output import redacted
+from tuma_worker.cli.reading import read_instant
 from tuma_worker.providers.operations import Kind
 
 if TYPE_CHECKING:
@@ -101,15 +102,6 @@ def _reading(read: Callable[[str], Any]) -> Callable[[str], Any]:
     return reader
 
 
-def _instant(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        message = "must be a time such as 2026-11-28T09:30 (UTC unless it says otherwise)"
-        raise ValueError(message) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
 def _day(text: str) -> str:
     try:
         return date.fromisoformat(text).isoformat()
@@ -185,7 +177,7 @@ def _contact(path: str, line: int, row: dict[str | None, Any]) -> dict[str, str]
 
 _READERS: dict[Kind, Callable[[str], Any]] = {
     Kind.NUMBER: _reading(normalise_number),
-    Kind.INSTANT: _reading(_instant),
+    Kind.INSTANT: _reading(read_instant),
     Kind.DAY: _reading(_day),
     Kind.PAIRS: _reading(_pair),
     Kind.SECRET: _reading(_secret),

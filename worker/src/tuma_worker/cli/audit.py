@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
-from tuma_producer import TumaError
 from tuma_worker.cli.output import Json, say_json, screen, table
 from tuma_worker.cli.reach import reach
+from tuma_worker.cli.reading import instant_of
 from tuma_worker.store.audit import acts
 
 _COLUMNS = ("at (UTC)", "account", "by", "action", "kind", "name", "before", "after")
@@ -30,7 +29,7 @@ def audit(
 
     Example: tuma audit --account lisoloo-main --since 2026-12-01T08:00Z
     """
-    first = _instant(since)
+    first = None if since is None else instant_of("--since", since)
     with reach() as store:
         if account is not None:
             store.expect([account])
@@ -41,12 +40,3 @@ def audit(
             return
         rows = [(act.at, act.account, act.by, act.action, act.kind, act.name, act.before, act.after) for act in found]
     screen().print(table(_COLUMNS, rows))
-
-
-def _instant(given: str | None) -> datetime | None:
-    try:
-        moment = None if given is None else datetime.fromisoformat(given)
-    except ValueError:
-        message = "--since: must be a time such as 2026-12-01T08:00Z"
-        raise TumaError(message) from None
-    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment

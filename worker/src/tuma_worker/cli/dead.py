@@ -20,6 +20,7 @@ from tuma_producer.intents import mask, normalise_number
 from tuma_worker.cli.output import NOT_AS_WISHED, Json, ShowNumbers, complain, say, say_json, screen, table
 from tuma_worker.cli.queue import By, who
 from tuma_worker.cli.reach import Reach, reach
+from tuma_worker.cli.reading import seconds
 from tuma_worker.core.dead import DeadClass
 from tuma_worker.dispatch.redriving import LATE, Redriven, Redriver
 from tuma_worker.store.dead import Choice, DeadLetters, Leaving, Letter, LetterFilter
@@ -41,7 +42,7 @@ Kind = Annotated[
     list[str] | None, typer.Option("--class", help=f"Only this class: {', '.join(DeadClass)} (repeatable).", show_default=False)
 ]
 Source = Annotated[str | None, typer.Option(help="Only this source's.", show_default=False)]
-OlderThan = Annotated[float | None, typer.Option(min=0, help="Only those dead for so many seconds.", show_default=False)]
+OlderThan = Annotated[float | None, typer.Option(parser=seconds, help="Only those dead for so many seconds.", show_default=False)]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 
 
@@ -273,7 +274,8 @@ def redrive(
     account_to: Annotated[str | None, typer.Option(help="Send through this account instead.", show_default=False)] = None,
     sender: Annotated[str | None, typer.Option(help="Send with this sender instead.", show_default=False)] = None,
     expires_in: Annotated[
-        float | None, typer.Option(help="A new deadline, in seconds from now; the old one holds otherwise.", show_default=False)
+        float | None,
+        typer.Option(parser=seconds, help="A new deadline, in seconds from now; the old one holds otherwise.", show_default=False),
     ] = None,
     dry_run: DryRun = False,
     by: By = None,

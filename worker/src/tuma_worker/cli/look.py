@@ -13,6 +13,7 @@ from tuma_producer.contract.times import moment
 from tuma_producer.intents import mask
 from tuma_worker.cli.output import Json, ShowNumbers, say, say_json, screen, table
 from tuma_worker.cli.reach import SOURCE, reach
+from tuma_worker.cli.reading import seconds
 from tuma_worker.core.explain import facts, looked, page
 from tuma_worker.core.states import in_words
 from tuma_worker.events.places import beginning
@@ -161,7 +162,7 @@ def outcomes(
         str, typer.Option("--from", metavar="beginning|now|EVENT|TIME", help="Where a new group begins: TIME as 2026-12-01T08:00Z.")
     ] = "beginning",
     wait: Annotated[
-        float | None, typer.Option(min=0, help="End after so many seconds without an event.", show_default="never")
+        float | None, typer.Option(parser=seconds, help="End after so many seconds without an event.", show_default="never")
     ] = None,
     show_numbers: ShowNumbers = False,
     json: Annotated[bool, typer.Option("--json/--lines", help="One CloudEvent in JSON a line, or lines for people.")] = True,
@@ -187,8 +188,9 @@ def outcomes(
 
 def _cloudevent(event: Event, *, show_numbers: bool) -> dict[str, Any]:
     whole = event.as_cloudevent()
-    if event.recipient is not None:
-        whole["data"]["recipient"] = _number(event.recipient, shown=show_numbers)
+    about = "from" if event.type.startswith("tuma.inbound.") else "recipient"  # elsewhere `from` is an account
+    if about in whole["data"]:
+        whole["data"][about] = _number(whole["data"][about], shown=show_numbers)
     return whole
 
 

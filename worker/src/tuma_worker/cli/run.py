@@ -13,6 +13,7 @@ import typer
 from tuma_producer.errors import TumaError
 from tuma_worker import bootstrap, logs, metrics, tracing
 from tuma_worker.cli.reach import reach
+from tuma_worker.cli.reading import seconds
 from tuma_worker.gateway.server import serve as serve_gateway
 from tuma_worker.settings import Settings, load_settings
 
@@ -25,7 +26,9 @@ def worker(
     threads: Annotated[int, typer.Option(min=1, help="Threads of each process: the calls it can have in flight.")] = 8,
     accounts: Annotated[list[str] | None, typer.Option("--account", help="Serve this account's queues only (repeatable).")] = None,
     queues: Annotated[list[str] | None, typer.Option(help="Serve this queue only (repeatable), such as lisoloo-main.send.")] = None,
-    shutdown_timeout: Annotated[float, typer.Option(min=0, help="Seconds that calls in flight get to end after SIGTERM.")] = 30,
+    shutdown_timeout: Annotated[
+        float, typer.Option(parser=seconds, help="Seconds that calls in flight get to end after SIGTERM.")
+    ] = 30,
 ) -> None:
     """Send what is queued, within the providers' limits.
 

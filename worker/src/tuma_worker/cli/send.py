@@ -17,6 +17,7 @@ from tuma_worker.cli.follow import Followed, changes
 from tuma_worker.cli.foresee import foresee, gathered
 from tuma_worker.cli.output import MISTAKE, NOT_AS_WISHED, Json, complain, count, progress, say, say_json, screen
 from tuma_worker.cli.reach import SOURCE, Reach, reach
+from tuma_worker.cli.reading import seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -75,7 +76,9 @@ def send(
         str | None,
         typer.Option(help="The same key is the same send, however often. Rows of a list get KEY/LINE.", show_default=False),
     ] = None,
-    expires_in: Annotated[float | None, typer.Option(help="Seconds after which it must not be sent any more.")] = None,
+    expires_in: Annotated[
+        float | None, typer.Option(parser=seconds, help="Seconds after which it must not be sent any more.")
+    ] = None,
     refuse_if_late: Annotated[
         bool, typer.Option("--refuse-if-late", help="Refuse it where it cannot make its deadline at the present backlog.")
     ] = False,
@@ -112,7 +115,7 @@ def send(
         bool, typer.Option("--dry-run", help="Only say what it would come to. Status 1: not all would go in time.")
     ] = False,
     wait: Annotated[bool, typer.Option(help="Follow it to its end. Status 1: not all were delivered in time.")] = False,
-    timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait at most.")] = 60,
+    timeout: Annotated[float, typer.Option(parser=seconds, help="Seconds to wait at most.")] = 60,
     json: Json = False,
 ) -> None:
     """Send a message, or a list of messages.

@@ -15,6 +15,7 @@ from tuma_worker import bootstrap
 from tuma_worker.cli.output import NOT_AS_WISHED, Json, complain, say, say_json, screen, table
 from tuma_worker.cli.queue import By, who
 from tuma_worker.cli.reach import reach
+from tuma_worker.cli.reading import seconds
 from tuma_worker.core.limits import Counted, Limit
 from tuma_worker.core.tokens import Scope
 
@@ -39,7 +40,7 @@ def add(
         list[str], typer.Option("--scope", help=f"What it may do: {', '.join(Scope)} (repeatable).", show_default=False)
     ],
     expires_in: Annotated[
-        float | None, typer.Option(min=1, help="Seconds for which it holds; for ever where not given.", show_default=False)
+        float | None, typer.Option(parser=seconds, help="Seconds for which it holds; for ever where not given.", show_default=False)
     ] = None,
     rate: Annotated[
         str | None,
@@ -91,7 +92,7 @@ def _rate(given: str | None) -> str | None:
 def rotate(
     name: Name,
     *,
-    overlap: Annotated[float, typer.Option(min=0, help="Seconds for which the old one holds too.")] = 3600.0,
+    overlap: Annotated[float, typer.Option(parser=seconds, help="Seconds for which the old one holds too.")] = 3600.0,
     by: By = None,
     json: Json = False,
 ) -> None:

@@ -13,20 +13,21 @@ if TYPE_CHECKING:
 
 
 def beginning(given: str) -> Start:
-    """Where to begin: a time, or whatever `Producer.outcomes` understands."""
+    """Where to begin: a time, in UTC where it does not say otherwise, or whatever `Producer.outcomes` understands."""
     if not given[:1].isdigit():
         return given
     try:
-        return datetime.fromisoformat(given)
+        moment = datetime.fromisoformat(given)
     except ValueError:
         return given
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def entry(account: str, given: str) -> str:
     """An event's entry, or a time in milliseconds, which as a first entry begins and as a last one ends it. Raises `TumaError`."""
     moment = beginning(given)
     if isinstance(moment, datetime):
-        return str(round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000))
+        return str(max(0, round(moment.timestamp() * 1000)))
     whose, _, entry_id = moment.partition("/")
     if whose != account:
         message = f"{given!r} is neither an event's id of {account} nor a time such as 2026-12-01T08:00Z"
