@@ -136,8 +136,10 @@ def _timeless(line: str) -> str:
 
 REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "a bad number": ({"to": "+24399x"}, "invalid", "to"),
+    "a number that ends in half a character": ({"to": "https://\ud83d"}, "invalid", "to"),
     "no text": ({"message": ""}, "invalid", "message"),
     "an unknown field": ({"speed": 1}, "invalid", "speed"),
+    "an unknown field that is half a character": ({"\ud83d": 1}, "invalid", "the name of a field"),
     "a field that Python would take for its own": ({"self": 1}, "invalid", "self"),
     "a key that is no text": ({"idempotency_key": ["a"]}, "invalid", "idempotency_key"),
     "a deadline that is no number": ({"expires_in": float("nan")}, "invalid", "expires_in"),

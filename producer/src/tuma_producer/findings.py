@@ -17,6 +17,8 @@ _RULES = {
     "timezone_aware": "has no offset; write one, such as 2026-12-24T08:00+01:00",
 }
 
+_UNNAMED = "the name of a field"  # of one whose name is no text, so that nobody can say it
+
 
 def first_finding(error: ValidationError) -> tuple[str, str]:
     """Field and rule of pydantic's first finding, without the input it was about.
@@ -28,4 +30,4 @@ def first_finding(error: ValidationError) -> tuple[str, str]:
     if not finding["loc"] and isinstance(raised, InvalidSend):
         return raised.field, raised.rule
     rule = _RULES.get(finding["type"], finding["msg"].removeprefix("Value error, ").replace("Input should", "must", 1))
-    return str(finding["loc"][0]), rule
+    return str(finding["loc"][0]) if finding["loc"] else _UNNAMED, rule

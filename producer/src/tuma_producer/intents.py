@@ -50,9 +50,9 @@ def normalise_number(number: str) -> str:
 
 
 def mask(number: str) -> str:
-    """A number as it may be shown: its first and last few characters, or none where that would be nearly all."""
+    """A number as it may be shown: its first and last few characters, or none where that would be nearly all, or is no text."""
     first, last = _SHOWN
-    return f"{number[:first]}…{number[-last:]}" if len(number) >= first + _HIDDEN + last else "…"
+    return f"{number[:first]}…{number[-last:]}" if len(number) >= first + _HIDDEN + last and number.isprintable() else "…"
 
 
 def checked_source(source: str) -> str:

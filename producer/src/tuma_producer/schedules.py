@@ -41,7 +41,9 @@ Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _MAX_SECONDS = 10 * 366 * 86_400  # of an interval or a grace; more than anybody means, and small enough to add to a time
-_REACH = timedelta(days=2)  # how far a local day lies from that of its instant in UTC: an offset, and a gap (Samoa's was a day)
+_REACH = timedelta(
+    days=3
+)  # how far a local day lies from that of its instant elsewhere: two offsets, and a gap (Samoa's was a day)
 _NO_OFFSET = "has no offset; write one (2026-12-24T08:00+01:00), or give tz"
 # Found beside the zones, and another one on another machine, or in another count of seconds.
 _OF_THE_MACHINE = re.compile(r"localtime|posixrules|Factory|(right|posix)/.*")
@@ -336,7 +338,7 @@ class Every(_Schedule):
     def _days(self, begin: Firing, after: datetime | None) -> Iterator[Firing]:
         zone = ZoneInfo(str(self.tz))
         anchor = begin.local.astimezone(zone).date() if isinstance(self.start, datetime) else self.start
-        since = max(after or begin.at, begin.at).astimezone(UTC).date() - _REACH
+        since = max(after or begin.at, begin.at).date() - _REACH  # by whatever offset it has: it may be the last that there is
         found = recurrence.in_order(self._local_times(anchor, since), zone, self.gap)
         return dropwhile(lambda firing: firing.at < begin.at, found)
 

@@ -89,11 +89,11 @@ def parameters(request: Request, *known: str) -> dict[str, str]:
     return dict(given)
 
 
-def number(given: Mapping[str, str], name: str, default: int, most: int) -> int:
+def number(given: Mapping[str, str], name: str, default: int, most: int, *, least: int = 0) -> int:
     """The whole number that this parameter names. Raises `Problem`."""
     told = given.get(name, str(default))
-    if not (told.isascii() and told.isdigit() and len(told) <= len(str(most)) and int(told) <= most):
-        refuse(name, f"must be a whole number of at most {most}")
+    if not (told.isascii() and told.isdigit() and len(told) <= len(str(most)) and least <= int(told) <= most):
+        refuse(name, f"must be a whole number from {least} to {most}")
     return int(told)
 
 

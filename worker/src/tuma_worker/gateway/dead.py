@@ -109,7 +109,7 @@ def _wanted(ask: Ask, which: _Which, kinds: frozenset[DeadClass]) -> LetterFilte
     """Which letters are meant, of these kinds where none are named. Raises `Problem` where nothing says which."""
     if not which.names_some:
         bodies.refuse("all", "say which: true, or classes, source, older_than")
-    before = None if which.older_than is None else round((ask.desk.clock() - which.older_than) * 1000)
+    before = None if which.older_than is None else round(max(0.0, ask.desk.clock() - which.older_than) * 1000)
     source = None if which.source is None else checked_source(which.source)
     return LetterFilter(frozenset(which.classes) or kinds, source, before)
 

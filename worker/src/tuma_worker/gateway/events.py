@@ -34,7 +34,7 @@ _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 async def follow(ask: Ask) -> Response:
-    """The events of the token's source, of all sources for who operates, as they come; of all accounts or of one.
+    """The events of the token's source, of all sources for who may watch, as they come; of all accounts or of one.
 
     A reader that shows the last id it saw goes on behind it, else it begins now, or with the oldest that is kept.
     """

@@ -43,7 +43,8 @@ async def list_some(ask: Ask) -> Response:
     if "account" not in given:
         bodies.refuse("account", "must be given")
     index = ScheduleIndex(ask.desk.store, await ask.known(given["account"]))
-    found, following = await run_in_threadpool(index.page, _place(given), bodies.number(given, "limit", _PAGE, _MOST))
+    most = bodies.number(given, "limit", _PAGE, _MOST, least=1)
+    found, following = await run_in_threadpool(index.page, _place(given), most)
     told = [_outline(one) for one in found if ask.token.may_see(one.source)]
     return encoded({"schedules": told, "next": following and f"{following.at}-{following.short_id}"})
 
