@@ -31,7 +31,7 @@ MISTAKES = {
     "no offset": ((*PREVIEW, "--at", "2026-12-24T18:00"), "error: --at: entry 0: has no offset"),
     "weekdays of given times": ((*PREVIEW, "--at", "2026-12-24T18:00Z", "--weekdays", "mon"), "--weekdays goes with --every"),
     "end of given times": ((*PREVIEW, "--at", "2026-12-24T18:00Z", "--end-exclusive"), "--end-exclusive goes with --every"),
-    "after without offset": ((*DAILY, "--after", "2026-12-24T18:00"), "--after: must be a date and time with its offset"),
+    "after no time": ((*DAILY, "--after", "christmas"), "--after: must be a time such as "),
 }
 
 

@@ -11,12 +11,13 @@ import pytest
 from tests.support.houses import open_house
 from tests.support.servers import start
 
-from tuma_producer import At, Every
+from tuma_producer import At, Every, Producer, Send
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from redis import Redis
     from tests.support.houses import House
     from tests.support.programs import Tuma
     from tests.support.servers import Server
@@ -135,6 +136,29 @@ def test_a_schedule_from_the_shell_is_shown_with_its_next_firing_and_steered(tum
     assert tuma("pause", schedule_id).out.strip() == f"{schedule_id}: pause done"
     assert tuma("resume", schedule_id).out.strip() == f"{schedule_id}: resume done: fires next at 2030-12-01T07:00:00+00:00"
     assert tuma("cancel", schedule_id).out.strip() == f"{schedule_id}: cancel done"
+
+
+def test_schedules_are_listed_from_the_shell_the_last_one_first(tuma: Tuma, redis: Redis) -> None:
+    producer = Producer(redis, source="cli")
+    daily = Every(frequency="daily", times=["08:00"], start="2030-12-01", tz="Africa/Kinshasa")
+    first, last = (
+        producer.enqueue(Send(account="lisoloo-main", to="+243990000001", message="Good day.", schedule=when)).id
+        for when in (daily, At(times=["2030-12-24T18:00Z"]))
+    )
+    producer.cancel(last)
+    _, *rows = [line.split() for line in tuma("schedule", "list").out.splitlines()]
+    assert rows == [
+        [last, "cancelled", "2030-12-24", "18:00", "0", "cli"],
+        [first, "scheduled", *["every", "day", "at", "08:00", "(Africa/Kinshasa)"], "2030-12-01", "07:00:00", "0", "cli"],
+    ]
+    found = tuma("schedule", "list", "--account", "lisoloo-main", "--json").jsons
+    assert [(one["id"], one["state"], one["next_firing"]) for one in found] == [
+        (last, "cancelled", None),
+        (first, "scheduled", "2030-12-01T07:00:00.000+00:00"),
+    ]
+    assert found[1]["schedule"]["frequency"] == "daily"
+    assert "+243990000001" not in str(found)
+    assert tuma("schedule", "list", "--account", "nobody").err.startswith("error: account: 'nobody' is not configured")
 
 
 def test_times_from_the_shell_may_be_several(tuma: Tuma) -> None:

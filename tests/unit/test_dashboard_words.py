@@ -7,9 +7,9 @@ from collections import Counter
 import pytest
 
 from tuma_producer import At, Every
+from tuma_worker.core.timetables import in_words
 from tuma_worker.gateway.dashboard import words
 from tuma_worker.gateway.dashboard.charts import HEIGHT, stacked
-from tuma_worker.gateway.dashboard.schedules import in_words
 
 
 @pytest.mark.parametrize(

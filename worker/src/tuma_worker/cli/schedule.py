@@ -1,4 +1,4 @@
-"""`tuma schedule`: what a schedule means, before anything is sent by it; and another meaning for one that is under way."""
+"""`tuma schedule`: what a schedule means, before anything is sent by it; which there are; and another meaning for one of them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,17 @@ from tuma_producer import At, Every, Firing, InvalidSchedule, TumaError
 from tuma_worker.cli.output import NOT_AS_WISHED, Json, complain, count, say, say_json, screen, table
 from tuma_worker.cli.queue import By, who
 from tuma_worker.cli.reach import reach
+from tuma_worker.cli.reading import instant_of
+from tuma_worker.core.timetables import in_words
+from tuma_worker.store.schedule_index import ScheduleIndex, following
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tuma_producer import EditResult
+    from tuma_producer import EditResult, Intent
     from tuma_producer.schedules import Schedule
+
+_SHOWN = 100  # schedules in a table for people
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -47,7 +52,7 @@ Misfire = Annotated[
 
 @app.callback()
 def schedule() -> None:
-    """See when a schedule fires, or change one."""
+    """See when a schedule fires, which there are, or change one."""
 
 
 @app.command()
@@ -77,7 +82,7 @@ def preview(
     """
     described = described_by(interval, times, start, end, weekdays, end_exclusive=end_exclusive)
     chosen = chosen_schedule(at, every, described, given(tz=tz, gap=gap))
-    found = list(islice(chosen.firings(_instant(after)), count))
+    found = list(islice(chosen.firings(datetime.now(UTC) if after is None else instant_of("--after", after)), count))
     if json:
         for firing in found:
             say_json(_as_json(firing))
@@ -86,6 +91,44 @@ def preview(
     if not found:
         complain(f"{'--at' if at else '--end'}: nothing of it is still to come after that time; choose a later one")
         raise typer.Exit(NOT_AS_WISHED)
+
+
+@app.command("list")
+def list_(
+    *,
+    account: Annotated[str | None, typer.Option(help="Only this account's.", show_default=False)] = None,
+    json: Json = False,
+) -> None:
+    """List schedules, of each account the one accepted last first: when it fires, how often it has, how it stands.
+
+    With --json a line for each. One that is over is there for a week more. They are paused, resumed and cancelled by their ids.
+
+    Example: tuma schedule list --account lisoloo-main
+    """
+    with reach() as store:
+        store.expect([account] if account else [])
+        names = [account] if account else store.producer.accounts()
+        found = (one for name in names for one in ScheduleIndex(store.redis, name).all())
+        if json:
+            for one in found:
+                say_json(_outline(one))
+            return
+        rows = [(one.id, one.state, _told(one), following(one), one.fired, one.source) for one in islice(found, _SHOWN)]
+        screen().print(table(["id", "state", "fires", "next (UTC)", "fired", "source"], rows))
+        if more := sum(1 for _ in found):
+            say(f"and {more} more; --json has them all")
+
+
+def _outline(one: Intent) -> dict[str, Any]:
+    """A schedule without its recipients and occurrences."""
+    told = ("id", "state", "source", "priority", "accepted", "next_firing", "fired", "campaign_name")
+    when = one.schedule and one.schedule.model_dump(mode="json", exclude_none=True)
+    return {name: getattr(one, name) for name in told} | {"schedule": when, "custody": one.custody and asdict(one.custody)}
+
+
+def _told(one: Intent) -> str | None:
+    """When it fires, in words."""
+    return in_words(one.schedule) if one.schedule else None
 
 
 @app.command()
@@ -170,19 +213,6 @@ def chosen_schedule(at: list[str] | None, every: str | None, described: dict[str
         return At(at, **both)
     except InvalidSchedule as error:
         raise InvalidSchedule("--at" if error.field == "times" else error.field, error.rule) from None
-
-
-def _instant(text: str | None) -> datetime:
-    if text is None:
-        return datetime.now(UTC)
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        found = None
-    if found is None or found.tzinfo is None:
-        message = "--after: must be a date and time with its offset, such as 2027-01-01T00:00Z"
-        raise TumaError(message)
-    return found
 
 
 def _as_json(firing: Firing) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from tuma_worker.store.records import pages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from datetime import datetime
 
     from redis import Redis
 
@@ -54,6 +55,13 @@ class ScheduleIndex:
         places = self._behind(place, most + 1)
         return self._read([one.short_id for one in places[:most]]), places[most - 1] if len(places) > most else None
 
+    def all(self) -> Iterator[Intent]:
+        """Every one, the last one first."""
+        place: Place | None = NOW
+        while place is not None:
+            page, place = self.page(place, _PAGE)
+            yield from page
+
     def _behind(self, place: Place, most: int) -> list[Place]:
         """There is no offset: schedules that come and go meanwhile would shift it."""
         index, count = account_keys(self.account).schedules, most
@@ -88,6 +96,11 @@ class ScheduleIndex:
             for short_id in page:
                 pipeline.exists(account_keys(self.account).intent(short_id.decode()))
             yield [short_id for short_id, there in zip(page, pipeline.execute(), strict=True) if not there]
+
+
+def following(one: Intent) -> datetime | None:
+    """When a schedule fires next, or for the first time where the provider keeps its dates; None where it will not."""
+    return one.custody.first if one.custody is not None else one.next_firing
 
 
 def _record(values: list[bytes | None]) -> dict[str, str]:

@@ -8,19 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
 
-from tuma_producer import Every
+from tuma_worker.core.timetables import in_words
 from tuma_worker.gateway.dashboard.intent import GRAVITY, VERBS
-from tuma_worker.gateway.dashboard.words import many
-from tuma_worker.store.schedule_index import ScheduleIndex
+from tuma_worker.store.schedule_index import ScheduleIndex, following
 
 if TYPE_CHECKING:
     from tuma_producer import Intent
-    from tuma_producer.schedules import Schedule
     from tuma_worker.gateway.dashboard.view import View
 
 _MOST = 200  # of each account
-
-_EACH = {"daily": "day", "weekly": "week", "monthly": "month", "yearly": "year", "seconds": "second"}
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
@@ -57,22 +53,4 @@ async def look(view: View) -> dict[str, Any]:
 def _row(intent: Intent, view: View) -> Row:
     verbs = VERBS.get(intent.state, ()) if view.rights.may_steer(intent.source) else ()
     told = in_words(intent.schedule) if intent.schedule is not None else ""
-    following = intent.custody.first if intent.custody is not None else intent.next_firing
-    return Row(intent, told, following, GRAVITY.get(intent.state, "calm"), verbs)
-
-
-def in_words(schedule: Schedule) -> str:
-    """When a schedule fires."""
-    zone = f" ({schedule.tz})" if schedule.tz else ""
-    if not isinstance(schedule, Every):
-        first = f"{schedule.times[0]:%Y-%m-%d %H:%M}"
-        return (first if len(schedule.times) == 1 else f"{many(len(schedule.times), 'time')}, the first {first}") + zone
-    each = _EACH[schedule.frequency]
-    interval = schedule.interval or 1
-    parts = [
-        f"every {each}" if interval == 1 else f"every {many(interval, each)}",
-        "on " + ", ".join(schedule.weekdays) if schedule.weekdays else "",
-        "at " + ", ".join(f"{one:%H:%M}" for one in schedule.times) if schedule.times else "",
-        f"until {schedule.end:%Y-%m-%d}" if schedule.end else "",
-    ]
-    return " ".join(part for part in parts if part) + zone
+    return Row(intent, told, following(intent), GRAVITY.get(intent.state, "calm"), verbs)
