@@ -265,6 +265,7 @@ def test_schedules_are_listed_looked_at_and_changed(http: httpx.Client, house: H
     problem(http.get(http.post("/v1/intents", json=SEND).headers["location"].replace("intents", "schedules")), 404, "no-schedule")
     assert problem(http.get("/v1/schedules"), 422, "invalid")["field"] == "account"
     assert problem(http.get("/v1/schedules?account=main&cursor=x"), 422, "invalid")["field"] == "cursor"
+    assert problem(http.get("/v1/schedules?account=main&limit=0"), 422, "invalid")["field"] == "limit"
     with client_of(house, new_token(house, "mall", "read", "control", source="mall")) as mall:
         assert mall.get("/v1/schedules?account=main").json()["schedules"] == []
         problem(mall.get(path), 404, "no-schedule")
@@ -325,10 +326,19 @@ def test_a_campaign_is_steered_as_a_whole(http: httpx.Client, name: str) -> None
     for place in range(2):
         http.post("/v1/intents", json=SEND | {"to": f"+24399000000{place}", "campaign_name": name})
     path = f"/v1/accounts/main/campaigns/{name.replace('/', '%2F')}"
+    told = http.get(path).json()
+    assert (told["campaign"], told["intents"], told["counted"], told["counts"]) == (name, 2, 2, {"queued": 2})
     for verb in ("pause", "resume", "cancel"):
         told = http.post(f"{path}/{verb}").json()
         assert (told["campaign"], told["outcome"], told["intents"], told["stopped"]) == (name, "done", 2, 2)
+        standing = http.get(path).json()
+        assert (standing["paused_by"], standing["cancelling_by"]) == ("ops" if verb == "pause" else None, None)
+    assert http.get(path).json()["counts"] == {"cancelled": 2}
+    listed = http.get("/v1/accounts/main/campaigns?limit=1").json()
+    assert (len(listed["campaigns"]), listed["size"] >= 1) == (1, True)
+    assert name in [one["campaign"] for one in http.get("/v1/accounts/main/campaigns").json()["campaigns"]]
     problem(http.post("/v1/accounts/main/campaigns/winter/pause"), 404, "unknown-campaign")
+    problem(http.get("/v1/accounts/main/campaigns/winter"), 404, "unknown-campaign")
 
 
 def test_numbers_are_put_on_the_suppression_list_and_taken_off(http: httpx.Client) -> None:
@@ -369,7 +379,8 @@ def test_dead_letters_are_dropped_of_an_intent_or_of_an_account(http: httpx.Clie
     driver = Driver(house.redis, queue_of(account="dropped"))
     first, second, third = (dead_letter(driver, f"+24399000000{place}")[1] for place in (1, 2, 3))
     assert problem(http.post("/v1/accounts/dropped/dead/drop", json={}), 422, "invalid")["field"] == "all"
-    assert http.post("/v1/accounts/dropped/dead/drop", json={"classes": ["unknown"]}).json() == {"dropped": 0, "classes": {}}
+    for nobody in ({"classes": ["unknown"]}, {"older_than": 1e308}):
+        assert http.post("/v1/accounts/dropped/dead/drop", json=nobody).json() == {"dropped": 0, "classes": {}}
     assert http.post(f"/v1/intents/dropped.{second}/drop").json() == {"dropped": 1, "classes": {"rejected": 1}}
     assert http.post(f"/v1/intents/dropped.{second}/drop").json()["dropped"] == 0
     assert {one["id"] for one in lines(http.get("/v1/accounts/dropped/dead"))} == {f"dropped.{first}", f"dropped.{third}"}

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tuma_producer import Producer, Send
+
 if TYPE_CHECKING:
+    from redis import Redis
     from tests.e2e.conftest import Tuma
 
 NUMBER, MASKED = "+243990000001", "+243…01"
@@ -61,6 +64,21 @@ def test_a_campaign_is_paused_resumed_and_cancelled_as_a_whole(tuma: Tuma) -> No
     assert tuma("cancel", *CAMPAIGN, "spring", "--json").json == whole
     ran = tuma("pause", *CAMPAIGN, "spring")
     assert (ran.status, ran.out) == (1, "spring: pause too-late: 2 intents, 2 ended before\n")
+
+
+def test_campaigns_are_listed_and_one_is_counted(tuma: Tuma, redis: Redis) -> None:
+    producer = Producer(redis)
+    for name in ("spring", "spring", "summer"):
+        producer.enqueue(Send(account="lisoloo-main", to=NUMBER, message="Hi", campaign_name=name))
+    producer.pause_campaign("lisoloo-main", "spring", by="amani")
+    found = {one["campaign"]: one["paused_by"] for one in tuma("campaigns", "--json").json}
+    assert found == {"spring": "amani", "summer": None}
+    assert "paused by amani" in tuma("campaigns", "--account", "lisoloo-main").out
+    assert tuma("campaigns", "show", "lisoloo-main", "spring").out == "spring: 2 intents, paused by amani: accepted 2\n"
+    counted = tuma("campaigns", "show", "lisoloo-main", "summer", "--json").json
+    assert (counted["intents"], counted["counted"], counted["counts"]) == (1, 1, {"queued": 1})
+    ran = tuma("campaigns", "show", "lisoloo-main", "winter")
+    assert (ran.status, ran.err.startswith("error: campaign: 'winter' is not known in lisoloo-main")) == (1, True)
 
 
 def test_a_campaign_that_nobody_knows_is_status_1_and_half_a_choice_status_2(tuma: Tuma) -> None:

@@ -10,6 +10,7 @@ from tuma_worker import __version__
 from tuma_worker.cli import (
     accounts,
     budgets,
+    campaigns,
     control,
     dead,
     look,
@@ -78,6 +79,7 @@ for command in (
     app.command()(command)
 app.add_typer(queue.app, name="queue")
 app.add_typer(schedule.app, name="schedule")
+app.add_typer(campaigns.app, name="campaigns")
 app.add_typer(accounts.app, name="accounts")
 app.add_typer(dead.app, name="dead")
 app.add_typer(suppress.app, name="suppress")

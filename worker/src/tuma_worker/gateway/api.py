@@ -15,7 +15,7 @@ from tuma_producer.contract.connection import REDIS_ERRORS
 from tuma_producer.errors import TumaError
 from tuma_worker import metrics
 from tuma_worker.core.tokens import Scope
-from tuma_worker.gateway import dead, events, intents, operating, planning, schedules, subscriptions
+from tuma_worker.gateway import campaigns, dead, events, intents, operating, planning, schedules, subscriptions
 from tuma_worker.gateway.desk import Ask
 from tuma_worker.gateway.problems import Kind, Problem, problem_of
 from tuma_worker.gateway.requests import request_id_of
@@ -34,7 +34,8 @@ _SCHEDULE = "/v1/schedules/{intent_id}"
 _SUBSCRIPTION = "/v1/subscriptions/{subscription}"
 _ACCOUNT = "/v1/accounts/{account}"
 _LIMIT = f"{_ACCOUNT}/limits/{{limit}}"
-_CAMPAIGN = f"{_ACCOUNT}/campaigns/{{campaign}}"
+_CAMPAIGNS = f"{_ACCOUNT}/campaigns"
+_CAMPAIGN = f"{_CAMPAIGNS}/{{campaign}}"
 _QUEUE = "/v1/queues/{queue}"
 _NO_CLIENT = 499  # nobody reads it
 
@@ -77,9 +78,11 @@ OPERATIONS = (
     Operation("GET", f"{_ACCOUNT}/suppressions", Scope.WATCH, operating.list_suppressions),
     Operation("POST", f"{_ACCOUNT}/suppressions", Scope.OPERATE, operating.suppress),
     Operation("POST", f"{_ACCOUNT}/suppressions/remove", Scope.OPERATE, operating.unsuppress),
-    Operation("POST", f"{_CAMPAIGN}/cancel", Scope.OPERATE, operating.cancel_campaign),
-    Operation("POST", f"{_CAMPAIGN}/pause", Scope.OPERATE, operating.pause_campaign),
-    Operation("POST", f"{_CAMPAIGN}/resume", Scope.OPERATE, operating.resume_campaign),
+    Operation("GET", _CAMPAIGNS, Scope.WATCH, campaigns.list_some),
+    Operation("GET", _CAMPAIGN, Scope.WATCH, campaigns.get),
+    Operation("POST", f"{_CAMPAIGN}/cancel", Scope.OPERATE, campaigns.cancel),
+    Operation("POST", f"{_CAMPAIGN}/pause", Scope.OPERATE, campaigns.pause),
+    Operation("POST", f"{_CAMPAIGN}/resume", Scope.OPERATE, campaigns.resume),
     Operation("GET", "/v1/subscriptions", Scope.WATCH, subscriptions.list_all),
     Operation("POST", "/v1/subscriptions", Scope.OPERATE, subscriptions.add),
     Operation("DELETE", _SUBSCRIPTION, Scope.OPERATE, subscriptions.remove),

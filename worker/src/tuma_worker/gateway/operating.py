@@ -1,4 +1,4 @@
-"""What belongs to no source: accounts, queues, campaigns, suppression lists. For whoever operates."""
+"""What belongs to no source: accounts, queues, suppression lists, the audit. For whoever operates."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from starlette.responses import Response
 
-    from tuma_producer.intents import Verb
     from tuma_worker.gateway.desk import Ask
     from tuma_worker.store.accounts import Standing
     from tuma_worker.store.funds import Money
@@ -161,30 +160,6 @@ def _line(found: Line) -> dict[str, Any]:
     waiting = [_members(one) | {"oldest": _instant(one.oldest)} for one in found.waiting]
     times = {"now": _instant(found.now), "next_permit": _instant(found.next_permit)}
     return _members(found) | {"waiting": waiting, "holds": [hold.text for hold in found.holds]} | times
-
-
-# --------------------------------------------------------------------------------------------------------------- campaigns
-
-
-async def cancel_campaign(ask: Ask) -> Response:
-    """Withdraw what was not handed over of all of a campaign."""
-    return await _steer_campaign(ask, "cancel")
-
-
-async def pause_campaign(ask: Ask) -> Response:
-    """Hold back all of a campaign, and what arrives under its name."""
-    return await _steer_campaign(ask, "pause")
-
-
-async def resume_campaign(ask: Ask) -> Response:
-    """Put all that is paused of a campaign back into the line."""
-    return await _steer_campaign(ask, "resume")
-
-
-async def _steer_campaign(ask: Ask, verb: Verb) -> Response:
-    account = await ask.account()
-    result = await getattr(ask.producer, f"{verb}_campaign")(account, ask.named("campaign"), by=ask.token.name)
-    return encoded(result, status=202 if result.outcome == "requested" else 200)
 
 
 # -------------------------------------------------------------------------------------------------------- suppression lists

@@ -137,6 +137,11 @@ class Campaigns:
         found = [_standing(name, packed) for name, packed in self._all()]
         return nlargest(most, found, key=lambda one: (one.at, one.name)), len(found)
 
+    def named(self, name: str) -> Standing | None:
+        """The one of this name; None where there is none."""
+        packed = cast("bytes | None", self.redis.hget(account_keys(self.account).campaigns, name))
+        return None if packed is None else _standing(name.encode(), packed)
+
     def _all(self) -> Iterator[tuple[bytes, bytes]]:
         yield from self.redis.hscan_iter(account_keys(self.account).campaigns, count=_PAGE)
 
