@@ -1,4 +1,7 @@
-"""docs/http.md and the tutorial are sessions: each of their lines runs, in its order, and says what is written under it."""
+"""docs/http.md and the tutorial are sessions: each of their lines runs, in its order, and says what is written under it.
+
+And the samples in other languages send.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 DOC = (DOCS / "http.md").read_text(encoding="utf-8")
 ADDRESS = "http://127.0.0.1:8080"
 TOOLS = {name: shutil.which(name) for name in ("bash", "curl", "jq")}
-NODE = shutil.which("node")
+SAMPLES = {"js": ("node", "send.mjs"), "go": ("go", "run", "send.go"), "php": ("php", "send.php")}
 END = "tuma-line-ended"
 
 
@@ -72,15 +75,19 @@ def test_every_line_of_the_session_says_what_is_written_under_it(house: House, t
     assert ran.stderr == ""
 
 
-@pytest.mark.skipif(NODE is None, reason="needs node")
-def test_the_sample_for_node_sends_once_however_often_it_runs(house: House, tmp_path: Path) -> None:
-    (sample,) = re.findall(r"```js\n(.*?)```", (DOCS / "other-languages.md").read_text(encoding="utf-8"), re.DOTALL)
-    (tmp_path / "send.mjs").write_text(sample, encoding="utf-8")
-    environment = {"TUMA": house.gateway_url, "TOKEN": new_token(house, "shop", "send", source="shop")}
+@pytest.mark.parametrize("language", SAMPLES)
+def test_a_sample_sends_once_however_often_it_runs(house: House, tmp_path: Path, language: str) -> None:
+    program, *words = SAMPLES[language]
+    if shutil.which(program) is None:
+        pytest.skip(f"needs {program}")
+    (sample,) = re.findall(rf"```{language}\n(.*?)```", (DOCS / "other-languages.md").read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / words[-1]).write_text(sample, encoding="utf-8")
+    shop = f"shop-{language}"
+    environment = {**os.environ, "TUMA": house.gateway_url, "TOKEN": new_token(house, shop, "send", source=shop)}
     said = []
     for _ in range(2):
         ran = subprocess.run(
-            [str(NODE), "send.mjs"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=True
+            [program, *words], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=True
         )
         said.append(ran.stdout.split())
     assert [words[1] for words in said] == ["accepted", "again"]
