@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tuma_producer.contract.wire import moment
+from tuma_producer.contract.times import moment
 from tuma_producer.errors import UnknownCampaign
 from tuma_worker.cli.output import Json, count, progress, say, say_json, screen, table
 from tuma_worker.cli.reach import Reach, reach
@@ -14,7 +14,7 @@ from tuma_worker.core.states import in_words
 from tuma_worker.store.campaigns import Campaigns, Tally
 
 if TYPE_CHECKING:
-    from tuma_worker.store.campaigns import Progress, Standing
+    from tuma_worker.store.campaigns import CampaignStanding, Progress
 
 _LISTED = 100  # of each account
 _AT_ONCE = 5000  # intents counted between two steps of the bar
@@ -48,12 +48,12 @@ def campaigns(
         say(f"and {more} earlier ones")
 
 
-def _outline(account: str, one: Standing) -> dict[str, Any]:
+def _outline(account: str, one: CampaignStanding) -> dict[str, Any]:
     about = {"account": account, "campaign": one.name, "last_arrival": moment(one.at)}
     return about | {"paused_by": one.paused, "cancelling_by": one.cancelling}
 
 
-def _held(one: Standing) -> str | None:
+def _held(one: CampaignStanding) -> str | None:
     if one.cancelling is not None:
         return f"being cancelled by {one.cancelling}"
     return None if one.paused is None else f"paused by {one.paused}"

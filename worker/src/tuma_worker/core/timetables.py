@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tuma_producer import Every
+from tuma_producer.schedules import Every
 
 if TYPE_CHECKING:
     from tuma_producer.schedules import Schedule

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
 
-from tuma_producer.contract.wire import moment
+from tuma_producer.contract.times import moment
 from tuma_producer.errors import UnknownCampaign
 from tuma_worker.gateway import bodies
 from tuma_worker.gateway.forms import encoded
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tuma_producer.intents import Verb
     from tuma_worker.gateway.desk import Ask
-    from tuma_worker.store.campaigns import Standing
+    from tuma_worker.store.campaigns import CampaignStanding
 
 _LISTED, _LISTED_MOST = 50, 200
 _COUNTED_MOST = 20_000  # intents of a campaign that one look counts: receipts come to this process too
@@ -41,7 +41,7 @@ async def get(ask: Ask) -> Response:
     return encoded(_outline(found) | counts)
 
 
-def _outline(found: Standing) -> dict[str, Any]:
+def _outline(found: CampaignStanding) -> dict[str, Any]:
     return {
         "campaign": found.name, "last_arrival": moment(found.at), "paused_by": found.paused, "cancelling_by": found.cancelling,
     }  # fmt: skip

@@ -137,7 +137,7 @@ class Campaigns:
         found = [_standing(name, packed) for name, packed in self._all()]
         return nlargest(most, found, key=lambda one: (one.at, one.name)), len(found)
 
-    def named(self, name: str) -> Standing | None:
+    def named(self, name: str) -> CampaignStanding | None:
         """The one of this name; None where there is none."""
         packed = cast("bytes | None", self.redis.hget(account_keys(self.account).campaigns, name))
         return None if packed is None else _standing(name.encode(), packed)
