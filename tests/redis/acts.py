@@ -325,9 +325,8 @@ def _forget_bad(driver: Driver) -> None:
 
 
 def _forget_group(driver: Driver) -> None:
-    driver.enqueue()
-    assert list(Producer(driver.redis).outcomes("group", wait=0.01))
-    assert Stream(driver.redis, driver.queue.account).forget("default:group", by="test")
+    driver.redis.xgroup_create(driver.account.events, "group", mkstream=True)
+    assert Stream(driver.redis, driver.queue.account).forget("group", by="test")
 
 
 def _age(driver: Driver) -> None:
