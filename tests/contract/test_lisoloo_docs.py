@@ -6,7 +6,7 @@ from tests.contract.doc_tables import NONE, column, rules, shared_tables, tables
 
 from tuma_worker.providers.lisoloo import PROVIDER
 from tuma_worker.providers.lisoloo.polling import WORDS
-from tuma_worker.providers.lisoloo.receipts import EVENTS, FAILURES
+from tuma_worker.providers.lisoloo.receipts import EVENTS, FAILURE_WORDS
 from tuma_worker.providers.lisoloo.statuses import CODES, HUNDREDS
 
 PAGE = tables("lisoloo")
@@ -34,7 +34,7 @@ def test_the_webhook_events_are_those_of_the_code() -> None:
 
 def test_the_reasons_are_those_of_the_code_in_their_order() -> None:
     documented = column(PAGE["Reasons of a failed message"], "Contains", "State")
-    assert list(documented.items()) == [(word, (state,)) for word, state in FAILURES.items()]
+    assert list(documented.items()) == [(word, (state,)) for word, state in FAILURE_WORDS.items()]
 
 
 def test_the_words_of_a_status_are_those_of_the_code() -> None:

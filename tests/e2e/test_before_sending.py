@@ -18,12 +18,16 @@ if TYPE_CHECKING:
 CAMPAIGN = [f"+24399{n:07}" for n in range(1000)]
 SEND = ("send", "--account", "campaign")
 OUT, LATER = CAMPAIGN[500], CAMPAIGN[501]
+KEPT_TEMPLATE = "tpl_1000000001"  # the first that the stand-in keeps
+WEBHOOK_SECRET = "invented-webhook-secret"
 
 
 @pytest.fixture(scope="module")
 def house(server: Server) -> Iterator[House]:
     approved = {"provider": "lisoloo", "approved": {"KITOKO": ["+243"], "INFO": ["+250"]}, "sender_id": "KITOKO"}
-    with open_house(server, {"campaign": {"provider": "lisoloo"}, "approved": approved}) as found:
+    texts = {"templates": {"code": "Your code is {{code}}."}, "provider_templates": {"code": KEPT_TEMPLATE}}
+    kept = {"provider": "lineserve", "webhook_secret": WEBHOOK_SECRET, **texts}
+    with open_house(server, {"campaign": {"provider": "lisoloo"}, "approved": approved, "kept": kept}) as found:
         found.worker()
         yield found
 
@@ -80,6 +84,22 @@ def test_to_whom_a_sender_may_not_be_shown_is_refused_before_the_call_and_the_ot
     assert {"account": "approved", "classes": {"rejected": 4}} in house.tuma("dead", "--json").json
     told = house.tuma("send", "--account", "approved", "--to", there[0], "--to", here[0], "--message", "Hello", "--dry-run").out
     assert "2 recipients, 1 for whom the sender is not approved\n" in told
+
+
+def test_a_template_that_the_provider_keeps_is_filled_there_and_its_receipts_come_by_subscription(
+    house: House, tmp_path: Path
+) -> None:
+    content = ("--name", "code", "--content", "Your code is {{code}}.")
+    assert house.tuma("provider", "kept", "create-template", *content, "--json").json["template_id"] == KEPT_TEMPLATE
+    secret = tmp_path / "secret"
+    secret.write_text(WEBHOOK_SECRET, encoding="utf-8")
+    address = f"{house.gateway_url}/receipts/kept"
+    assert house.tuma("provider", "kept", "subscribe", "--url", address, "--secret", str(secret)).status == 0
+    to = ("--to", CAMPAIGN[0], "--to", CAMPAIGN[1])
+    ran = house.tuma("send", "--account", "kept", *to, "--template", "code", "--var", "code=12", "--wait")
+    assert ran.status == 0, ran.err
+    assert set(house.copies("kept")) == {("Your code is 12.", number) for number in CAMPAIGN[:2]}
+    assert house.sandbox.requests("lineserve", "POST /sms/send-template") == {"200": 2}
 
 
 def test_a_list_is_exported_and_imported_and_what_is_wrong_in_it_is_told_by_line(tuma: Tuma, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.e2e.conftest import Tuma
 
 NUMBER, MASKED = "+243990000001", "+243…01"
-COMMANDS = ["worker", "gateway", "sandbox", "send", "get", "explain", "watch", "outcomes", "config", "accounts"]
+COMMANDS = ["worker", "gateway", "sandbox", "send", "get", "explain", "receipts", "watch", "outcomes", "config", "accounts"]
 
 
 def halt(redis: Redis, account: str) -> None:

@@ -113,6 +113,11 @@ def test_another_accounts_address_does_not_open_with_this_accounts_token(waiting
     assert waiting.intent.counts == {"sent": 1}
 
 
+def test_whoever_does_not_post_is_told_what_is_allowed(house: House) -> None:
+    answer = httpx.get(f"{house.gateway_url}/receipts/main", timeout=PATIENCE)
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+
+
 @pytest.mark.parametrize("place", ["/receipts/nobody", "/receipts/nobody/batch.token"])
 def test_an_unknown_account_is_not_found(house: House, place: str) -> None:
     assert post(house.gateway_url + place, {}) == 404
@@ -180,6 +185,40 @@ def _all_events(house: House, account: str) -> list[str]:
     """The intent of each event in the account's stream, as it is now."""
     raw: list[tuple[bytes, dict[bytes, bytes]]] = house.redis.xrange(f"tuma:{{{account}}}:events")  # type: ignore[assignment] # a synchronous client
     return [f"{account}.{fields[b'i'].decode()}" for _, fields in raw if b"i" in fields]
+
+
+# -------------------------------------------------------------------------------------------------------- as they came
+
+
+def receipts(house: House, *words: str) -> list[str]:
+    """What `tuma receipts` writes, line by line."""
+    return list(house.tuma("receipts", *words).out.splitlines())
+
+
+def test_what_the_provider_told_is_shown_as_it_came_and_numbers_only_to_who_asks(waiting: Waiting) -> None:
+    plain = {"recipient_phone": STUCK.removeprefix("+"), "remark": f"to {STUCK}"}
+    told = waiting.body("sms.remarked") | {"data": plain}
+    assert post(waiting.address, told) == 200
+    waiting.events()
+    shown = [json.loads(line) for line in receipts(waiting.house, waiting.intent_id, "--json", "--show-numbers")]
+    (attempt,) = waiting.intent.attempts
+    assert {one["about"] for one in shown} == {attempt.id}
+    assert json.loads(shown[-1]["body"]) == told
+    masked = receipts(waiting.house, waiting.intent_id)
+    assert len(masked) == len(shown)
+    assert not any(STUCK[1:] in line for line in masked)
+    assert "+243…07" in masked[-1]
+
+
+def test_what_is_about_no_call_that_is_known_is_shown_by_its_account(house: House) -> None:
+    number = "+243990000777"
+    told = {"event_type": "sms.delivered", "message_id": "never-known", "data": {"recipient_phone": number}}
+    assert post(f"{house.gateway_url}/receipts/common", told, (USER, PASSWORD)) == 200
+    until(lambda: house.redis.exists(AccountKeys("common").parked), "it is put aside")
+    (shown,) = receipts(house, "common", "--show-numbers")
+    assert shown.startswith("parked ")
+    assert number in shown
+    assert number not in "".join(receipts(house, "common"))
 
 
 # ---------------------------------------------------------------------------------------------------- what people write

@@ -38,7 +38,7 @@ from tuma_worker.store.dead import Choice, DeadLetters, Leaving
 from tuma_worker.store.feed import Feed, Trouble
 from tuma_worker.store.forgetting import Forgetting
 from tuma_worker.store.funds import Became, Funds
-from tuma_worker.store.inbox import Filed, Inbox
+from tuma_worker.store.inbox import Filed, Inbox, kept
 from tuma_worker.store.outcomes import Group, Stream
 from tuma_worker.store.servers import refused_commands
 from tuma_worker.store.steering import Scope, Steering
@@ -214,7 +214,7 @@ def _receipts(driver: Driver) -> None:
     assert inbox.park([first]) == 0
     assert inbox.page() == [second]
     assert inbox.file([Filed(second, batch.batch_id, "digest")]) == 1
-    assert [raw.body for raw in inbox.kept(batch.batch_id)] == [b"news"]
+    assert [raw.body for raw in kept(inbox.redis, inbox.account, batch.batch_id)] == [b"news"]
     assert driver.redis.xlen(driver.account.inbox) == 0
 
 

@@ -15,7 +15,7 @@ from tuma_producer import At, Producer, Send, UnknownIntent
 from tuma_worker.core.states import Evidence, RecipientState
 from tuma_worker.store.attempts import Target
 from tuma_worker.store.forgetting import Forgetting, Forgotten
-from tuma_worker.store.inbox import Arrived, Filed, Inbox
+from tuma_worker.store.inbox import Arrived, Filed, Inbox, kept
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -89,7 +89,7 @@ def test_nothing_of_a_number_is_left_and_its_place_on_the_suppression_list_does_
     assert places(driver) == []
     assert [one.number for one in producer.get(intent_id(driver, short_id)).recipients] == [OTHER]
     assert [event["e"] for event in driver.events() if event.get("r") == OTHER] == ["sending", "submitted", "delivered"]
-    assert [raw.body for raw in inbox.kept(batch_id)] == [receipt(OTHER)]
+    assert [raw.body for raw in kept(inbox.redis, inbox.account, batch_id)] == [receipt(OTHER)]
     assert forget(driver) == Forgotten(driver.queue.account, recipients=0, events=0, receipts=0, waits=(), suppressed=True)
 
 

@@ -15,7 +15,7 @@ from tests.support import servers
 from tuma_producer.contract.connection import REDIS_ERRORS, connect_async
 from tuma_worker.providers import named
 from tuma_worker.receipts.group import FullError, Group
-from tuma_worker.receipts.intake import Door, Intake, Verdict, Webhook
+from tuma_worker.receipts.intake import Door, Intake, Reception, Webhook
 from tuma_worker.store.inbox import stage_backlog
 
 if TYPE_CHECKING:
@@ -51,11 +51,11 @@ class Entrance:
 
         return asyncio.run(run())
 
-    def take(self, *webhooks: Webhook, **more: Any) -> list[Verdict]:  # noqa: ANN401 - fields of the intake
-        async def all_together(intake: Intake) -> list[Verdict]:
+    def take(self, *webhooks: Webhook, **more: Any) -> list[Reception]:  # noqa: ANN401 - fields of the intake
+        async def all_together(intake: Intake) -> list[Reception]:
             return list(await asyncio.gather(*map(intake.take, webhooks)))
 
-        found: list[Verdict] = self.ask(all_together, **more)
+        found: list[Reception] = self.ask(all_together, **more)
         return found
 
     def written(self) -> int:
@@ -70,7 +70,7 @@ def entrance(redis: Redis, redis_url: str) -> Entrance:
 
 
 def test_what_comes_together_is_written_down_and_each_is_answered(entrance: Entrance) -> None:
-    assert entrance.take(*[entrance.webhook()] * 50) == [Verdict.TAKEN] * 50
+    assert entrance.take(*[entrance.webhook()] * 50) == [Reception.TAKEN] * 50
     assert entrance.written() == 50
     (_, fields), *_ = entrance.driver.redis.xrange(entrance.driver.account.inbox)  # type: ignore[misc] # a synchronous client
     assert fields == {b"b": entrance.ticket.partition(".")[0].encode(), b"d": BODY}
@@ -79,54 +79,54 @@ def test_what_comes_together_is_written_down_and_each_is_answered(entrance: Entr
 @pytest.mark.parametrize(
     ("other", "verdict"),
     [
-        ({"address": "198.51.100.1"}, Verdict.FORBIDDEN),
-        ({"address": ""}, Verdict.FORBIDDEN),
-        ({"address": "2001:db8::1"}, Verdict.FORBIDDEN),
-        ({"headers": {"authorization": "Basic d3Jvbmc6d3Jvbmc="}}, Verdict.UNAUTHENTIC),
-        ({"ticket": None}, Verdict.UNAUTHENTIC),
-        ({"ticket": "no-such-call.token"}, Verdict.UNKNOWN),
-        ({"ticket": ""}, Verdict.UNKNOWN),
-        ({"account": "nobody"}, Verdict.UNKNOWN),
-        ({"body": b"hello"}, Verdict.UNREADABLE),
-        ({"body": b'{"event_type": "sms.queued", "data": ' + b"[" * 20 + b"]" * 20 + b"}"}, Verdict.UNREADABLE),
-        ({"body": b'{"event_type": "sms.queued", "data": {"text": "' + b"[{" * 99 + b'"}}'}, Verdict.TAKEN),
-        ({"body": b'{"event_type": "sms.queued", "data": [' + b"{}," * 99 + b"{}]}"}, Verdict.TAKEN),
+        ({"address": "198.51.100.1"}, Reception.FORBIDDEN),
+        ({"address": ""}, Reception.FORBIDDEN),
+        ({"address": "2001:db8::1"}, Reception.FORBIDDEN),
+        ({"headers": {"authorization": "Basic d3Jvbmc6d3Jvbmc="}}, Reception.UNAUTHENTIC),
+        ({"ticket": None}, Reception.UNAUTHENTIC),
+        ({"ticket": "no-such-call.token"}, Reception.UNKNOWN),
+        ({"ticket": ""}, Reception.UNKNOWN),
+        ({"account": "nobody"}, Reception.UNKNOWN),
+        ({"body": b"hello"}, Reception.UNREADABLE),
+        ({"body": b'{"event_type": "sms.queued", "data": ' + b"[" * 20 + b"]" * 20 + b"}"}, Reception.UNREADABLE),
+        ({"body": b'{"event_type": "sms.queued", "data": {"text": "' + b"[{" * 99 + b'"}}'}, Reception.TAKEN),
+        ({"body": b'{"event_type": "sms.queued", "data": [' + b"{}," * 99 + b"{}]}"}, Reception.TAKEN),
     ],
 )
 def test_what_is_not_to_be_believed_or_cannot_be_read_is_not_written_down(
-    entrance: Entrance, other: dict[str, Any], verdict: Verdict
+    entrance: Entrance, other: dict[str, Any], verdict: Reception
 ) -> None:
     assert entrance.take(entrance.webhook(**other)) == [verdict]
-    assert entrance.written() == (verdict is Verdict.TAKEN)
+    assert entrance.written() == (verdict is Reception.TAKEN)
 
 
 def test_a_token_that_is_wrong_in_one_letter_is_nobodys_also_where_the_right_one_is_known(entrance: Entrance) -> None:
-    async def one_by_one(intake: Intake) -> list[Verdict]:
+    async def one_by_one(intake: Intake) -> list[Reception]:
         return [await intake.take(entrance.webhook(ticket=ticket)) for ticket in (entrance.ticket, entrance.ticket + "x")]
 
-    assert entrance.ask(one_by_one) == [Verdict.TAKEN, Verdict.UNKNOWN]
+    assert entrance.ask(one_by_one) == [Reception.TAKEN, Reception.UNKNOWN]
 
 
 def test_where_too_much_waits_to_be_applied_receipts_must_come_again_until_there_is_room(entrance: Entrance) -> None:
-    async def story(intake: Intake) -> list[Verdict]:
-        verdicts = []
+    async def story(intake: Intake) -> list[Reception]:
+        receptions = []
         entrance.driver.redis.xadd(entrance.driver.account.inbox, {"b": "", "d": "waiting"}, id="1-1")
-        verdicts.append(await intake.take(entrance.webhook()))
+        receptions.append(await intake.take(entrance.webhook()))
         entrance.driver.redis.delete(entrance.driver.account.inbox)
-        verdicts.append(await intake.take(entrance.webhook()))
-        return verdicts
+        receptions.append(await intake.take(entrance.webhook()))
+        return receptions
 
-    assert entrance.ask(story, backlog=1) == [Verdict.BUSY, Verdict.TAKEN]
+    assert entrance.ask(story, backlog=1) == [Reception.BUSY, Reception.TAKEN]
 
 
 def test_in_a_flood_those_for_whom_there_is_no_place_are_told_at_once(entrance: Entrance) -> None:
-    async def flood(intake: Intake) -> list[Verdict]:
+    async def flood(intake: Intake) -> list[Reception]:
         intake.group.most = 10
         return list(await asyncio.gather(*[intake.take(entrance.webhook()) for _ in range(30)]))
 
-    verdicts = entrance.ask(flood)
-    assert verdicts.count(Verdict.BUSY) == 20
-    assert verdicts.count(Verdict.TAKEN) == entrance.written() == 10
+    receptions = entrance.ask(flood)
+    assert receptions.count(Reception.BUSY) == 20
+    assert receptions.count(Reception.TAKEN) == entrance.written() == 10
 
 
 def test_nobody_is_told_that_it_is_written_down_where_redis_is_away() -> None:
@@ -145,13 +145,13 @@ def test_nobody_is_told_that_it_is_written_down_where_redis_is_away() -> None:
 
 
 def test_who_goes_away_before_the_answer_leaves_the_others_theirs(entrance: Entrance) -> None:
-    async def story(intake: Intake) -> Verdict:
+    async def story(intake: Intake) -> Reception:
         gone = asyncio.create_task(intake.take(entrance.webhook()))
         await asyncio.sleep(0)
         gone.cancel()
         return await intake.take(entrance.webhook())
 
-    assert entrance.ask(story) is Verdict.TAKEN
+    assert entrance.ask(story) is Reception.TAKEN
 
 
 def test_a_question_beyond_those_that_may_wait_is_refused(entrance: Entrance) -> None:

@@ -21,7 +21,7 @@ from tuma_producer.contract.connection import connect_async
 from tuma_worker.providers import named
 from tuma_worker.receipts.applying import Applier, Box
 from tuma_worker.receipts.group import Group
-from tuma_worker.receipts.intake import Door, Intake, Verdict, Webhook
+from tuma_worker.receipts.intake import Door, Intake, Reception, Webhook
 from tuma_worker.store.inbox import Inbox
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Campaign:
             guess = self.webhook(number, lie, token="guess")
             yield from (guess, self.webhook(number, lie, headers=wrong), Webhook(self.account, None, "", {}, guess.body))
 
-    def take(self, webhooks: Iterable[Webhook]) -> Counter[Verdict]:
+    def take(self, webhooks: Iterable[Webhook]) -> Counter[Reception]:
         """Hand them to the gateway's intake, and apply what it took."""
         found = asyncio.run(self._take(list(webhooks)))
         applier = Applier(self.driver.redis, self.driver.redis, [Box(self.inbox, READ)], "w1", lambda: 0.0)
@@ -87,9 +87,9 @@ class Campaign:
             applier.drain(self.account)
         return found
 
-    async def _take(self, webhooks: Sequence[Webhook]) -> Counter[Verdict]:
+    async def _take(self, webhooks: Sequence[Webhook]) -> Counter[Reception]:
         redis = connect_async(self.url)
-        intake, found = Intake(Group(redis), {self.account: DOOR}, lambda: 0.0), Counter[Verdict]()
+        intake, found = Intake(Group(redis), {self.account: DOOR}, lambda: 0.0), Counter[Reception]()
         try:
             for start in range(0, len(webhooks), AT_ONCE):
                 found.update(await asyncio.gather(*map(intake.take, webhooks[start : start + AT_ONCE])))
@@ -145,9 +145,9 @@ def shuffled(campaign: Campaign, dice: random.Random) -> tuple[list[Webhook], in
 def check(redis: Redis, url: str, fates: Mapping[str, str], dice: random.Random) -> None:
     redis.flushall()
     clean, wild = (sent(redis, url, account, fates) for account in ("clean", "wild"))
-    assert set(clean.take(clean.receipts())) == {Verdict.TAKEN}
+    assert set(clean.take(clean.receipts())) == {Reception.TAKEN}
     webhooks, genuine = shuffled(wild, dice)
-    assert wild.take(webhooks)[Verdict.TAKEN] == genuine
+    assert wild.take(webhooks)[Reception.TAKEN] == genuine
     assert wild.states() == clean.states()
     for number, story in wild.stories().items():
         ranks = [RANK[state] for state in story]

@@ -28,6 +28,7 @@ from tuma_worker.cli.audit import audit
 from tuma_worker.cli.demo import demo
 from tuma_worker.cli.doctor import doctor
 from tuma_worker.cli.forget import forget
+from tuma_worker.cli.receipts import receipts
 from tuma_worker.cli.send import send
 from tuma_worker.cli.simulate import simulate
 from tuma_worker.cli.sweep import sweep
@@ -70,6 +71,7 @@ for command in (
     send,
     look.get,
     look.explain,
+    receipts,
     control.cancel,
     control.pause,
     control.resume,

@@ -16,7 +16,7 @@ import structlog
 from tuma_producer.contract.connection import REDIS_ERRORS
 from tuma_worker.core.checkup import GATEWAY_SAYS
 from tuma_worker.logs import Event
-from tuma_worker.receipts.intake import Verdict, Webhook
+from tuma_worker.receipts.intake import Reception, Webhook
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -29,30 +29,31 @@ PREFIX = "/receipts/"
 MAX_BODY = 64 * 1024  # bytes; a receipt of either provider has under two thousand
 
 # Providers retry on 5xx alone, so only what a retry can mend may be answered with one.
-_ANSWERS: dict[Verdict, tuple[int, str]] = {
-    Verdict.TAKEN: (200, ""),
-    Verdict.UNREADABLE: (400, "unreadable"),
-    Verdict.UNAUTHENTIC: (401, "unauthentic"),
-    Verdict.FORBIDDEN: (403, "not from this address"),
-    Verdict.UNKNOWN: (404, "unknown"),
-    Verdict.TOO_LARGE: (413, f"a receipt has at most {MAX_BODY} bytes"),
-    Verdict.BUSY: (503, "too many at once; try again"),
-    Verdict.NO_STORE: (503, "not now; try again"),
+_ANSWERS: dict[Reception, tuple[int, str]] = {
+    Reception.TAKEN: (200, ""),
+    Reception.UNREADABLE: (400, "unreadable"),
+    Reception.UNAUTHENTIC: (401, "unauthentic"),
+    Reception.FORBIDDEN: (403, "not from this address"),
+    Reception.UNKNOWN: (404, "unknown"),
+    Reception.TOO_LARGE: (413, f"a receipt has at most {MAX_BODY} bytes"),
+    Reception.BUSY: (503, "too many at once; try again"),
+    Reception.NO_STORE: (503, "not now; try again"),
 }
 _METHOD_NOT_ALLOWED = (405, GATEWAY_SAYS)
+_EXTRA = {405: (b"allow", b"POST"), 503: (b"retry-after", b"1")}  # the header that goes with a status
 
 
 def _answer(status: int, detail: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Both messages of an answer, made once."""
     body = json.dumps({"status": status, "detail": detail}).encode() if detail else b""
     headers = [(b"content-length", str(len(body)).encode()), (b"content-type", b"application/json")]
-    if status == 503:  # noqa: PLR2004 - HTTP's own number
-        headers.append((b"retry-after", b"1"))
+    if extra := _EXTRA.get(status):
+        headers.append(extra)
     start = {"type": "http.response.start", "status": status, "headers": headers if body else headers[:1]}
     return start, {"type": "http.response.body", "body": body}
 
 
-_RESPONSES = {verdict: _answer(*told) for verdict, told in _ANSWERS.items()}
+_RESPONSES = {reception: _answer(*told) for reception, told in _ANSWERS.items()}
 _NO_POST = _answer(*_METHOD_NOT_ALLOWED)
 
 
@@ -72,24 +73,24 @@ class Receiver:
         await send(start)
         await send(body)
 
-    async def _take(self, scope: Scope, receive: Receive) -> Verdict:
+    async def _take(self, scope: Scope, receive: Receive) -> Reception:
         account, _, ticket = scope["path"].removeprefix(PREFIX).partition("/")
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         body = await _body(headers, receive)
         if body is None:
-            verdict = Verdict.TOO_LARGE
+            reception = Reception.TOO_LARGE
         else:
             webhook = Webhook(account, unquote(ticket) if ticket else None, (scope["client"] or ("",))[0], headers, body)
-            verdict = await self._verdict(webhook)
-        self.intake.count(account, verdict)
-        return verdict
+            reception = await self._receive(webhook)
+        self.intake.count(account, reception)
+        return reception
 
-    async def _verdict(self, webhook: Webhook) -> Verdict:
+    async def _receive(self, webhook: Webhook) -> Reception:
         try:
             return await self.intake.take(webhook)
         except (*REDIS_ERRORS, TimeoutError) as error:
             _log.error(Event.RECEIPT_REFUSED, reason="no usable Redis", error=type(error).__name__)
-            return Verdict.NO_STORE
+            return Reception.NO_STORE
 
 
 async def _body(headers: dict[str, str], receive: Receive) -> bytes | None:

@@ -41,7 +41,7 @@ _LOOK_EVERY = 256  # receipts of an account between two looks at its backlog
 _BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]')
 
 
-class Verdict(StrEnum):
+class Reception(StrEnum):
     """What became of a webhook."""
 
     TAKEN = "taken"
@@ -95,36 +95,36 @@ class Intake:
     _came: dict[str, int] = field(default_factory=dict)
     _full: set[str] = field(default_factory=set)
 
-    async def take(self, webhook: Webhook) -> Verdict:
+    async def take(self, webhook: Webhook) -> Reception:
         """Write the webhook down if it is to be believed and can be read. Raises what redis-py raises, and `TimeoutError`."""
         door = self.doors.get(webhook.account)
         if door is None:
-            return Verdict.UNKNOWN
+            return Reception.UNKNOWN
         try:
             return await self._taken(door, webhook)
         except FullError:
-            return Verdict.BUSY
+            return Reception.BUSY
 
-    def count(self, account: str, verdict: Verdict) -> None:
+    def count(self, account: str, reception: Reception) -> None:
         """Count what became of a webhook."""
-        metrics.receipt_came(account if account in self.doors else metrics.OTHER, verdict)
+        metrics.receipt_came(account if account in self.doors else metrics.OTHER, reception)
 
-    async def _taken(self, door: Door, webhook: Webhook) -> Verdict:
+    async def _taken(self, door: Door, webhook: Webhook) -> Reception:
         account, batch_id = webhook.account, ""
         if not door.admits(webhook.address):
-            return Verdict.FORBIDDEN
+            return Reception.FORBIDDEN
         if not self._believed(door, webhook):
-            return Verdict.UNAUTHENTIC
+            return Reception.UNAUTHENTIC
         if webhook.ticket is not None:
             batch_id, _, token = webhook.ticket.partition(".")
             if not await self._is_ours(account, batch_id, token):
-                return Verdict.UNKNOWN
+                return Reception.UNKNOWN
         if not _readable(door, webhook):
-            return Verdict.UNREADABLE
+            return Reception.UNREADABLE
         if await self._is_full(account):
-            return Verdict.BUSY
+            return Reception.BUSY
         await self.group.ask(lambda pipeline: stage_arrival(pipeline, account, batch_id, webhook.body))
-        return Verdict.TAKEN
+        return Reception.TAKEN
 
     def _believed(self, door: Door, webhook: Webhook) -> bool:
         """Whether it proves itself. An attempt's own address is a secret already: there, only a wrong proof is refused."""

@@ -7,6 +7,7 @@ it. So whoever applies begins at its first entry, and needs no book of what othe
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from tuma_producer.contract.keys import account_keys
@@ -196,16 +197,23 @@ class Inbox:
         ]  # fmt: skip
         return bool(_RECEIVE.run(self.redis, keys, args))
 
-    def kept(self, batch_id: str) -> list[Raw]:
-        """The receipts of an attempt that are kept, in the order in which they came."""
-        found: Any = self.redis.hvals(self.keys.raw_receipts(batch_id))
-        parts = (content.partition(b" ") for content in found)
-        stamped = sorted((*map(int, stamp.split(b"-")), body) for stamp, _, body in parts)
-        return [Raw(at, body) for at, _, body in stamped]
-
     def now(self) -> int:
         """The server's clock in Unix milliseconds."""
         return server_ms(self.redis)
+
+
+def kept(redis: Redis, account: str, batch_id: str) -> list[Raw]:
+    """The receipts of an attempt, or those `UNMATCHED`, that are kept, in the order in which they came."""
+    found: Any = redis.hvals(account_keys(account).raw_receipts(batch_id))
+    parts = (content.partition(b" ") for content in found)
+    stamped = sorted((*map(int, stamp.split(b"-")), body) for stamp, _, body in parts)
+    return [Raw(at, body) for at, _, body in stamped]
+
+
+def parked(redis: Redis, account: str) -> list[Raw]:
+    """The receipts that wait for their call to be known, in the order in which they came."""
+    found = [_parked(cast("bytes", member)) for member, _ in redis.zscan_iter(account_keys(account).parked)]
+    return [Raw(one.at, one.body) for one in sorted(found, key=attrgetter("at"))]
 
 
 def arrivals(entries: Iterable[tuple[bytes, Mapping[bytes, bytes]]]) -> list[Arrived]:

@@ -25,7 +25,7 @@ EVENTS: Mapping[str, tuple[RecipientState, Evidence]] = {
 }
 
 # The provider has finer ends than it has events; assumed: `sms.failed` says which in one of its fields. First match counts.
-FAILURES: Mapping[str, RecipientState] = {
+FAILURE_WORDS: Mapping[str, RecipientState] = {
     "delivery_unknown": RecipientState.UNKNOWN,
     "undeliver": RecipientState.UNDELIVERED,
     "unreachable": RecipientState.UNDELIVERED,
@@ -92,7 +92,7 @@ def _meaning(event: str, data: Mapping[str, object]) -> tuple[RecipientState | N
 
 def _failure(data: Mapping[str, object]) -> RecipientState:
     said = " ".join(str(data.get(name) or "") for name in _REASON_FIELDS).lower().replace(" ", "_").replace("-", "_")
-    return next((state for word, state in FAILURES.items() if word in said), RecipientState.FAILED)
+    return next((state for word, state in FAILURE_WORDS.items() if word in said), RecipientState.FAILED)
 
 
 def _reason(data: Mapping[str, object]) -> str | None:
