@@ -114,3 +114,18 @@ def test_a_text_comes_back_whole_wherever_its_record_was_cut(driver: Driver, let
 def test_the_record_of_a_usual_text_is_kept_in_the_compact_form(driver: Driver, redis: Redis) -> None:
     intent = driver.enqueue(number(1), message="Your parcel is ready at the counter of the main post office until Friday. " * 2)
     assert redis.object("encoding", driver.account.intent(intent)) in {b"listpack", b"ziplist"}
+
+
+@pytest.mark.parametrize(("recipients", "commands"), [(1, 12), (2, 16), (5, 28)])
+def test_what_an_attempt_costs_the_server_is_twelve_commands_and_four_for_each_further_single(
+    redis: Redis, recipients: int, commands: int
+) -> None:
+    driver = Driver(redis, queue_of(batch_max=10))
+    for one in numbers(recipients):
+        driver.enqueue(one, message="The same")
+    batch = driver.taken()
+    redis.config_resetstat()
+    assert driver.begin(batch) is not None
+    ran: dict[str, dict[str, int]] = redis.info("commandstats")
+    around = {"cmdstat_evalsha", "cmdstat_eval", "cmdstat_config|resetstat"}
+    assert sum(figures["calls"] for name, figures in ran.items() if name not in around) == commands
