@@ -122,6 +122,7 @@ FIGURES = {
         Figure("of_ceiling", "by the least that a receiver can be", "more"),
         Figure("ack_p99_ms", "from a receipt to its answer, p99, ms", "less"),
         Figure("events_per_s", "events told on in a second", "more"),
+        Figure("bytes_per_raw_receipt", "bytes of a receipt that is kept as it came", "less"),
     ),
     "gateway": (
         Figure("http_per_s", "intents in a second, one by one", "more"),
@@ -155,14 +156,19 @@ FIGURES = {
         Figure("redis_ms_per_recipient", "and for each recipient, ms", "less"),
         Figure("bytes_per_waiting_single", "bytes of a single that waits", "less"),
         Figure("bytes_per_finished_single", "bytes of one that was handed over", "less"),
+        Figure("bytes_per_finished_record", "of them its record", "less"),
+        Figure("bytes_per_events_of_single", "of them its events", "less"),
+        Figure("bytes_per_finished_call", "of them its call", "less"),
         Figure("connections_per_worker", "connections of a worker", "less"),
         Figure("connections_per_account", "and for each further account", "less"),
+        Figure("worker_ms_per_s_and_idle_account", "a worker's CPU in a second for an idle account, ms", "less"),
+        Figure("redis_ms_per_s_and_idle_account", "the server's, likewise", "less"),
     ),
 }  # fmt: skip
 
 # Why a peer is better, where it is known.
 WHY = {
-    "start_p50_ms": "between the bell and the call a claim asks the limiter an attempt is written down; a peer just calls",
+    "start_p50_ms": "between the bell and the call a claim asks the limiter and an attempt is written down; a peer just calls",
     "start_p99_ms": "the same, and each of these steps may meet a busy core",
     "idle_commands_per_s": "leases are renewed and heartbeats told, so that others can take over within seconds",
     "enqueue_per_s": "an intent is checked, and its record, job and event are written in one script; a peer writes its job alone",
