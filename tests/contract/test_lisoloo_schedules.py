@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from tests.contract.conftest import Sandbox
 
-    from tuma_producer.intents import Verb
+    from tuma_producer.results import Verb
     from tuma_producer.schedules import Schedule
     from tuma_worker.providers.base import Client, Custodian
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tests.redis.driver import VirtualClock
 
     from tuma_producer import Intent
-    from tuma_producer.intents import Verb
+    from tuma_producer.results import Verb
     from tuma_worker.core.answers import Reply
     from tuma_worker.dispatch.sending import Outlet
     from tuma_worker.providers.base import Call

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tuma_producer import ControlResult, Intent
-    from tuma_producer.intents import Verb
+    from tuma_producer.results import Verb
     from tuma_worker.queue.leases import Held
 
 CAMPAIGN = "spring"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.support.houses import House
 
     from tuma_producer import ControlResult, Intent
-    from tuma_producer.intents import Verb
+    from tuma_producer.results import Verb
 
 DAY = 86_400
 KINSHASA = ZoneInfo("Africa/Kinshasa")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from tuma_producer import CampaignResult, ControlResult, Intent
-    from tuma_producer.intents import Verb
+    from tuma_producer.results import Verb
     from tuma_worker.store.custody import Kept
 
 TERMS = Terms(tz="Africa/Kinshasa", lead=120_000, dates=20, dispatches=1000, recipients=1000)

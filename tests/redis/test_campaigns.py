@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tests.support.producers import AnyProducer
 
     from tuma_producer.contract.scripts import ScriptCall
-    from tuma_producer.intents import Verb
+    from tuma_producer.results import Verb
     from tuma_worker.store.campaigns import Progress
 
 NAME = "spring | Ünïcode"

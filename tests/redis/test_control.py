@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from tuma_producer import ControlResult
-    from tuma_producer.intents import Verb
+    from tuma_producer.results import Verb
     from tuma_worker.core.answers import Answer
 
 

@@ -21,7 +21,7 @@ from tuma_worker.store.unowned import Unowned
 if TYPE_CHECKING:
     from redis import Redis
 
-    from tuma_producer.intents import Verb
+    from tuma_producer.results import Verb
     from tuma_producer.schedules import Schedule
     from tuma_worker.core.answers import Reply
     from tuma_worker.core.custody import Sighting, Steered

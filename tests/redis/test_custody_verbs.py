@@ -17,7 +17,7 @@ from tuma_worker.store.schedule_index import ScheduleIndex
 if TYPE_CHECKING:
     from redis import Redis
 
-    from tuma_producer.intents import Verb
+    from tuma_producer.results import Verb
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from tuma_producer import Intent
     from tuma_producer.contract.scripts import ScriptCall
-    from tuma_producer.intents import Verb
+    from tuma_producer.results import Verb
     from tuma_worker.store.schedules import ScheduleStanding
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from redis import Redis
     from tests.support.producers import AnyProducer
 
-    from tuma_producer.intents import Verb
+    from tuma_producer.results import Verb
 
 
 @pytest.fixture

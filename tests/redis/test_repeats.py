@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from tuma_producer.contract.scripts import ScriptCall
-    from tuma_producer.intents import Verb
+    from tuma_producer.results import Verb
 
 TERMS = Terms(tz="Africa/Kinshasa", lead=0, dates=20, dispatches=1000, recipients=1000)
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tests.support.producers import AnyProducer
 
     from tuma_producer import ControlResult, Intent
-    from tuma_producer.intents import Verb
+    from tuma_producer.results import Verb
     from tuma_worker.store.schedules import ScheduleStanding
 
 LEASE = 15.0  # seconds

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from tuma_producer import CampaignResult, ControlResult, EditResult, Estimate, Explanation, Intent, Send, Suppression
-    from tuma_producer.intents import Verb
+    from tuma_producer.results import Verb
 
 Item = TypeVar("Item")
 

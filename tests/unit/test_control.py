@@ -11,7 +11,7 @@ from tuma_worker.core import states
 from tuma_worker.core.states import RecipientState, may_move
 
 if TYPE_CHECKING:
-    from tuma_producer.intents import Verb
+    from tuma_producer.results import Verb
 
 
 def test_the_producer_knows_the_same_ends() -> None:

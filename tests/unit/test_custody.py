@@ -14,7 +14,7 @@ from tuma_producer.quiet import Hours, Quiet
 from tuma_worker.core.custody import Conclusion, Custody, Result, Shown, Told, conclude, together
 
 if TYPE_CHECKING:
-    from tuma_producer.intents import Verb
+    from tuma_producer.results import Verb
     from tuma_producer.schedules import Schedule
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)

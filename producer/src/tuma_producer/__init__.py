@@ -27,7 +27,10 @@ from tuma_producer.errors import (
     UnknownTemplate,
     WouldBeLate,
 )
-from tuma_producer.intents import (
+from tuma_producer.intents import Send
+from tuma_producer.outcomes import Event
+from tuma_producer.recurrence import Firing
+from tuma_producer.results import (
     Attempt,
     CampaignResult,
     ControlResult,
@@ -40,11 +43,8 @@ from tuma_producer.intents import (
     Look,
     Receipt,
     Recipient,
-    Send,
     Suppression,
 )
-from tuma_producer.outcomes import Event
-from tuma_producer.recurrence import Firing
 from tuma_producer.schedules import At, Every
 
 __all__ = [

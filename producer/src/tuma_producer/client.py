@@ -69,7 +69,8 @@ if TYPE_CHECKING:
     from tuma_producer.contract.reading import Found, Start
     from tuma_producer.contract.steps import ActSteps, Answer, ReadSteps
     from tuma_producer.contract.wire import Enqueue
-    from tuma_producer.intents import (
+    from tuma_producer.outcomes import Event
+    from tuma_producer.results import (
         CampaignResult,
         ControlResult,
         EditResult,
@@ -80,7 +81,6 @@ if TYPE_CHECKING:
         Suppression,
         Verb,
     )
-    from tuma_producer.outcomes import Event
     from tuma_producer.schedules import At, Every
 
 

@@ -13,13 +13,13 @@ from tuma_producer.contract.scripts import ScriptCall, load
 from tuma_producer.contract.scripts import token as new_token
 from tuma_producer.contract.wire import campaign_keys, full_id
 from tuma_producer.errors import UnknownAccount, UnknownCampaign
-from tuma_producer.intents import CampaignResult
+from tuma_producer.results import CampaignResult
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tuma_producer.contract.steps import ActSteps
-    from tuma_producer.intents import CampaignOutcome, ControlResult, Verb
+    from tuma_producer.results import CampaignOutcome, ControlResult, Verb
 
 _HOLD = load("tuma_producer.contract", "hold_campaign")
 _PAGE = load("tuma_producer.contract", "page_campaign")

@@ -14,7 +14,7 @@ from tuma_producer.contract.scripts import Argument, ScriptCall, load, token
 from tuma_producer.contract.times import moment
 from tuma_producer.contract.wire import CARRIED, EVENTS_KEPT, LANES, RETENTION_MS, full_id, home_of, split_id
 from tuma_producer.errors import UnknownIntent
-from tuma_producer.intents import ControlResult, Verb
+from tuma_producer.results import ControlResult, Verb
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

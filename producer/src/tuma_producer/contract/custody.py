@@ -20,15 +20,16 @@ from tuma_producer.contract.times import milliseconds, moment
 from tuma_producer.contract.wire import EVENTS_KEPT, IDEMPOTENCY_MS, LANES, RETENTION_MS, Enqueue, split_id
 from tuma_producer.countries import code_of
 from tuma_producer.errors import InvalidSchedule, InvalidSend, UnknownIntent
-from tuma_producer.intents import ControlResult
 from tuma_producer.quiet import Quiet
+from tuma_producer.results import ControlResult
 from tuma_producer.schedules import WEEKDAYS, At, Every
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tuma_producer.intents import Send, Verb
+    from tuma_producer.intents import Send
     from tuma_producer.recurrence import Firing
+    from tuma_producer.results import Verb
     from tuma_producer.schedules import Schedule
 
 _HAND_OVER = load("tuma_producer.contract", "hand_over")

@@ -13,7 +13,7 @@ from tuma_producer.contract.scripts import Argument, ScriptCall, load, token
 from tuma_producer.contract.times import moment
 from tuma_producer.contract.wire import EVENTS_KEPT
 from tuma_producer.errors import InvalidSend, NotEditable, UnknownIntent
-from tuma_producer.intents import EditResult
+from tuma_producer.results import EditResult
 from tuma_producer.text import segment
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from tuma_producer.contract.money import FundsLeft, funds_left
 from tuma_producer.contract.suppression import PAGE, members
 from tuma_producer.contract.times import moment
 from tuma_producer.errors import UnknownAccount
-from tuma_producer.intents import Estimate
+from tuma_producer.results import Estimate
 from tuma_producer.senders import is_approved
 from tuma_producer.text import Encoding, segment
 
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from tuma_producer.contract.backlog import Outlook
     from tuma_producer.contract.steps import Command, ReadSteps
     from tuma_producer.contract.wire import Enqueue
-    from tuma_producer.intents import PriceFrom, Send, Verdict
+    from tuma_producer.intents import Send
+    from tuma_producer.results import PriceFrom, Verdict
 
 _STATE = ("price", "funds", "spent")  # what is read of a queue's
 _DISPATCHES = 1000  # of a schedule that are counted

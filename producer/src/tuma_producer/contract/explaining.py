@@ -13,7 +13,8 @@ from tuma_producer import eta
 from tuma_producer.contract import backlog, wire
 from tuma_producer.contract.times import moment
 from tuma_producer.eta import Lane
-from tuma_producer.intents import Explanation, Hold, Send
+from tuma_producer.intents import Send
+from tuma_producer.results import Explanation, Hold
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from tuma_producer.contract.keys import QueueKeys
     from tuma_producer.contract.reading import Found
     from tuma_producer.contract.steps import ReadSteps
-    from tuma_producer.intents import Intent, Recipient
+    from tuma_producer.results import Intent, Recipient
 
 _PUT_OFF_SEEN = 1000  # recipients of which it is asked whether they wait for a time
 _GROUPS_SEEN = 100  # of those before its own; the jobs of further ones are taken to be as many as theirs are on the average

@@ -10,7 +10,7 @@ from tuma_producer.contract.money import funds_left
 from tuma_producer.contract.times import moment, moment_in
 from tuma_producer.contract.wire import LANES
 from tuma_producer.countries import code_of
-from tuma_producer.intents import Hold
+from tuma_producer.results import Hold
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -14,16 +14,16 @@ from tuma_producer.contract.holds import holds, quiet_hours
 from tuma_producer.contract.keys import AccountKeys
 from tuma_producer.contract.times import moment_in, server_time
 from tuma_producer.errors import TumaError, UnknownIntent
-from tuma_producer.intents import Hold
 from tuma_producer.outcomes import Event, decode_event
 from tuma_producer.quiet import Quiet
+from tuma_producer.results import Hold
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from redis.exceptions import ResponseError
 
-    from tuma_producer.intents import Intent
+    from tuma_producer.results import Intent
 
 CHUNK = 100  # sends a pipeline carries
 READ_AT_ONCE = 500  # events

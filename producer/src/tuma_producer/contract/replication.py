@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tuma_producer.contract.bundles import Offer
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.errors import NotReplicated, TumaError
-from tuma_producer.intents import Receipt
+from tuma_producer.results import Receipt
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

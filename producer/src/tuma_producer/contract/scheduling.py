@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tuma_producer.contract.wire import Entry
-    from tuma_producer.intents import Receipt, Send
+    from tuma_producer.intents import Send
+    from tuma_producer.results import Receipt
     from tuma_producer.schedules import Schedule
 
 _SCHEDULE = load("tuma_producer.contract", "schedule")

@@ -10,7 +10,8 @@ from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.scripts import Script, ScriptCall, load, token
 from tuma_producer.contract.times import moment
 from tuma_producer.errors import InvalidSend, UnknownAccount
-from tuma_producer.intents import Suppression, normalise_each
+from tuma_producer.intents import normalise_each
+from tuma_producer.results import Suppression
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -21,7 +21,8 @@ from tuma_producer.contract.rendered import TEMPLATE, Rendered, kept, kept_in
 from tuma_producer.contract.scripts import Argument, Script, load
 from tuma_producer.contract.times import moment, moment_in
 from tuma_producer.errors import IdempotencyConflict, UnknownAccount
-from tuma_producer.intents import Attempt, Custody, Intent, Look, Receipt, Recipient, Send
+from tuma_producer.intents import Send
+from tuma_producer.results import Attempt, Custody, Intent, Look, Receipt, Recipient
 from tuma_producer.schedules import read_schedule
 from tuma_producer.text import segment
 

@@ -15,7 +15,7 @@ from tuma_worker.cli.reach import Reach, reach
 
 if TYPE_CHECKING:
     from tuma_producer import ControlResult
-    from tuma_producer.intents import Verb
+    from tuma_producer.results import Verb
 
 IntentId = Annotated[
     str | None, typer.Argument(metavar="[ID]", help="The id that `tuma send` or `enqueue` returned.", show_default=False)

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tuma_producer.intents import Verb
+    from tuma_producer.results import Verb
 
 
 class Custody(StrEnum):

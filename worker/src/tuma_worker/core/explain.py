@@ -12,7 +12,7 @@ from tuma_worker.core.states import RecipientState, in_words
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tuma_producer.intents import Attempt, Explanation, Hold, Intent, Look, Recipient
+    from tuma_producer.results import Attempt, Explanation, Hold, Intent, Look, Recipient
 
 _FOUND = {
     "receipt": "a receipt came",

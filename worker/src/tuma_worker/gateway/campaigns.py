@@ -15,7 +15,7 @@ from tuma_worker.store.campaigns import Campaigns, Tally
 if TYPE_CHECKING:
     from starlette.responses import Response
 
-    from tuma_producer.intents import Verb
+    from tuma_producer.results import Verb
     from tuma_worker.gateway.desk import Ask
     from tuma_worker.store.campaigns import CampaignStanding
 

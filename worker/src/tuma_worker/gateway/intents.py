@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from tuma_producer import ControlResult, Intent, Receipt
-    from tuma_producer.intents import Verb
+    from tuma_producer.results import Verb
     from tuma_worker.gateway.desk import Ask
 
 KEY = "idempotency-key"

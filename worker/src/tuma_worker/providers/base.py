@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tuma_producer.contract.rendered import Kept
-    from tuma_producer.intents import Verb
+    from tuma_producer.results import Verb
     from tuma_producer.schedules import Schedule
     from tuma_worker.core.answers import Fault, Health, Reply, Trace
     from tuma_worker.core.custody import Sighting, Steered

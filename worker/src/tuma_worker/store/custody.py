@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from tuma_producer.contract.keys import AccountKeys
-    from tuma_producer.intents import Verb
+    from tuma_producer.results import Verb
     from tuma_producer.schedules import Schedule
     from tuma_worker.core.custody import Conclusion
     from tuma_worker.core.receipts import Receipt

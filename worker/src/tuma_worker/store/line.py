@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from tuma_producer.contract.keys import QueueKeys
-    from tuma_producer.intents import Hold
+    from tuma_producer.results import Hold
 
 
 _MINUTE = 60

@@ -17,7 +17,7 @@ from tuma_worker.store.dead import Choice, DeadLetters, LetterFilter
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tuma_producer.intents import Verb
+    from tuma_producer.results import Verb
     from tuma_worker.dispatch.redriving import Redriven
     from tuma_worker.gateway.desk import Ask
     from tuma_worker.store.steering import Scope

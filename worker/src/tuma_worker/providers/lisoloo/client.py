@@ -14,7 +14,7 @@ from tuma_worker.providers.reading import code, identifier, money, section
 from tuma_worker.providers.verdicts import unwell
 
 if TYPE_CHECKING:
-    from tuma_producer.intents import Verb
+    from tuma_producer.results import Verb
     from tuma_producer.schedules import Schedule
     from tuma_worker.core.answers import Answer, Trace
     from tuma_worker.core.custody import Sighting, Steered

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from decimal import Decimal
 
-    from tuma_producer.intents import Verb
+    from tuma_producer.results import Verb
     from tuma_worker.providers.operations import Exchange
 
 

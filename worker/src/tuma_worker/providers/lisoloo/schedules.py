@@ -16,7 +16,7 @@ from tuma_worker.providers.reading import identifier, section
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tuma_producer.intents import Verb
+    from tuma_producer.results import Verb
     from tuma_producer.schedules import Every, Schedule
     from tuma_worker.core.answers import Answer
 
