@@ -119,6 +119,17 @@ def test_an_attempt_is_counted_down_from_its_answer_and_one_without_stays(driver
     assert not driver.redis.exists(answered)
 
 
+def test_an_attempt_that_was_answered_anew_is_counted_down_anew(driver: Driver) -> None:
+    intent, batch_id = over(driver, state=RecipientState.UNKNOWN)
+    looks = ages(driver, attempts_for=3600.0)
+    looks.heed()
+    targets = [Target(intent, number(1))]
+    driver.attempts.apply(batch_id, targets, RecipientState.DELIVERED, Evidence.HANDSET, phase="accepted")
+    assert driver.redis.pttl(driver.account.batch(batch_id)) > 3_600_000
+    looks.heed()
+    assert driver.redis.pttl(driver.account.batch(batch_id)) <= 3_600_000
+
+
 def test_a_worker_that_looks_after_an_account_heeds_its_ages(driver: Driver) -> None:
     intent, _ = over(driver, seconds=20.0)
     Sweeper([Unowned(driver.redis, driver.queue)], None, 0.0, {driver.queue.account: ages(driver, 10.0)}).run_once()

@@ -171,3 +171,14 @@ def test_with_the_text_its_variables_are_forgotten() -> None:
     assert json.loads(wire.without_text({"v": 1, "message": "7", "template": {"id": "tpl_1", "variables": {"code": "7"}}})) == {
         "v": 1
     }
+
+
+def test_a_repeat_is_known_by_its_text_whoever_makes_that_by_now(kept: Driver, producer: AnyProducer) -> None:
+    send = Send(**by_template(kept, "code", code="7").model_dump(exclude_unset=True), idempotency_key="login-7")
+    first = producer.enqueue(send)
+    account = kept.queue.account
+    accounts.register(
+        kept.redis, account, provider="lineserve", environment="sandbox", queue=kept.queue.for_claim, templates=TEMPLATES
+    )
+    repeat = producer.enqueue(send)
+    assert (repeat.id, repeat.duplicate) == (first.id, True)

@@ -9,7 +9,7 @@ import json
 import secrets
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -29,6 +29,8 @@ from tuma_producer.text import segment
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
+
+    from tuma_producer.contract.rendered import Kept
 
 VERSION = 1
 LANES = ("otp", "transactional", "bulk")
@@ -172,7 +174,7 @@ def entry_of(send: Send, source: str, short_id: str | None = None) -> Entry:
     account = account_keys(send.account)
     short_id = short_id or new_id() + (CALLS_BACK if send.callback_url else "")
     numbers = tuple(dict.fromkeys(send.to))
-    group, body = content(send, short_id)
+    body = _body(send, None)
     deadline = deadline_of(send)
     keys = [account.intent(short_id)]
     # What carries another account's recipients is steered with these, and belongs to no campaign of its own account.
@@ -185,7 +187,8 @@ def entry_of(send: Send, source: str, short_id: str | None = None) -> Entry:
         body_digest = digest(body, deadline, send.priority, str(send.coalesce), " ".join(sorted(numbers)))
     hold = round(1000 * (send.cancel_within or 0))
     lane = LANES.index(send.priority)
-    return Entry(tuple(keys), short_id, source, lane, group, hold, deadline, _traced(body), body_digest, campaign or "", numbers)
+    group, written = _group(send, short_id), _traced(_made_by(kept(send), body))
+    return Entry(tuple(keys), short_id, source, lane, group, hold, deadline, written, body_digest, campaign or "", numbers)
 
 
 @lru_cache(maxsize=1024)
@@ -218,7 +221,7 @@ def campaign_keys(account: str, name: str) -> tuple[str, str]:
 
 def content(send: Send, short_id: str, parent: str | None = None) -> tuple[str, str]:
     """Group and body of an intent of this id; `parent` is the schedule that it is an occurrence of, if any."""
-    return _group(send, short_id), _body(send, parent)
+    return _group(send, short_id), _made_by(kept(send), _body(send, parent))
 
 
 def _group(send: Send, short_id: str) -> str:
@@ -287,12 +290,9 @@ def _body(send: Send, parent: str | None) -> str:
         "parent": parent,
     }
     said = tuple([(name, value) for name, value in given.items() if value is not None])
-    template = kept(send)
-    if not send.metadata and template is None and (send.schedule is None or parent is not None):
+    if not send.metadata and (send.schedule is None or parent is not None):
         return _encoded(send.message, said)
     fields: dict[str, Any] = {"v": VERSION, "message": send.message, **dict(said)}
-    if template is not None:
-        fields[TEMPLATE] = {"id": template.id, "variables": template.variables}
     if send.metadata:
         fields["metadata"] = send.metadata
     if send.schedule is not None and parent is None:
@@ -305,6 +305,11 @@ def _body(send: Send, parent: str | None) -> str:
 @lru_cache(maxsize=256)  # as above
 def _encoded(message: str, said: tuple[tuple[str, Any], ...]) -> str:
     return _JSON.encode({"v": VERSION, "message": message, **dict(said)})
+
+
+def _made_by(template: Kept | None, body: str) -> str:
+    """A body with the template that the provider is to fill. An idempotency key stands for the text, whoever makes it."""
+    return body if template is None else f'{body[:-1]},"{TEMPLATE}":{_JSON.encode(asdict(template))}}}'
 
 
 def _traced(body: str) -> str:

@@ -43,7 +43,7 @@ def forget(
     else:
         for one in found:
             _tell(one, number)
-    if any(one.waits for one in found):
+    if any(one.waits or one.unapplied for one in found):
         raise typer.Exit(NOT_AS_WISHED)
 
 
@@ -68,6 +68,12 @@ def _forget(forgetting: Forgetting, by: str) -> Forgotten:
 
 
 def _tell(found: Forgotten, number: str) -> None:
+    if found.unapplied:
+        waiting = count(found.unapplied, "receipt")
+        complain(
+            f"account {found.account}: {waiting} about {mask(number)} to be applied; start a worker if none runs, and ask again"
+        )
+        return
     taken = ", ".join((count(found.recipients, "recipient"), count(found.events, "event"), count(found.receipts, "receipt")))
     still = "; it stays on the suppression list, unreadable" if found.suppressed else ""
     say(f"account {found.account}: {mask(number)} taken out of {taken}{still}")

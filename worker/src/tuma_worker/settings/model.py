@@ -99,8 +99,9 @@ class Account(BaseModel):
     `webhook_secret_old`; only from the addresses in `webhook_from`, networks such as 203.0.113.0/24 (none: from anywhere). Where
     the provider names a `webhook_timestamp_header`, the signature covers `<timestamp>.<body>`, and an old one is refused. What
     they said is kept as it came for `raw_receipts_for` seconds (0: not at all). An intent that is over is remembered for
-    `records_for` seconds, a week at the most, and its text for `texts_for` (None: for as long); a call that was answered for
-    `attempts_for`, four days at the most, and no shorter than `receipts_for`; events for `events_for`, a week at the most.
+    `records_for` seconds, an hour at the least and a week at the most, and its text for `texts_for` (None: for as long); a call
+    that was answered for `attempts_for`, four days at the most, and no shorter than `receipts_for`; events for `events_for`, a
+    week at the most.
     `inbound_event` is the event by which the provider tells of messages that people write (None: they are not taken in); who writes
     one of `stop_words`, and nothing else, is put on the account's suppression list.
 
@@ -168,7 +169,7 @@ class Account(BaseModel):
     webhook_timestamp_header: Text | None = None
     webhook_from: Networks = ()
     raw_receipts_for: Duration = 259_200.0
-    records_for: Annotated[Seconds, Field(le=604_800)] = 604_800.0
+    records_for: Annotated[Seconds, Field(ge=3600, le=604_800)] = 604_800.0
     texts_for: Duration | None = None
     attempts_for: Annotated[Seconds, Field(ge=3600, le=345_600)] = 345_600.0
     events_for: Annotated[Seconds, Field(le=604_800)] = 604_800.0

@@ -58,7 +58,7 @@ class Ages:
             pipeline.hget(key, "kept")
         found = pipeline.execute() if page else []
         told = zip(page, found[::2], found[1::2], strict=True)
-        due = [key for key, left, kept in told if 0 <= left <= KEPT_MS and int(kept or KEPT_MS) != self._attempts_kept]
+        due = [key for key, left, kept in told if 0 <= left <= KEPT_MS and _counted_from(left, kept) != self._attempts_kept]
         calls = [ScriptCall(_AGE, [key.decode()], [self._attempts_kept, KEPT_MS, ""]) for key in due]
         return run_together(self.redis, calls).count(b"done") if calls else 0
 
@@ -92,3 +92,8 @@ class Ages:
         read = zip(page, pipeline.execute() if page else (), strict=True)
         whole = {one.short_id: b"".join(filter(None, pieces)) for one, pieces in read}
         return {short_id: without_text(json.loads(body)) for short_id, body in whole.items() if body}
+
+
+def _counted_from(left: int, kept: bytes | None) -> int:
+    """From how many ms the time that an attempt has left is counted down: anew where a late receipt has answered it again."""
+    return KEPT_MS if kept is None or left > int(kept) else int(kept)
