@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.redis.driver import Driver, calls, messages, numbers, queue_of, text
+from tests.redis.driver import Driver, VirtualClock, calls, messages, numbers, queue_of, text
 
+from tuma_producer import Producer, Send
 from tuma_worker.store import accounts
 from tuma_worker.store.line import look, note_busy, operations
 from tuma_worker.store.steering import Scope, Steering
@@ -78,6 +79,28 @@ def test_the_limits_are_what_holds_once_they_have_no_room_and_not_while_too_few_
         assert not bound(), f"{count} calls"
         driver.taken()
     assert bound(), "the rest is kept for passwords"
+
+
+def test_an_hour_that_is_spent_holds_however_little_waits(redis: Redis, clock: VirtualClock) -> None:
+    driver = Driver(redis, queue_of(calls(10, 60), calls(100, 3600), batch_max=1))
+    driver.enqueue(*numbers(101))
+    for _ in range(10):
+        for _ in range(10):
+            driver.send()
+        assert look(redis, driver.queue.account).provider_bound
+        clock.forward(62)
+    clock.forward(600)
+    driver.refused()
+    assert look(redis, driver.queue.account).provider_bound
+
+
+def test_what_the_provider_makes_the_text_of_needs_a_call_for_each(redis: Redis) -> None:
+    driver = Driver(redis, queue_of(calls(60, 60), batch_max=100))
+    account = driver.queue.account
+    texts: dict[str, Any] = {"templates": {"code": "Your code is {{code}}"}, "provider_templates": {"code": "tpl_1"}}
+    accounts.register(redis, account, provider="lineserve", environment="sandbox", queue=driver.queue.for_claim, **texts)
+    Producer(redis).enqueue(Send(account=account, to=numbers(100), template_id="code", variables={"code": "7"}))
+    assert look(redis, account).backlog_seconds == 100.0
 
 
 def test_a_limit_of_messages_holds_whoever_waits_for_company(redis: Redis) -> None:

@@ -41,6 +41,12 @@ def test_a_provider_that_takes_few_calls_at_once_gets_no_more() -> None:
     assert need(Load(permitted=50, arriving=50, backlog=0, busy=2.0, concurrency=10)) == Need(10, provider_bound=True)
 
 
+def test_a_spent_limit_holds_also_what_is_less_than_it_allows_on_the_average() -> None:
+    assert need(Load(permitted=0.28, arriving=0, backlog=10)) == Need(1, provider_bound=True)
+    assert not need(Load(permitted=0.28, arriving=0, backlog=10, room=True)).provider_bound
+    assert not need(Load(permitted=0.28, arriving=0, backlog=0)).provider_bound
+
+
 @given(LOADS, st.floats(0, 1e6))
 def test_more_backlog_never_needs_fewer_slots_nor_more_than_the_limit_keeps_busy(load: Load, more: float) -> None:
     fuller = Load(load.permitted, load.arriving, load.backlog + more, load.busy)

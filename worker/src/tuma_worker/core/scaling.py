@@ -38,8 +38,12 @@ class Need:
 
 
 def need(load: Load, *, drain: float = 60.0, headroom: float = 1.25) -> Need:
-    """What would work off the backlog in `drain` seconds, or as fast as the limits allow. `headroom` is for the longer calls."""
+    """What would work off the backlog in `drain` seconds, or as fast as the limits allow. `headroom` is for the longer calls.
+
+    The limits hold what waits wherever the next call finds no room, however slowly more arrives: a spent hour may be long.
+    """
     wanted = load.arriving + load.backlog / drain
     slots = math.ceil(min(load.permitted, wanted) * load.busy * headroom)
     most = slots if load.concurrency is None else load.concurrency
-    return Need(min(most, slots), provider_bound=(wanted > load.permitted and not load.room) or slots > most)
+    held = load.backlog > 0 and not load.room and math.isfinite(load.permitted)
+    return Need(min(most, slots), provider_bound=held or slots > most)

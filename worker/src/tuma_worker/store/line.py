@@ -12,7 +12,7 @@ from tuma_producer.contract.holds import STOPS, holds
 from tuma_producer.contract.keys import AccountKeys
 from tuma_producer.contract.reading import texts
 from tuma_producer.contract.times import server_time
-from tuma_producer.contract.wire import LANES, segments_of
+from tuma_producer.contract.wire import LANES, most_of, segments_of
 from tuma_worker.core.scaling import BUSY, Load, need
 from tuma_worker.queue.config import SEND
 from tuma_worker.queue.scripts import SYSTEM
@@ -36,8 +36,8 @@ _GROUPS_SEEN = 100  # of a source, for the average length of its texts: a campai
 class Waiting:
     """One source in one lane: its ready jobs, the groups they are in, and since when the oldest (Unix ms) could have gone.
 
-    `segments` are those of a job, on the average of the first groups. `hold` is the kind of the weightiest `Hold` of theirs;
-    None where nothing does.
+    `segments` are those of a job, on the average of the first groups, and `calls` those that all of them need, by the same.
+    `hold` is the kind of the weightiest `Hold` of theirs; None where nothing does.
     """
 
     lane: str
@@ -46,6 +46,7 @@ class Waiting:
     groups: int
     oldest: int
     segments: float
+    calls: int
     hold: str | None
 
     @property
@@ -75,8 +76,8 @@ class Line:
     """A queue at one moment. `later` jobs wait for a time, `backlog_seconds` is what the allowance needs for those that are ready.
 
     `next_permit` is when the next call may start as far as the last claim knew (Unix ms); None where nothing holds one back.
-    `useful_slots` calls in flight, over all processes, would help; `provider_bound`: more are wanted than limits allow, and they
-    have no room for the next one.
+    `useful_slots` calls in flight, over all processes, would help; `provider_bound`: the limits have no room for what waits, or
+    more calls at once would help than the provider takes.
     `busy_seconds` is how long a call keeps its thread, `calls_per_second` what the limits allow; None without limits.
     """
 
@@ -119,7 +120,7 @@ def look(redis: Redis, account: str, operation: str = SEND) -> Line:
     busy = _busy(redis, queue, now // 1000)
     state, used = texts(raw_state), texts(raw_used)
     config = _configured(profile, operation)
-    waiting = tuple(_waiting(redis, queue, sources, state, now))
+    waiting = tuple(_waiting(redis, queue, sources, state, now, batch_max=config["batch_max"]))
     windows = tuple(_window(redis, queue, limit, state=state, used=used, now=now) for limit in config["limits"])
     needed, next_permit = _needed(waiting, config), _next_permit(state, now)
     load = _load(waiting, config, windows, busy, waits=next_permit is not None)
@@ -196,7 +197,9 @@ def _configured(profile: list[bytes | None], operation: str) -> dict[str, Any]:
     }
 
 
-def _waiting(redis: Redis, queue: QueueKeys, sources: list[list[bytes]], state: Mapping[str, str], now: int) -> Iterator[Waiting]:
+def _waiting(
+    redis: Redis, queue: QueueKeys, sources: list[list[bytes]], state: Mapping[str, str], now: int, *, batch_max: int
+) -> Iterator[Waiting]:
     for lane, names in enumerate(sources):
         for name in map(bytes.decode, names):
             place = f"{lane}|{name}|"
@@ -209,7 +212,9 @@ def _waiting(redis: Redis, queue: QueueKeys, sources: list[list[bytes]], state: 
             if first:
                 heads = [member.decode()[len(place) :].partition("|") for member in first]
                 segments = fmean(segments_of(group) for _, _, group in heads)
-                yield Waiting(LANES[lane], name, jobs, groups, int(heads[0][0], 16), segments, _hold(state, lane, name, now))
+                calls = max(groups, math.ceil(jobs * fmean(1 / most_of(group, batch_max) for _, _, group in heads)))
+                hold = _hold(state, lane, name, now)
+                yield Waiting(LANES[lane], name, jobs, groups, int(heads[0][0], 16), segments, calls, hold)
 
 
 def _hold(state: Mapping[str, str], lane: int, source: str, now: int) -> str | None:
@@ -254,9 +259,8 @@ def _next_permit(state: Mapping[str, str], now: int) -> int | None:
 def _needed(waiting: tuple[Waiting, ...], config: Mapping[str, Any]) -> dict[str, float]:
     """The calls that what is ready needs, and the messages that it is."""
     sends = [one for one in waiting if not one.source.startswith(SYSTEM)]
-    jobs, groups = sum(one.jobs for one in sends), sum(one.groups for one in sends)
     messages = sum(one.jobs * (one.segments if config["segments"] else 1) for one in sends)
-    return {"messages": messages, "calls": max(groups, math.ceil(jobs / max(1, config["batch_max"])))}
+    return {"messages": messages, "calls": sum(one.calls for one in sends)}
 
 
 def _reserved(waiting: tuple[Waiting, ...], config: Mapping[str, Any]) -> float:
