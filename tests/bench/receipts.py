@@ -40,7 +40,7 @@ AUTHORIZATION = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decod
 CONNECTIONS = 32
 CALL = 1000  # recipients
 RECIPIENTS = 10_000
-ROUNDS = 5
+ROUNDS = 9
 EVENTS = ("sms.sent", "sms.delivered")
 SETTINGS = {
     "provider": "lisoloo",

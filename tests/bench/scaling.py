@@ -37,7 +37,9 @@ THREADS = 2  # of a worker: so that one does not use the limit up, and eight wou
 LATENCY_MS = 250.0
 LIMITED = Limit(20, "calls", 1.0)
 UNLIMITED = Limit(1_000_000, "calls", 1.0)
-WINDOW = 2.5  # seconds: twice the limit's rhythm, which is its window and the time of the calls that it waits for
+# Seconds: four times the limit's rhythm, which is its window and the time of the calls that it waits for. Calls go in waves, one
+# for each slot: of two rhythms a wave that comes a little after the window's edge would be a fifth, and says nothing of a rollout.
+WINDOW = 5.0
 MOST = 8
 ROLLED = 4
 LOOKS = 9

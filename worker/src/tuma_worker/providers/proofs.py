@@ -15,7 +15,7 @@ from tuma_worker.providers.incoming import header
 from tuma_worker.providers.reading import whole
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from pydantic import SecretStr
 
@@ -48,16 +48,17 @@ class Proofs:
 
     def authentic(self, headers: Mapping[str, str], body: bytes, now: float) -> bool:
         """Whether all of them are there and hold; false where none is asked for."""
-        return bool(self.wanted) and self._hold(self.wanted, headers, body, now)
+        given = [(proof, header(headers, proof.header) or "") for proof in self.wanted]
+        return bool(given) and _hold(given, headers, body, now)
 
     def forged(self, headers: Mapping[str, str], body: bytes, now: float) -> bool:
         """Whether one of them is there and does not hold."""
-        there = [proof for proof in self.wanted if header(headers, proof.header) is not None]
-        return not self._hold(there, headers, body, now)
+        given = [(proof, value) for proof in self.wanted if (value := header(headers, proof.header)) is not None]
+        return not _hold(given, headers, body, now)
 
-    @staticmethod
-    def _hold(proofs: Sequence[Proof], headers: Mapping[str, str], body: bytes, now: float) -> bool:
-        return all(proof.holds(header(headers, proof.header) or "", headers, body, now) for proof in proofs)
+
+def _hold(given: Iterable[tuple[Proof, str]], headers: Mapping[str, str], body: bytes, now: float) -> bool:
+    return all(proof.holds(value, headers, body, now) for proof, value in given)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,16 +34,18 @@ def _decimal(text: str) -> Decimal | None:
         return None
 
 
+_BLANK = " \t\n\r"  # as JSON has it
 _DECODER = json.JSONDecoder(parse_float=_decimal, parse_constant=lambda _: None)  # making one takes longer than reading a receipt
 
 
 def json_object(body: bytes) -> Mapping[str, object] | None:
     """The JSON object that `body` holds; None for anything else. Fractions are decimals; what none can be, as NaN, is null."""
     try:
-        value = _DECODER.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
+        text = body.decode(json.detect_encoding(body), "surrogatepass").strip(_BLANK)
+        value, end = _DECODER.raw_decode(text)  # `decode` looks for blanks by a pattern, twice, and takes half as long again
     except (ValueError, RecursionError):
         return None
-    return value if isinstance(value, dict) else None
+    return value if end == len(text) and isinstance(value, dict) else None
 
 
 def section(value: object, name: str) -> Mapping[str, object]:

@@ -41,10 +41,11 @@ class Group:
         """The reply to what `stage` puts into a pipeline. Raises `FullError`, `TimeoutError`, and what redis-py raises."""
         if len(self._waiting) >= self.most:
             raise FullError
-        reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        trips = self._trips
+        if trips is None or trips.done():
+            trips = self._trips = asyncio.create_task(self._make_trips())
+        reply: asyncio.Future[Any] = trips.get_loop().create_future()  # to ask which loop runs costs a system call
         self._waiting.append((stage, reply))
-        if self._trips is None or self._trips.done():
-            self._trips = asyncio.create_task(self._make_trips())
         return await reply
 
     async def _make_trips(self) -> None:
