@@ -36,6 +36,8 @@
 {{- end }}
 {{- if and .Values.gateway.enabled (not .Values.publicUrl) (or .Values.gateway.ingress.enabled .Values.gateway.httpRoute.enabled) }}
 {{- fail "publicUrl: receipts have a way in, but providers are not told of it; set the address that they reach" }}{{ end }}
+{{- include "tuma.checkWayIn" (dict "where" "gateway.ingress" "way" .Values.gateway.ingress "publicUrl" .Values.publicUrl) }}
+{{- include "tuma.checkWayIn" (dict "where" "gateway.httpRoute" "way" .Values.gateway.httpRoute "publicUrl" .Values.publicUrl) }}
 {{- if lt (int .Values.gateway.graceSeconds) (add .Values.gateway.preStopSeconds 10 | int) }}
 {{- fail (printf "gateway.graceSeconds: %d is less than preStopSeconds and 10 for the receipts in flight; set at least %d" (int .Values.gateway.graceSeconds) (add .Values.gateway.preStopSeconds 10)) }}{{ end }}
 {{- include "tuma.checkBudget" (dict "where" "gateway" "budget" .Values.gateway.podDisruptionBudget) }}
@@ -61,7 +63,7 @@
 {{- fail (printf "workers.%s.%s: %d replicas, but the limits of %s keep no more than %d busy; lower it, or set allowAboveCeiling" $name (ternary "autoscaling.maxReplicas" "replicas" $scaled) $most (join ", " $accounts) $ceiling) }}{{ end }}
 {{- if and $scaled (eq $ceiling 0) (eq $most 0) }}{{ fail (printf "workers.%s.autoscaling.maxReplicas: without a limit of calls there is no ceiling to take; set it" $name) }}{{ end }}
 {{- if and (eq $worker.autoscaling.mode "hpa") (gt (len $accounts) 1) }}{{ fail (printf "workers.%s.autoscaling.mode: hpa takes the largest of its metrics, where the slots of %s must be added up; use keda, or workers for each account" $name (join ", " $accounts)) }}{{ end }}
-{{- if and $scaled (gt (int $worker.autoscaling.minReplicas) (max 2 (ternary $most $ceiling (gt $most 0)) | int)) }}
+{{- if and $scaled (gt (int $worker.autoscaling.minReplicas) (ternary $most (max 2 $ceiling | int) (gt $most 0))) }}
 {{- fail (printf "workers.%s.autoscaling.minReplicas: %d is more than the most; lower it" $name (int $worker.autoscaling.minReplicas)) }}{{ end }}
 {{- end }}
 {{- range keys .Values.accounts | sortAlpha }}
@@ -81,6 +83,15 @@
 {{- if and (hasKey $.Values.accounts $name) (not (has $kind $kinds)) }}
 {{- fail (printf "secrets: %s is none that an account has; these are %s" $key (join ", " $kinds)) }}{{ end }}
 {{- end }}
+{{- end }}
+
+{{/* Providers are told publicUrl and /receipts/ behind it; the way in is for its host, and leads from /receipts/ on. */}}
+{{- define "tuma.checkWayIn" -}}
+{{- $told := .publicUrl | default "" | trimSuffix "/" | regexFind "//.*" | trimPrefix "//" }}
+{{- $host := regexReplaceAll ":[0-9]+$" $told "" }}
+{{- $led := ternary (hasSuffix (trimPrefix "*" .way.host) $host) (eq .way.host $host) (hasPrefix "*." .way.host) }}
+{{- if and .way.enabled .publicUrl (or (not $led) (contains "/" $told)) }}
+{{- fail (printf "publicUrl: %q is not what %s.host %q leads in, so no receipt would find the gateway; set the address of that host, without a path" .publicUrl .where .way.host) }}{{ end }}
 {{- end }}
 
 {{- define "tuma.checkBudget" -}}

@@ -3,7 +3,7 @@
 
 {{- define "tuma.selector" -}}
 app.kubernetes.io/name: tuma
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- end }}
 

@@ -93,6 +93,14 @@ def test_the_same_key_is_the_same_intent_in_the_header_and_in_the_body(http: htt
     assert again.json()["duplicate"]
 
 
+@pytest.mark.parametrize("key", ["", '""'])
+def test_a_key_that_nobody_has_set_is_refused_and_makes_no_two_batches_one(http: httpx.Client, key: str) -> None:
+    headers = {"Idempotency-Key": key}
+    single = http.post("/v1/intents", json=SEND, headers=headers)
+    batch = http.post("/v1/intents/batch", content=json.dumps(SEND), headers=headers | {"Content-Type": "application/x-ndjson"})
+    assert [problem(one, 422, "invalid")["field"] for one in (single, batch)] == ["idempotency_key"] * 2
+
+
 def test_a_key_does_not_stand_for_another_send(http: httpx.Client) -> None:
     first = http.post("/v1/intents", json=SEND, headers={"Idempotency-Key": "invoice-18"}).json()
     other = http.post("/v1/intents", json=SEND | {"message": "goodbye"}, headers={"Idempotency-Key": "invoice-18"})

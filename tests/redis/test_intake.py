@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +39,7 @@ class Entrance:
     ticket: str
 
     def webhook(self, **other: Any) -> Webhook:  # noqa: ANN401 - fields of what is made
-        return replace(Webhook(ACCOUNT, self.ticket, "203.0.113.7", {}, BODY), **other)
+        return Webhook(ACCOUNT, self.ticket, "203.0.113.7", {}, BODY)._replace(**other)
 
     def ask(self, do: Callable[[Intake], Awaitable[Any]], **more: Any) -> Any:  # noqa: ANN401 - whatever that gives
         async def run() -> Any:  # noqa: ANN401 - as above

@@ -54,6 +54,10 @@ def workers(**more: Any) -> Values:  # noqa: ANN401 - as above
     return plain(workers={"main": more})
 
 
+def way_in(told: str, host: str) -> Values:
+    return plain(publicUrl=told, gateway={"ingress": {"enabled": True, "host": host}})
+
+
 CASES: dict[str, Values] = {
     "least": plain(),
     "own secret": {"accounts": {"main": account()}, "redis": {"url": "rediss://r:6379"}, "secrets": {"main.api-key": "k"}},
@@ -66,6 +70,12 @@ CASES: dict[str, Values] = {
     "keda": workers(autoscaling={"mode": "keda"}),
     "hpa": workers(autoscaling={"mode": "hpa", "maxReplicas": 2}),
     "ingress": plain(publicUrl="https://s.example", gateway={"ingress": {"enabled": True, "host": "s.example", "tlsSecret": "t"}}),
+    "any host": way_in("https://in.s.example:8443/", "*.s.example"),
+    "names that YAML would read": plain(
+        accounts={"123": account()},
+        workers={"main": {"autoscaling": {"mode": "hpa", "maxReplicas": 2}}},
+        monitoring={"rules": {"enabled": True}},
+    ),
     "route": plain(
         publicUrl="https://s.example", gateway={"httpRoute": {"enabled": True, "host": "s.example", "parentRefs": [{"name": "g"}]}}
     ),
@@ -121,6 +131,12 @@ REFUSED: dict[str, tuple[Values, str]] = {
         workers(autoscaling={"mode": "keda", "minReplicas": 5}),
         "autoscaling.minReplicas: 5 is more",
     ),
+    "a floor above what is told": (
+        workers(autoscaling={"mode": "keda", "minReplicas": 2, "maxReplicas": 1}),
+        "autoscaling.minReplicas: 2 is more",
+    ),
+    "receipts on a path": (way_in("https://s.example/sms", "s.example"), "publicUrl: .* is not what gateway.ingress.host"),
+    "receipts at another host": (way_in("https://a.example", "s.example"), "publicUrl: .* is not what gateway.ingress.host"),
     "no such account": (workers(accounts=["mian"]), 'workers.main.accounts: "mian" is not one of accounts'),
     "served twice": (plain(workers={"main": {}, "more": {}}), 'workers.more.accounts: "main" is served by workers.main already'),
     "served by none": (
@@ -182,6 +198,8 @@ REFUSED: dict[str, tuple[Values, str]] = {
     "a worker's name that ends in a dash": (plain(workers={"fast-": {}}), "fast-"),
     "a name that no Service may have": (plain(nameOverride="1st"), "nameOverride"),
     "a limit that is none": (plain(accounts={"main": account(limits=["fast"])}), "limits"),
+    "a limit of nothing": (plain(accounts={"main": account(limits=["0/min"])}), "limits"),
+    "a limit for no time": (plain(accounts={"main": account(limits=["60/0min"])}), "limits"),
     "misspelt": (plain(gatway={}), "gatway"),
     "misspelt within": (workers(threds=8), "threds"),
     "a secret among the fields": (plain(accounts={"main": account(api_key="k")}), "api_key"),
@@ -222,10 +240,11 @@ _MOST = {"Service": 63, "ScaledObject": 54}
 _SERVICE = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
 
 
+READ_AS_TRUE = plain(nameOverride="on", monitoring={"podMonitor": {"enabled": True}, "rules": {"enabled": True}})
 LONGEST = plain(nameOverride="a" * 30, workers={"w" * 16: {"autoscaling": {"mode": "keda"}}})
 
 
-@pytest.mark.parametrize("values", [LONGEST, *CASES.values()], ids=["the longest", *CASES])
+@pytest.mark.parametrize("values", [LONGEST, READ_AS_TRUE, *CASES.values()], ids=["the longest", "true", *CASES])
 def test_every_name_is_one_that_an_api_server_takes(values: Values) -> None:
     for kind, name in objects(values):
         assert len(name) <= _MOST.get(kind, 253)

@@ -164,6 +164,8 @@ def test_one_number_may_stand_alone() -> None:
         ("expires_in", float("inf"), "less than or equal"),
         ("expires_in", float("nan"), "less than or equal"),
         ("expires_at", datetime(2031, 1, 1), "has no offset; write one"),  # noqa: DTZ001 - that is the mistake
+        ("expires_at", "0001-01-01T00:00:00+14:00", "in the years 1971 to 8999"),
+        ("expires_at", "9999-12-31T23:59:59-14:00", "in the years 1971 to 8999"),
         ("on_unknown", "retry", "'hold' or 'resend'"),
         ("metadata", {"invoice": 7}, "valid string"),
         ("colour", "red", "is no field"),

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 
 from tuma_producer.errors import InvalidSend
 from tuma_producer.findings import first_finding
-from tuma_producer.schedules import At, Every, read_schedule
+from tuma_producer.schedules import At, Every, in_range, read_schedule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -150,7 +150,7 @@ class Send(BaseModel):
     expires_in: Annotated[float, Field(gt=0, le=_MAX_LIFE)] | None = None
     """Seconds from acceptance after which it must not be handed over any more; it then ends `expired`. An `otp` has ten minutes.
     Those of a schedule's occurrences count from when they fire, be it late."""
-    expires_at: AwareDatetime | None = None
+    expires_at: Annotated[AwareDatetime, AfterValidator(in_range)] | None = None
     """The same as an instant. At most one of the two may be given."""
     cancel_within: Annotated[float, Field(gt=0, le=_MAX_HOLD)] | None = None
     """Seconds for which it is held back before its first call, so that it can still be withdrawn whole."""

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 MAX_TIMES = 10_000  # of one schedule, which is written and read as a whole
 
 T = TypeVar("T")
+Day = TypeVar("Day", bound=date)  # or an instant, which is a date with a time
 
 Frequency = Literal["daily", "weekly", "monthly", "yearly", "seconds"]
 Misfire = Literal["skip", "once", "all"]
@@ -81,7 +82,7 @@ def _day_or_instant(value: object) -> object:
     if not isinstance(found, date):
         message = "must be a date such as 2026-12-01, or a date and time such as 2026-12-01T08:00"
         raise ValueError(message)  # noqa: TRY004 - pydantic turns ValueError, and not TypeError, into a finding
-    return _in_range(found)
+    return in_range(found)
 
 
 def _instant(value: object) -> datetime:
@@ -89,11 +90,12 @@ def _instant(value: object) -> datetime:
     if not isinstance(found, datetime):
         message = "must be a date and time such as 2026-12-24T08:00 or 2026-12-24T08:00+01:00"
         raise ValueError(message)  # noqa: TRY004 - as above
-    _in_range(found)
+    in_range(found)
     return found
 
 
-def _in_range(found: date) -> date:
+def in_range(found: Day) -> Day:
+    """A day or an instant as it is. Raises `ValueError` where one may not be able to reckon with it, so near to the calendar's ends."""
     if not FIRST_DAY.year < found.year <= LAST_DAY.year:
         message = f"must be in the years {FIRST_DAY.year + 1} to {LAST_DAY.year}"
         raise ValueError(message)

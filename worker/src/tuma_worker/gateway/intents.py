@@ -58,7 +58,10 @@ def read_send(ask: Ask, fields: dict[str, Any], key: str | None) -> Send:
 def _key(ask: Ask) -> str | None:
     """The `Idempotency-Key` header: a string in quotes, as its draft has it, or without them, as most write it."""
     given = ask.request.headers.get(KEY)
-    return given[1:-1] if given and len(given) > 1 and given[0] == given[-1] == '"' else given
+    key = given[1:-1] if given and len(given) > 1 and given[0] == given[-1] == '"' else given
+    if key == "":  # as a shell writes a variable that nobody has set: with the numbers of lines it would be everybody's
+        bodies.refuse("idempotency_key", "the Idempotency-Key header is empty; leave it out, or give a key")
+    return key
 
 
 async def list_some(ask: Ask) -> Response:
@@ -159,13 +162,14 @@ async def create_batch(ask: Ask) -> Response:
     They are held back until the body has been read: whoever does not read before all is written, as most do, would wait for ever.
     """
     bodies.expect_type(ask.request, LINES)
+    key = _key(ask)
     told = bytearray()
     number = 0
     try:
         async with aclosing(_chunks(ask)) as chunks:
             async for chunk in chunks:
                 await asyncio.sleep(ask.desk.rates.pace(ask.token, len(chunk)))
-                for (number, _), result in zip(chunk, await run_in_threadpool(_accepted, ask, chunk), strict=True):
+                for (number, _), result in zip(chunk, await run_in_threadpool(_accepted, ask, key, chunk), strict=True):
                     told += line_of({"line": number} | result)
     except (Problem, TumaError) as error:
         problem = error if isinstance(error, Problem) else problem_of(error)
@@ -203,19 +207,18 @@ async def _numbered(ask: Ask) -> AsyncGenerator[Numbered, None]:
             yield number, line
 
 
-def _accepted(ask: Ask, chunk: list[Numbered]) -> list[dict[str, Any]]:
+def _accepted(ask: Ask, key: str | None, chunk: list[Numbered]) -> list[dict[str, Any]]:
     """What became of each line: its receipt's members, or its problem.
 
     For a thread: on an event loop the same takes half as much CPU again, and there nobody else is served meanwhile.
     """
-    read = [_read_line(ask, *line) for line in chunk]
+    read = [_read_line(ask, key, *line) for line in chunk]
     sends = [one for one in read if isinstance(one, Send)]
     receipts = Producer(ask.desk.store, source=ask.token.source).enqueue_many(sends, return_errors=True)
     return [_told(next(receipts) if isinstance(one, Send) else one) for one in read]
 
 
-def _read_line(ask: Ask, number: int, line: bytes) -> Send | Problem:
-    key = _key(ask)
+def _read_line(ask: Ask, key: str | None, number: int, line: bytes) -> Send | Problem:
     try:
         fields = bodies.parsed(line)
         own = key is None or fields.get("idempotency_key") is not None
