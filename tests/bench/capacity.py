@@ -105,10 +105,10 @@ def _idle(accounts: int, seconds: float) -> Idle:
     """One worker of so many accounts."""
     with ExitStack() as stack:
         programs, store = stack.enter_context(processes.programs()), stack.enter_context(house.store())
-        settings = {"provider": "lisoloo", "base_url": "http://127.0.0.1:9", "api_key": "sk_test_bench", "environment": "sandbox"}
+        common = {"provider": "lisoloo", "base_url": "http://127.0.0.1:9", "environment": "sandbox"}
         environment = {
             "TUMA_REDIS_URL": store.url,
-            "TUMA_ACCOUNTS": json.dumps({f"idle-{place}": settings for place in range(accounts)}),
+            "TUMA_ACCOUNTS": json.dumps({f"idle-{place}": common | {"api_key": f"sk_test_{place}"} for place in range(accounts)}),
         }
         command = [sys.executable, "-m", "tuma_worker.cli", "worker", "--processes", "1", "--threads", str(house.THREADS)]
         worker = programs.start("idle", command, **environment)

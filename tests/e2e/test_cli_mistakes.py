@@ -148,6 +148,14 @@ def test_an_account_that_its_provider_cannot_work_with_is_named(tuma: Tuma, argu
     assert "Hidden" not in ran.err
 
 
+@pytest.mark.parametrize("arguments", [("worker",), ("gateway", "--port", "0")], ids=" ".join)
+def test_two_accounts_with_one_key_would_each_take_its_limits(tuma: Tuma, arguments: tuple[str, ...]) -> None:
+    one = ACCOUNT | {"base_url": "http://127.0.0.1:1"}
+    ran = tuma(*arguments, TUMA_ACCOUNTS=json.dumps({"marketing": one, "service": one}))
+    assert (ran.status, ran.err.count("\n")) == (2, 1)
+    assert ran.err.startswith("error: account service: api_key: is that of marketing too")
+
+
 def test_a_queue_that_no_account_has_is_refused_with_the_queues_that_there_are(tuma: Tuma) -> None:
     ran = tuma("worker", "--queues", "sned", TUMA_ACCOUNTS=json.dumps({"a": ACCOUNT | {"base_url": "http://127.0.0.1:1"}}))
     known = "(a.control, a.send, a.status)"

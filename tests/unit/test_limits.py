@@ -26,7 +26,9 @@ def test_a_limit_is_read_as_it_is_written(text: str, counted: Counted, count: fl
     assert (limit.counted, limit.count, limit.window) == (counted, count, window)
 
 
-@pytest.mark.parametrize("text", ["", "60", "60/", "/min", "60/week", "-1/min", "60 sms/min", "60/min/min", "1e3/min", "60/MIN"])
+@pytest.mark.parametrize(
+    "text", ["", "60", "60/", "/min", "60/week", "-1/min", "60 sms/min", "60/min/min", "1e3/min", "60/MIN", "٣/min"]
+)
 def test_what_is_no_limit_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ValueError, match="for example '60/min' or '10000 messages/h'"):
         Limit.parse(text)
@@ -35,6 +37,12 @@ def test_what_is_no_limit_is_refused_with_an_example(text: str) -> None:
 @pytest.mark.parametrize("text", ["0/min", "5/0s", "0.0 messages/h", "0.5/s"])
 def test_a_limit_that_would_never_let_a_call_through_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"count must be at least 1 and window greater than 0; write 1/2s rather than 0\.5/s"):
+        Limit.parse(text)
+
+
+@pytest.mark.parametrize("text", ["60/400d", "60/99999999999999d", "9999999999999/min"])
+def test_a_limit_that_nothing_could_reckon_with_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="count must be at most 1e\\+12 and window at most 366 days"):
         Limit.parse(text)
 
 

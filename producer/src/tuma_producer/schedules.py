@@ -95,7 +95,7 @@ def _instant(value: object) -> datetime:
 
 
 def in_range(found: Day) -> Day:
-    """A day or an instant as it is. Raises `ValueError` where one may not be able to reckon with it, so near to the calendar's ends."""
+    """A day or an instant as it is. Raises `ValueError` so near to the calendar's ends that nothing can be added."""
     if not FIRST_DAY.year < found.year <= LAST_DAY.year:
         message = f"must be in the years {FIRST_DAY.year + 1} to {LAST_DAY.year}"
         raise ValueError(message)

@@ -83,10 +83,23 @@ _BESIDE_THE_ANSWER = 60.0  # seconds that a call may take besides waiting for it
 
 def check_accounts(settings: Settings) -> None:
     """Raise `TumaError` for the first account that its provider could not work with, in one line."""
-    for name, account in settings.accounts.items():
-        if problem := _problem(account):
+    for name, problem in _problems(settings).items():
+        if problem:
             message = f"account {name}: {problem}"
             raise TumaError(message)
+
+
+def _problems(settings: Settings) -> dict[str, str]:
+    """Why each account could not be worked with; empty for those that can."""
+    # A provider counts by key: two accounts with one would each take the whole of its limits.
+    owners: dict[tuple[str, str | None, str, str], str] = {}
+    problems = {}
+    for name, account in settings.accounts.items():
+        key = account.provider, account.base_url, account.environment, account.api_key.get_secret_value()
+        owner = owners.setdefault(key, name)
+        shared = f"api_key: is that of {owner} too, and a provider's limits are those of a key; give each key to one account"
+        problems[name] = _problem(account) or ("" if owner == name else shared)
+    return problems
 
 
 def _problem(account: Account) -> str:
@@ -107,7 +120,7 @@ def _problem(account: Account) -> str:
 
 def build_examiner(redis: Redis, settings: Settings, known: Sequence[str]) -> Examiner:
     """What looks at everything that Tuma rests on; at the accounts that are `known` where none is configured here."""
-    problems = {name: _problem(account) for name, account in settings.accounts.items()} or dict.fromkeys(known, "")
+    problems = _problems(settings) or dict.fromkeys(known, "")
     return Examiner(redis, problems, settings.public_url, wall_clock, time.sleep)
 
 

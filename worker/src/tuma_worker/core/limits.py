@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 _UNITS = {"s": 1.0, "second": 1.0, "min": 60.0, "minute": 60.0, "h": 3600.0, "hour": 3600.0, "d": 86400.0, "day": 86400.0}
-_TEXT = re.compile(r"^\s*(?P<count>\d+(?:\.\d+)?)\s*(?P<kind>calls|messages)?\s*/\s*(?P<per>\d+(?:\.\d+)?)?\s*(?P<unit>[a-z]+)\s*$")
+_TEXT = re.compile(
+    r"^\s*(?P<count>\d+(?:\.\d+)?)\s*(?P<kind>calls|messages)?\s*/\s*(?P<per>\d+(?:\.\d+)?)?\s*(?P<unit>[a-z]+)\s*$", re.ASCII
+)
+_MOST = 1e12  # of a count; far more than anybody sends, and a whole number wherever it is reckoned with
+_LONGEST = 366 * 86_400.0  # seconds
 
 
 class Counted(StrEnum):
@@ -29,6 +33,9 @@ class Limit:
     def __post_init__(self) -> None:
         if not self.count >= 1 or not self.window > 0:
             message = f"limit {self.name!r}: count must be at least 1 and window greater than 0; write 1/2s rather than 0.5/s"
+            raise ValueError(message)
+        if not self.count <= _MOST or not self.window <= _LONGEST:
+            message = f"limit {self.name!r}: count must be at most {_MOST:g} and window at most 366 days"
             raise ValueError(message)
 
     @classmethod
