@@ -9,6 +9,7 @@ import gzip
 import itertools
 import json
 import os
+import re
 import socket
 import threading
 import time
@@ -22,9 +23,11 @@ from hypothesis import strategies as st
 from tests.contract.canned import PAYLOADS, InventedAccount, call
 from tests.contract.mutants import WORSE, examples, mutants, swaps
 
+from tuma_producer.contract.money import micros
 from tuma_producer.errors import TumaError
-from tuma_worker.cli import rows
+from tuma_worker.cli import asking, rows
 from tuma_worker.core.answers import Accepted, AccountFault, Rejected, TryLater, Unknown
+from tuma_worker.core.prices import charged
 from tuma_worker.gateway.bodies import parsed
 from tuma_worker.gateway.problems import Problem
 from tuma_worker.providers import PROVIDERS, named
@@ -146,17 +149,32 @@ def answer_to(provider: str, reply: bytes) -> object:
         return named(provider).client(InventedAccount("http://provider.example"), http).send(call()).answer
 
 
+def check(answer: object) -> None:
+    """It is an answer, and what the message cost can be reckoned with and written down."""
+    assert isinstance(answer, ANSWERS)
+    if isinstance(answer, Accepted) and answer.cost is not None:
+        charged(answer, recipients=1, segments=1)
+        assert abs(int(micros(answer.cost))) < 2**63
+
+
 @examples(40)
 @given(data=st.data())
 def test_a_response_is_an_answer_whatever_its_bytes_are(provider: str, data: st.DataObject) -> None:
-    assert isinstance(answer_to(provider, data.draw(mutants(RESPONSES[provider]))), ANSWERS)
+    check(answer_to(provider, data.draw(mutants(RESPONSES[provider]))))
+
+
+@pytest.mark.parametrize("cost", [b"1e22", b"9" * 30, b"-1e22", b"1e-400", b"1000000000000"])
+def test_a_cost_that_nobody_could_pay_is_none(provider: str, cost: bytes) -> None:
+    bodies = (body for body in BODIES[provider] if b'"cost"' in body)
+    for body in bodies:
+        check(answer_to(provider, _response(re.sub(rb'"cost": *[^,}]+', b'"cost": ' + cost, body), b"X-Nothing: 1")))
 
 
 def test_each_value_of_a_response_may_be_anything(provider: str) -> None:
     accepted, refused = RESPONSES[provider][0], RESPONSES[provider][3]
     assert b"May" in refused.partition(b"Retry-After")[2], "one that tells a date"
     for reply in itertools.chain(swaps(accepted), swaps(refused)):
-        assert isinstance(answer_to(provider, reply), ANSWERS)
+        check(answer_to(provider, reply))
 
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -222,6 +240,23 @@ def test_a_list_is_rows_bad_rows_or_one_clear_refusal(tmp_path: Path, text: byte
             for row in listing.rows:
                 assert row.line >= 1
                 assert isinstance(row.cells, rows.BadRow) or set(row.cells) <= listing.columns
+
+
+@pytest.mark.parametrize("first", [b'phone,"name\r', b"phone," + b"a" * 140_000], ids=["a lone quote", "a long one"])
+def test_contacts_whose_first_line_is_no_csv_are_told_what_it_should_be(tmp_path: Path, first: bytes) -> None:
+    path = tmp_path / "contacts.csv"
+    path.write_bytes(first)
+    with pytest.raises(ValueError, match="the first line must name the columns"):
+        asking._contacts(str(path))
+
+
+@examples(30)
+@given(text=mutants([b"phone,name\n+243990000001,A\n", *SHEETS]))
+def test_contacts_are_rows_or_one_clear_refusal(tmp_path: Path, text: bytes) -> None:
+    path = tmp_path / "contacts.csv"
+    path.write_bytes(text)
+    with suppress(ValueError):
+        assert all(one["phone"].startswith("+") for one in asking._contacts(str(path)))
 
 
 # ---------------------------------------------------------------------------------------------------------------- settings

@@ -111,8 +111,8 @@ def set_limit(
 ) -> None:
     """Change a limit of sends while the workers run. Holds from the next claim on, in every worker; calls made before still count.
 
-    A limit is known by what it counts and for how long: '30/min' changes calls-60s. With --unset its name is enough. The limits of
-    an account's questions and verbs (status, balance, control) are settings alone.
+    A limit is known by what it counts and for how long: '30/min' changes calls-60s. With --unset its name, given as --replaces, is
+    enough. The limits of an account's questions and verbs (status, balance, control) are settings alone.
 
     A text too long for a lowered limit waits until it is raised again, and what is behind it waits too. A limit of a longer window
     than before (--replaces) has forgotten what ended before the old one: it is opened evenly, but its first window may see more

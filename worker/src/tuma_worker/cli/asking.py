@@ -147,7 +147,10 @@ def _secret(path: str) -> str:
 def _contacts(path: str) -> list[dict[str, str]]:
     """Every row, checked before the first of them is sent."""
     reader = csv.DictReader(_content(path).splitlines(), strict=True)
-    columns = [name.strip().lower() for name in reader.fieldnames or ()]
+    try:
+        columns = [name.strip().lower() for name in reader.fieldnames or ()]
+    except csv.Error:
+        columns = []
     if "phone" not in columns or not set(columns) <= _CONTACT_COLUMNS:
         message = f"{path}: the first line must name the columns: phone, and perhaps name and email"
         raise ValueError(message)

@@ -21,21 +21,21 @@ class Costs:
     serves it something even where nothing is to do.
     """
 
-    worker_call: float = 1.5e-3
-    worker_recipient: float = 0.025e-3
-    redis_call: float = 0.9e-3
-    redis_recipient: float = 0.1e-3
-    gateway_receipt: float = 0.17e-3
-    worker_receipt: float = 0.2e-3
-    waiting: int = 700
+    worker_call: float = 1.9e-3
+    worker_recipient: float = 0.031e-3
+    redis_call: float = 1.0e-3
+    redis_recipient: float = 0.14e-3
+    gateway_receipt: float = 0.24e-3
+    worker_receipt: float = 0.15e-3
+    waiting: int = 650
     finished_recipient: int = 1120
-    finished_record: int = 360
-    finished_call: int = 780
-    raw_receipt: int = 500
-    connections: int = 13
+    finished_record: int = 820
+    finished_call: int = 650
+    raw_receipt: int = 400
+    connections: int = 11
     connections_per_account: int = 6
-    worker_idle_account: float = 0.28e-3
-    redis_idle_account: float = 0.14e-3
+    worker_idle_account: float = 0.39e-3
+    redis_idle_account: float = 0.18e-3
 
 
 MEASURED = Costs()

@@ -25,6 +25,7 @@ _MAX_ID = 200
 _MAX_NUMBER = 15
 _MAX_DELAY = 86_400.0
 _MAX_COUNT = 10**15
+_MAX_MONEY = 10**12  # in millionths it is still a number that Redis can add to
 
 
 def _decimal(text: str) -> Decimal | None:
@@ -86,7 +87,12 @@ def reference(value: object) -> str | None:
 
 
 def money(value: object) -> Decimal | None:
-    """An amount, given as a number or as text."""
+    """An amount, given as a number or as text; none that nobody could be asked to pay."""
+    amount = _number(value)
+    return amount if amount is not None and abs(amount) <= _MAX_MONEY else None
+
+
+def _number(value: object) -> Decimal | None:
     if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
         return None
     try:
@@ -126,13 +132,13 @@ def instant(value: object) -> datetime | None:
 
 def integer(value: object) -> int | None:
     """A count, given as a number or as text."""
-    amount = money(value)
+    amount = _number(value)
     return int(amount) if amount is not None and abs(amount) < _MAX_COUNT and amount == amount.to_integral_value() else None
 
 
 def seconds(value: object) -> float | None:
     """A delay in seconds, at most a day: a provider that asks for more is asked again tomorrow."""
-    amount = money(value)
+    amount = _number(value)
     if amount is None or amount < 0:
         return None
     return min(float(amount), _MAX_DELAY)
@@ -156,7 +162,7 @@ def until(moment: float, headers: Mapping[str, str]) -> float | None:
 
 def whole(value: str | None) -> int | None:
     """A header's whole number; negative ones are nothing left, thus zero."""
-    amount = money(value)
+    amount = _number(value)
     if amount is None or not math.isfinite(float(amount)) or amount != amount.to_integral_value():
         return None
     return max(int(amount), 0)
