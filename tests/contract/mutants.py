@@ -36,7 +36,8 @@ WORSE = (
     *(b"[" * 3000, b'{"a":' * 3000, b"a" * 70_000, b"=cmd()", b"+243990000001", "\u0661\u0662".encode(), "\U0001d7d9".encode()),
     *(b'"9999-12-31T23:59:59-23:59"', b'"0001-01-01T00:00:00+23:59"', b"Tue, 20 May 99999999999999999999 10:00:30 GMT"),
 )
-_VALUE = re.compile(rb'"[^"]*"|(?<=: )[^\r\n]+|[\w.+:-]+')
+IN_JSON = re.compile(rb'"[^"]*"|[\w.+-]+')  # names as well as values; without a colon, which parts the two
+IN_HEADERS = re.compile(rb"(?<=: )[^\r\n]+")
 _profile = settings(
     deadline=None,
     derandomize=not LONG,
@@ -56,7 +57,7 @@ def mutants(draw: st.DrawFn, seeds: Sequence[bytes]) -> bytes:
     """One of the seeds after up to three changes: a value in the place of another, or anything anywhere."""
     made = draw(st.sampled_from(seeds))
     for _ in range(draw(st.integers(0, 3))):
-        if draw(st.booleans()) and (values := list(_VALUE.finditer(made))):
+        if draw(st.booleans()) and (values := list(IN_JSON.finditer(made))):
             begin, end = draw(st.sampled_from(values)).span()
         else:
             begin = draw(st.integers(0, len(made)))
@@ -65,8 +66,8 @@ def mutants(draw: st.DrawFn, seeds: Sequence[bytes]) -> bytes:
     return made
 
 
-def swaps(seed: bytes) -> Iterator[bytes]:
+def swaps(seed: bytes, values: re.Pattern[bytes] = IN_JSON) -> Iterator[bytes]:
     """Each value of the seed in turn, replaced by each of what is worse."""
-    for value in _VALUE.finditer(seed):
+    for value in values.finditer(seed):
         for worse in WORSE:
             yield seed[: value.start()] + worse + seed[value.end() :]

@@ -13,32 +13,41 @@ import re
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.contract.canned import PAYLOADS, InventedAccount, call
-from tests.contract.mutants import WORSE, examples, mutants, swaps
+from tests.contract.mutants import IN_HEADERS, WORSE, examples, mutants, swaps
 
 from tuma_producer.contract.money import micros
 from tuma_producer.errors import TumaError
 from tuma_worker.cli import asking, rows
 from tuma_worker.core.answers import Accepted, AccountFault, Rejected, TryLater, Unknown
+from tuma_worker.core.polling import Overdue, Silent
 from tuma_worker.core.prices import charged
 from tuma_worker.gateway.bodies import parsed
 from tuma_worker.gateway.problems import Problem
 from tuma_worker.providers import PROVIDERS, named
 from tuma_worker.providers.base import BadReceipt
 from tuma_worker.providers.connections import Connections
-from tuma_worker.providers.http import Http, post
+from tuma_worker.providers.http import Arrived, Http, post
+from tuma_worker.providers.operations import NotDone
+from tuma_worker.providers.reading import json_object
 from tuma_worker.settings import SettingsError, load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
+
+    from tuma_worker.providers.operations import Exchange
+    from tuma_worker.providers.provider import Inquire
 
 NOW = 1_747_735_200.0
 ANSWERS = (Accepted, AccountFault, Rejected, TryLater, Unknown)
@@ -70,6 +79,22 @@ def test_a_webhook_is_read_or_refused(provider: str, data: st.DataObject) -> Non
     receipts = named(provider).receipts(InventedAccount("https://provider.example"))
     with suppress(BadReceipt):
         assert len(receipts.read(data.draw(mutants(WEBHOOKS[provider])))) == 1
+
+
+def parts(value: object) -> int:
+    """How many names and values a JSON value has."""
+    match value:
+        case dict():
+            return len(value) + sum(map(parts, value.values()))
+        case list():
+            return sum(map(parts, value))
+        case _:
+            return 1
+
+
+def test_each_name_and_value_has_its_turn(provider: str) -> None:
+    for body in (WEBHOOKS[provider][0], BODIES[provider][0], json.dumps(TOLD).encode()):
+        assert len(list(swaps(body))) == parts(json.loads(body)) * len(WORSE)
 
 
 def test_each_value_of_a_webhook_may_be_anything(provider: str) -> None:
@@ -171,9 +196,14 @@ def test_a_cost_that_nobody_could_pay_is_none(provider: str, cost: bytes) -> Non
 
 
 def test_each_value_of_a_response_may_be_anything(provider: str) -> None:
+    for body in swaps(BODIES[provider][0]):
+        check(answer_to(provider, _response(body)))
+
+
+def test_each_header_of_a_response_may_be_anything(provider: str) -> None:
     accepted, refused = RESPONSES[provider][0], RESPONSES[provider][3]
     assert b"May" in refused.partition(b"Retry-After")[2], "one that tells a date"
-    for reply in itertools.chain(swaps(accepted), swaps(refused)):
+    for reply in itertools.chain(swaps(accepted, IN_HEADERS), swaps(refused, IN_HEADERS)):
         check(answer_to(provider, reply))
 
 
@@ -257,6 +287,76 @@ def test_contacts_are_rows_or_one_clear_refusal(tmp_path: Path, text: bytes) -> 
     path.write_bytes(text)
     with suppress(ValueError):
         assert all(one["phone"].startswith("+") for one in asking._contacts(str(path)))
+
+
+# --------------------------------------------------------------------------------------------------------------- questions
+
+_AT = "2025-05-20T10:00:00Z"
+_MESSAGE = {
+    "message_id": "m1", "to": "+243990000001", "from": "KITOKO", "status": "delivered", "cost": 1.5, "currency": "USD",
+    "sent_at": _AT, "message": "Karibu", "delivery_report": {"status": "delivered", "network": "n", "error_code": "1"},
+}  # fmt: skip
+# All that the answers to any question of either provider are read for.
+TOLD = {
+    **_MESSAGE,
+    "messages": [_MESSAGE],
+    "meta": {"total": 1, "pages": 1, "page": 1},
+    "campaigns": [{"campaign_id": "c1", "campaign_name": "n", "created_at": _AT, "total_messages": 3}],
+    "sender_ids": [{"sender_id": "KITOKO", "status": "approved", "countries": ["CD"], "type": "alphanumeric"}],
+    "templates": [{"template_id": "t", "name": "n", "content": "c", "variables": ["a"], "created_at": _AT}],
+    "lists": [{"list_id": "l", "name": "n", "count": 1, "contacts": 3}],
+    "opt_outs": [{"phone": "+243990000001", "created_at": _AT}],
+    "analytics": [{"date": "2025-05-20", "total_messages": 1, "delivered": 1, "delivery_rate": 99.5, "total_cost": 1.2}],
+    "summary": {"total_messages": 1, "average_delivery_rate": 99, "total_cost": 1},
+    "webhook": {"id": "w", "url": "u", "events": ["sms.sent"], "secret": "s"},
+    "data": {
+        "message_id": "m1", "status": "delivered", "balance": 10.5, "sms_wallet_balance": 3, "currency": "USD", "unit_price": 0.02,
+        "total_recipients": 2, "delivered": 1, "failed": 1, "pending": 0, "created_at": _AT,
+    },
+}  # fmt: skip
+GIVEN: dict[str, Any] = {
+    "message_id": "m1", "campaign_id": "c1", "list_id": "l", "to": "+243990000001", "template_id": "t", "variables": {},
+    "sender_id": "KITOKO", "kind": "alphanumeric", "countries": ["CD"], "use_case": "x", "business_name": "b", "name": "n",
+    "content": "c", "phone": "+243990000001", "url": "https://x.example", "contacts": [{"phone": "+243990000001"}],
+}  # fmt: skip
+OVERDUE = [
+    Overdue("b1", "m1", 1_747_735_200_000, "Karibu", 2, {"+243990000001": Silent("i", "m1"), "+243990000002": Silent("i", "")}, {}),
+    Overdue("b2", "m2", 1_747_735_200_000, "Karibu", 1, {"+243990000001": Silent("i", "m1")}, {}),
+]
+
+
+def questions(provider: str) -> Iterator[Callable[[Exchange], object]]:
+    """All that is ever asked of the provider."""
+    found = named(provider)
+    for operation in found.operations:
+        given = {one.name: GIVEN[one.name] for one in operation.parameters if one.required or one.name == "variables"}
+        yield partial(operation.do, **given)
+    if found.ask_balance:
+        yield found.ask_balance
+    if found.opt_outs:
+        yield found.opt_outs.read
+    if found.inquire:
+        yield partial(_inquire, found.inquire)
+
+
+def _inquire(inquire: Inquire, exchange: Exchange) -> object:
+    return inquire(exchange, OVERDUE)
+
+
+def _answered(arrived: Arrived) -> Exchange:
+    return lambda _: arrived
+
+
+def test_each_value_of_an_answer_to_a_question_may_be_anything(provider: str) -> None:
+    asked = list(questions(provider))
+    headers = httpx.Headers({"X-RateLimit-Remaining": "5", "X-RateLimit-Reset": "1747735260"})
+    for body in swaps(json.dumps(TOLD).encode()):
+        arrived = Arrived(200, headers, json_object(body) or {})
+        for ask in asked:
+            with suppress(NotDone):
+                told = ask(_answered(arrived))
+                if isinstance(told, Iterator):
+                    list(itertools.islice(told, 5))
 
 
 # ---------------------------------------------------------------------------------------------------------------- settings
