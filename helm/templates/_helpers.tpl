@@ -23,6 +23,18 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- define "tuma.serviceAccount" -}}{{ default (ternary (include "tuma.name" .) "default" .Values.serviceAccount.create) .Values.serviceAccount.name }}{{- end }}
 {{- define "tuma.sandboxUrl" -}}http://{{ include "tuma.name" . }}-sandbox:8090{{- end }}
 
+{{/* A key of its own for each account, as a provider would give it. Arguments: name, provider. */}}
+{{- define "tuma.sandboxKey" -}}{{ get (dict "lisoloo" "sk_test_" "lineserve" "lineserve-") .provider }}{{ .name }}{{- end }}
+
+{{/* The sandbox's settings, as JSON: it knows those keys, and the one that it is documented with. */}}
+{{- define "tuma.sandboxConfig" -}}
+{{- $config := dict "lisoloo" (dict "keys" (dict "sk_test_Sandbox0000000000000000000000000" dict)) "lineserve" (dict "keys" (dict "lineserve-sandbox-key" dict)) }}
+{{- range $name, $account := .Values.accounts }}
+{{- $_ := set (get $config $account.provider).keys (include "tuma.sandboxKey" (dict "name" $name "provider" $account.provider)) (dict "label" $name) }}
+{{- end }}
+{{- $config | toJson }}
+{{- end }}
+
 {{/* Where providers reach the gateway; to try out, where the sandbox does. */}}
 {{- define "tuma.publicUrl" -}}
 {{- $inside := ternary (printf "http://%s-gateway" (include "tuma.name" .)) "" (and .Values.sandbox.enabled .Values.gateway.enabled) }}

@@ -19,7 +19,7 @@ from tests.support import custom_resources, helm3
 from tuma_worker import providers
 from tuma_worker.core.limits import Counted
 from tuma_worker.queue import broker
-from tuma_worker.sandbox.settings import LINESERVE_TEST_KEY, LISOLOO_TEST_KEY
+from tuma_worker.sandbox.settings import LINESERVE_TEST_KEY, LISOLOO_TEST_KEY, load
 from tuma_worker.settings import Account, Settings
 from tuma_worker.settings.problems import misnamed
 from tuma_worker.settings.sources import REDIS_URL_FILE
@@ -61,7 +61,11 @@ def way_in(told: str, host: str) -> Values:
 CASES: dict[str, Values] = {
     "least": plain(),
     "own secret": {"accounts": {"main": account()}, "redis": {"url": "rediss://r:6379"}, "secrets": {"main.api-key": "k"}},
-    "to try out": {"accounts": {"main": account()}, "valkey": {"enabled": True}, "sandbox": {"enabled": True}},
+    "to try out": {
+        "accounts": {"main": account(), "spare": account(), "other": account(provider="lineserve")},
+        "valkey": {"enabled": True},
+        "sandbox": {"enabled": True},
+    },
     "digest": plain(image={"repository": "r/tuma", "digest": "sha256:" + "a" * 64}),
     "two workers": plain(
         accounts={"a": account(timeout=8), "b": account(provider="lineserve")},
@@ -520,9 +524,14 @@ def _per_second(text: str) -> float:
 
 
 def test_the_sandbox_of_the_chart_knows_its_accounts() -> None:
-    values = {**CASES["to try out"], "accounts": {"a": account(), "b": account(provider="lineserve")}}
-    secret = objects(values)["Secret", "rel-secrets"]["stringData"]
-    assert (secret["a.api-key"], secret["b.api-key"]) == (LISOLOO_TEST_KEY, LINESERVE_TEST_KEY)
+    found = objects(CASES["to try out"])
+    keys = {name: key for name, key in found["Secret", "rel-secrets"]["stringData"].items() if name.endswith(".api-key")}
+    assert len(set(keys.values())) == len(keys) == 3
+    (container,) = pods(found)["rel-sandbox"]["containers"]
+    settings = load(json.loads(container["args"][-1].removeprefix("--config=")))
+    known = {**settings.lisoloo.keys, **settings.lineserve.keys}
+    assert {known[key].label for key in keys.values()} == {"main", "spare", "other"}
+    assert {LISOLOO_TEST_KEY, LINESERVE_TEST_KEY} <= known.keys()
 
 
 def test_a_changed_configuration_rolls_every_deployment_of_ours() -> None:

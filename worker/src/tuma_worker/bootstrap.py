@@ -92,11 +92,11 @@ def check_accounts(settings: Settings) -> None:
 def _problems(settings: Settings) -> dict[str, str]:
     """Why each account could not be worked with; empty for those that can."""
     # A provider counts by key: two accounts with one would each take the whole of its limits.
-    owners: dict[tuple[str, str | None, str, str], str] = {}
+    owners: dict[tuple[str, ...], str] = {}
     problems = {}
     for name, account in settings.accounts.items():
-        key = account.provider, account.base_url, account.environment, account.api_key.get_secret_value()
-        owner = owners.setdefault(key, name)
+        where = account.provider, (account.base_url or "").rstrip("/"), account.environment
+        owner = owners.setdefault((*where, account.api_key.get_secret_value()), name)
         shared = f"api_key: is that of {owner} too, and a provider's limits are those of a key; give each key to one account"
         problems[name] = _problem(account) or ("" if owner == name else shared)
     return problems
