@@ -32,10 +32,11 @@ ACCOUNTS: dict[str, Settings] = {
 
 @dataclass(frozen=True)
 class Said:
-    """Every line of the worker and of the gateway, what must not stand in them, and the intents that were sent."""
+    """All lines of both processes and of their metrics, what must not stand in them, and the intents that were sent."""
 
     worker: list[str]
     gateway: list[str]
+    metrics: list[str]
     secrets: dict[str, str]
     intents: list[str]
 
@@ -53,9 +54,10 @@ class Said:
 def said() -> Iterator[Said]:
     """A good day and many bad ones, to the end of the processes."""
     server = servers.start()
+    ports = {name: str(servers.closed_port()) for name in ("TUMA_METRICS_PORT", "TUMA_GATEWAY_METRICS_PORT")}
     config = {"lisoloo": {"webhook": {"username": "webhooks", "password": PASSWORD}}}
     try:
-        with open_house(server, ACCOUNTS, config=config, TUMA_LOG_LEVEL="debug") as house:
+        with open_house(server, ACCOUNTS, config=config, TUMA_LOG_LEVEL="debug", **ports) as house:
             gateway, worker = house.running[0], house.worker()
             good = [house.send(account, NUMBER, OTHER, message=TEXT) for account in ("lisoloo", "lineserve")]
             refused = [house.send(account, REFUSED, message=TEXT) for account in ("lisoloo", "lineserve")]
@@ -76,11 +78,13 @@ def said() -> Iterator[Said]:
                 server.stop()
                 worker.until("no usable Redis")
             httpx.post(call["callback_url"], content=json.dumps(told).encode(), timeout=PATIENCE)
+            shown = [httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE).text for port in ports.values()]
             assert gateway.end(signal.SIGTERM) == 0
             worker.kill()  # it would wait for Redis as long as it is allowed to: its answer is not written down
             yield Said(
                 worker=worker.said,
                 gateway=gateway.said,
+                metrics=[line for text in shown for line in text.splitlines()],
                 secrets={
                     "text": "quokka",
                     "number": NUMBER.removeprefix("+243"),
@@ -99,8 +103,13 @@ def said() -> Iterator[Said]:
 
 
 def test_no_secret_number_or_text_is_in_any_line(said: Said) -> None:
-    found = {what: line for what, secret in said.secrets.items() for line in said.lines if secret in line}
+    lines = [*said.lines, *said.metrics]
+    found = {what: line for what, secret in said.secrets.items() for line in lines if secret in line}
     assert found == {}
+
+
+def test_the_metrics_that_were_searched_are_those_of_both(said: Said) -> None:
+    assert {"tuma_calls_total", "tuma_receipts_total"} <= {line.partition("{")[0] for line in said.metrics}
 
 
 def test_every_line_is_a_json_object_with_level_time_and_event(said: Said) -> None:

@@ -1,4 +1,4 @@
-"""Each promise in the documentation names tests, and each of them is there and is run."""
+"""Each promise in the documentation names tests, and each of them is there."""
 
 from __future__ import annotations
 

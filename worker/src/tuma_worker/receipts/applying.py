@@ -12,7 +12,7 @@ import threading
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 from redis.exceptions import ResponseError
@@ -62,6 +62,15 @@ class Box:
     inbox: Inbox
     receipts: Receipts
     stop_words: Sequence[str] = ()
+
+
+class _Step(NamedTuple):
+    """Which call's recipients come into which state, on what evidence, and why; empty where no reason was told."""
+
+    batch_id: str
+    state: RecipientState
+    evidence: Evidence
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,7 +341,15 @@ def _waves(news: Sequence[_News]) -> Iterator[list[_News]]:
 
 def _move(inbox: Inbox, wave: Sequence[_News], known: dict[str, Known], outcomes: Outcomes) -> None:
     """Move the recipients that these are about; those of one call that come into the same state go in one step."""
-    together: dict[tuple[str, RecipientState, Evidence, str], dict[Target, Arrived]] = {}
+    for step, arrived in _together(inbox, wave, known, outcomes).items():
+        _apply(inbox, step, arrived, known[step.batch_id], outcomes)
+
+
+def _together(
+    inbox: Inbox, wave: Sequence[_News], known: dict[str, Known], outcomes: Outcomes
+) -> dict[_Step, dict[Target, Arrived]]:
+    """The recipients that are to be moved, by the step that moves them; all else is counted and, if it must be, told."""
+    together: dict[_Step, dict[Target, Arrived]] = {}
     for one in wave:
         receipt, attempt = one.receipt, known.get(one.batch_id)
         intent = attempt.intents.get(receipt.number or "") if attempt else None
@@ -347,20 +364,24 @@ def _move(inbox: Inbox, wave: Sequence[_News], known: dict[str, Known], outcomes
             counted = tally_request(inbox.keys, one.batch_id, intent, receipt).run(inbox.redis)
             outcomes["moved" if counted else "nothing-new"] += 1
         else:
-            kind = (one.batch_id, receipt.state, receipt.evidence, receipt.reason or "")
-            together.setdefault(kind, {})[Target(intent, receipt.number or "")] = one.arrived
-    for (batch_id, state, evidence, reason), arrived in together.items():
-        targets = sorted(arrived)
-        moved, left, *still = apply_request(inbox.keys, batch_id, targets, state, evidence, reason=reason).run(inbox.redis)
-        if state in ENDS:
-            stood = {targets[position - 1] for position in still}
-            began, priority = known[batch_id].at, known[batch_id].priority
-            metrics.told(inbox.account, priority, [(arrived[one].at - began) / 1000 for one in targets if one not in stood])
-        if tracing.on() and moved:
-            _trace(inbox, batch_id, state, {one.intent: arrived[one].at / 1000 for one in targets})
-        outcomes["moved"] += int(moved)
-        outcomes["nothing-new"] += int(left)
-        _log.debug(Event.RECEIPT_APPLIED, account=inbox.account, batch=batch_id, state=state, moved=int(moved))
+            step = _Step(one.batch_id, receipt.state, receipt.evidence, receipt.reason or "")
+            together.setdefault(step, {})[Target(intent, receipt.number or "")] = one.arrived
+    return together
+
+
+def _apply(inbox: Inbox, step: _Step, arrived: Mapping[Target, Arrived], attempt: Known, outcomes: Outcomes) -> None:
+    batch_id, state, evidence, reason = step
+    targets = sorted(arrived)
+    moved, left, *still = apply_request(inbox.keys, batch_id, targets, state, evidence, reason=reason).run(inbox.redis)
+    if state in ENDS:
+        stood = {targets[position - 1] for position in still}
+        took = [(arrived[one].at - attempt.at) / 1000 for one in targets if one not in stood]
+        metrics.told(inbox.account, attempt.priority, took)
+    if tracing.on() and moved:
+        _trace(inbox, batch_id, state, {one.intent: arrived[one].at / 1000 for one in targets})
+    outcomes["moved"] += int(moved)
+    outcomes["nothing-new"] += int(left)
+    _log.debug(Event.RECEIPT_APPLIED, account=inbox.account, batch=batch_id, state=state, moved=int(moved))
 
 
 def _trace(inbox: Inbox, batch_id: str, state: RecipientState, came: Mapping[str, float]) -> None:

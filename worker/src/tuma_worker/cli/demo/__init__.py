@@ -114,6 +114,8 @@ class _Play:
             thread.start()
         with Live(console=console, refresh_per_second=8) as live:
             killed = self._watch(live, kill_worker=kill_worker)
+        if not console.is_terminal:
+            console.line()  # the last picture ends without one
         self._enough.set()
         self._over.set()
         for thread in threads:

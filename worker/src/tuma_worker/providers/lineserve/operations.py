@@ -66,13 +66,16 @@ def messages(
     while pages are read may move others to the next page, so that one is seen twice.
     """
     asked = {"from_date": _iso(since), "to_date": _iso(until), "status": status, "to": to, "from": sender}
+    listed: list[Message] = []
     for page in count(1):
         body = exchange(_list("/sms/messages", {**asked, "page": str(page), "per_page": str(PER_PAGE)})).body
-        listed = [Message.read(item) for item in items(body, "messages") if isinstance(item, dict)]
+        before, listed = listed, [Message.read(item) for item in items(body, "messages") if isinstance(item, dict)]
+        if listed == before:  # a server that knows no pages would answer so for ever
+            return
         meta = section(body, "meta")
         yield Page(listed, PER_PAGE * (page - 1) + len(listed), integer(meta.get("total")))
         pages = integer(meta.get("pages"))
-        if not listed or page >= (pages if pages is not None else page + (len(listed) == PER_PAGE)):
+        if page >= (pages if pages is not None else page + (len(listed) == PER_PAGE)):
             return
 
 
