@@ -41,6 +41,13 @@
 {{- if lt (int .Values.gateway.graceSeconds) (add .Values.gateway.preStopSeconds 10 | int) }}
 {{- fail (printf "gateway.graceSeconds: %d is less than preStopSeconds and 10 for the receipts in flight; set at least %d" (int .Values.gateway.graceSeconds) (add .Values.gateway.preStopSeconds 10)) }}{{ end }}
 {{- include "tuma.checkBudget" (dict "where" "gateway" "budget" .Values.gateway.podDisruptionBudget) }}
+{{- range $route, $carriers := .Values.routes }}
+{{- range $prefix, $names := $carriers }}
+{{- range $names }}
+{{- if not (hasKey $.Values.accounts .) }}{{ fail (printf "routes.%s: %q is not one of accounts (%s)" $route . (keys $.Values.accounts | sortAlpha | join ", ")) }}{{ end }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- $seen := dict }}
 {{- range $name := keys (.Values.workers | default (dict "main" dict)) | sortAlpha }}
 {{- $worker := include "tuma.worker" (dict "root" $ "name" $name) | fromYaml }}
