@@ -16,6 +16,8 @@ from tuma_worker.gateway.problems import Problem
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+PATIENCE = 10.0  # seconds
+
 
 class Sight:
     """Something to look at, which is another each time that it is; until it is broken."""
@@ -59,6 +61,25 @@ def test_two_viewers_share_a_look_and_it_ends_with_the_last_of_them() -> None:
         looks = sight.looks
         await asyncio.sleep(0.02)
         assert (sight.looks, len(asyncio.all_tasks())) == (looks, 1)
+
+    asyncio.run(watch())
+
+
+def test_a_page_that_changes_while_the_last_one_is_taken_is_shown_as_well() -> None:
+    async def watch() -> None:
+        sights, looked = ["before"], asyncio.Event()
+
+        async def look() -> str:
+            if sights[-1] == "after":
+                looked.set()
+            return sights[-1]
+
+        async with aclosing(Live().follow("a", look)) as told, asyncio.timeout(PATIENCE):
+            assert await until_page(told) == "before"
+            sights.append("after")
+            await looked.wait()
+            await asyncio.sleep(0)  # what was seen is put down in the same step
+            assert await until_page(told) == "after"
 
     asyncio.run(watch())
 

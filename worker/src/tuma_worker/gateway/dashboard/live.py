@@ -61,8 +61,9 @@ class Live:
             yield b": tuma\n\n"
             while not shown.looking.done():
                 await shown.wait()
-                yield b":\n\n" if shown.page == seen else _event(shown.page)
-                seen = shown.page
+                page = shown.page  # it may be another one by the time the viewer has taken this one
+                yield b":\n\n" if page == seen else _event(page)
+                seen = page
             shown.looking.result()
 
     def expect_room(self) -> None:
