@@ -27,7 +27,7 @@ DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
 # Under `always` a server that cannot write ends itself; so it refuses writes until it can again.
 EVERY_SECOND = ("--appendonly", "yes", "--appendfsync", "everysec")
 FULL_FOR = (2.0, 4.0)  # seconds
-DISK = 512  # megabytes: what an hour of traffic writes down fills it less than once, so that it is full only when somebody fills it
+DISK = 512  # megabytes: the AOF of five minutes fills 64, and then there is no room again when the ballast has gone
 JUMPS = (-90, -5, 5, 90)  # seconds by which the server's clock is wrong
 _FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 

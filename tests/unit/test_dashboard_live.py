@@ -67,18 +67,19 @@ def test_two_viewers_share_a_look_and_it_ends_with_the_last_of_them() -> None:
 
 def test_a_page_that_changes_while_the_last_one_is_taken_is_shown_as_well() -> None:
     async def watch() -> None:
-        sights, looked = ["before"], asyncio.Event()
+        sights, looked = ["before"], asyncio.Semaphore(0)
 
         async def look() -> str:
-            if sights[-1] == "after":
-                looked.set()
+            looked.release()
             return sights[-1]
 
         async with aclosing(Live().follow("a", look)) as told, asyncio.timeout(PATIENCE):
             assert await until_page(told) == "before"
             sights.append("after")
-            await looked.wait()
-            await asyncio.sleep(0)  # what was seen is put down in the same step
+            while not looked.locked():
+                await looked.acquire()
+            for _ in range(2):  # with the second look, what the first saw has been put down
+                await looked.acquire()
             assert await until_page(told) == "after"
 
     asyncio.run(watch())
