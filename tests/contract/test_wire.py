@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tuma_producer import Send
-from tuma_producer.contract import wire
+from tuma_producer.contract import ids, records, wire
 from tuma_producer.contract.keys import AccountKeys
 from tuma_producer.contract.scripts import load
 from tuma_producer.outcomes import decode_event
@@ -58,7 +58,7 @@ def test_the_keys_are_those_that_other_versions_look_for() -> None:
         "tuma:{lisoloo-main}:suppressed",
         "tuma:{lisoloo-main}:budgets",
         f"tuma:{{lisoloo-main}}:intent:{request.short_id}",
-        f"tuma:{{lisoloo-main}}:idempotency:{wire.digest('billing', 'k')}",
+        f"tuma:{{lisoloo-main}}:idempotency:{ids.digest('billing', 'k')}",
     ]
 
 
@@ -86,7 +86,7 @@ def test_a_code_has_ten_minutes_unless_it_is_given_another_deadline(said: dict[s
     ],
 )
 def test_digests_are_the_same_in_every_version(parts: tuple[str | None, ...], expected: str) -> None:
-    assert wire.digest(*parts) == expected
+    assert ids.digest(*parts) == expected
 
 
 texts = st.lists(st.none() | st.text(st.sampled_from("-:019a\n"), max_size=4) | st.text(max_size=5), max_size=4)
@@ -94,20 +94,20 @@ texts = st.lists(st.none() | st.text(st.sampled_from("-:019a\n"), max_size=4) | 
 
 @given(texts, texts)
 def test_different_texts_have_different_digests(one: list[str | None], other: list[str | None]) -> None:
-    assert (wire.digest(*one) == wire.digest(*other)) == (one == other)
+    assert (ids.digest(*one) == ids.digest(*other)) == (one == other)
 
 
 def test_ids_sort_by_the_time_at_which_they_were_made(monkeypatch: pytest.MonkeyPatch) -> None:
     moments = iter([0, 1, 1_700_000_000_000, 1_900_000_000_000, 17_000_000_000_000])
     monkeypatch.setattr(time, "time_ns", lambda: next(moments) * 1_000_000)
-    ids = [wire.new_id() for _ in range(5)]
-    assert all(earlier < later for earlier, later in pairwise(ids))
-    assert {len(one) for one in ids} == {26}
+    made = [ids.new_id() for _ in range(5)]
+    assert all(earlier < later for earlier, later in pairwise(made))
+    assert {len(one) for one in made} == {26}
 
 
 def test_an_id_names_its_account() -> None:
-    assert wire.split_id(wire.full_id("lisoloo-main", "018f3a")) == ("lisoloo-main", "018f3a")
-    assert [wire.split_id(text) for text in ("", "x", ".x", "x.")] == [None] * 4
+    assert ids.split_id(ids.full_id("lisoloo-main", "018f3a")) == ("lisoloo-main", "018f3a")
+    assert [ids.split_id(text) for text in ("", "x", ".x", "x.")] == [None] * 4
 
 
 def test_every_script_includes_its_parts_once_and_leaves_no_include_open() -> None:
@@ -140,7 +140,7 @@ RECORD = {
 
 
 def test_a_record_of_version_1_is_understood() -> None:
-    intent = wire.decode("lisoloo-main.018f3a", RECORD)
+    intent = records.decode("lisoloo-main.018f3a", RECORD)
     assert (intent.state, intent.source, intent.priority, intent.campaign_name) == ("active", "billing", "otp", "June")
     assert (intent.metadata, intent.counts) == ({"invoice": "7"}, {"queued": 1, "delivered": 1, "rejected": 1})
     assert intent.accepted == datetime.fromtimestamp(1_700_000_000, UTC)
@@ -152,17 +152,17 @@ def test_a_record_of_version_1_is_understood() -> None:
 
 
 def test_a_record_in_which_nobody_is_open_is_done() -> None:
-    assert wire.decode("lisoloo-main.018f3a", {**RECORD, "open": "0"}).state == "done"
+    assert records.decode("lisoloo-main.018f3a", {**RECORD, "open": "0"}).state == "done"
 
 
 def test_what_a_later_version_adds_is_no_trouble_to_an_earlier_one() -> None:
     later = {**RECORD, "colour": "red", "body": '{"v":2,"message":"Hello","new":[1]}', "+243990000001": "queued|1|a|b|c|d|e|f"}
-    assert wire.decode("lisoloo-main.018f3a", later).counts["queued"] == 1
+    assert records.decode("lisoloo-main.018f3a", later).counts["queued"] == 1
 
 
 def test_an_attempt_that_was_forgotten_is_left_out() -> None:
-    assert wire.attempt("b-1", {}) is None
-    found = wire.attempt("b-1", {"at": "1700000000000", "phase": "accepted", "ended": "1700000000300", "provider_id": "m-7"})
+    assert records.attempt("b-1", {}) is None
+    found = records.attempt("b-1", {"at": "1700000000000", "phase": "accepted", "ended": "1700000000300", "provider_id": "m-7"})
     assert found is not None
     assert (found.phase, found.provider_id, found.code) == ("accepted", "m-7", None)
     assert found.ended is not None
@@ -214,12 +214,12 @@ def test_an_event_becomes_json_as_it_is() -> None:
 
 
 ATTEMPT = {"at": "1700000000000", "phase": "accepted", "+243990000001": "018f3a"}
-RECEIPT = {"look:receipt": wire.look(1_700_000_002_000, "receipt", "adopted")}
+RECEIPT = {"look:receipt": records.look(1_700_000_002_000, "receipt", "adopted")}
 
 
 def test_a_call_without_an_answer_tells_what_was_looked_for_and_found_oldest_first() -> None:
-    looks = {"look:a": wire.look(1_700_000_001_000, "one", "adopted", "p-1")}
-    found = wire.attempt("b", {**ATTEMPT, "ended": "1700000000500", "awaits": "1700000060000", **RECEIPT, **looks})
+    looks = {"look:a": records.look(1_700_000_001_000, "one", "adopted", "p-1")}
+    found = records.attempt("b", {**ATTEMPT, "ended": "1700000000500", "awaits": "1700000060000", **RECEIPT, **looks})
     assert found is not None
     assert found.awaited == datetime.fromtimestamp(1_700_000_060, UTC)
     assert [(look.found, look.decision, look.provider_id) for look in found.looks] == [
@@ -229,18 +229,18 @@ def test_a_call_without_an_answer_tells_what_was_looked_for_and_found_oldest_fir
 
 
 def test_a_call_whose_worker_died_tells_of_the_receipt_that_came() -> None:
-    found = wire.attempt("b", {**ATTEMPT, **RECEIPT})
+    found = records.attempt("b", {**ATTEMPT, **RECEIPT})
     assert found is not None
     assert [look.found for look in found.looks] == ["receipt"]
 
 
 def test_a_receipt_that_only_overtook_an_answer_is_no_look() -> None:
-    found = wire.attempt("b", {**ATTEMPT, "ended": "1700000000500", **RECEIPT})
+    found = records.attempt("b", {**ATTEMPT, "ended": "1700000000500", **RECEIPT})
     assert found is not None
     assert found.looks == ()
 
 
 def test_looks_of_older_workers_which_tell_nothing_are_passed_over() -> None:
-    found = wire.attempt("b", {**ATTEMPT, "look:a": "1"})
+    found = records.attempt("b", {**ATTEMPT, "look:a": "1"})
     assert found is not None
     assert found.looks == ()

@@ -20,7 +20,7 @@ from tests.support.subscriber import open_subscriber
 
 from tuma_producer import Send
 from tuma_producer.contract.keys import AccountKeys
-from tuma_producer.contract.wire import BODY_FIELDS
+from tuma_producer.contract.records import BODY_FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tests.redis.driver import Driver, target_of
 
 from tuma_producer import Producer
-from tuma_producer.contract import wire
+from tuma_producer.contract import ids
 from tuma_worker.core.answers import Fault
 from tuma_worker.core.failover import CarrierTerms
 from tuma_worker.core.next_step import Halt
@@ -70,7 +70,7 @@ class World:
         return self.home.enqueue(*to, failover=failover, **more)
 
     def part(self, intent: str, account: str = SPARE, turn: int = 1) -> str:
-        return wire.carrier_id(account, HOME, intent, turn)
+        return ids.carrier_id(account, HOME, intent, turn)
 
     def states(self, intent: str) -> dict[str, str]:
         return {one.number: one.state for one in Producer(self.redis).get(f"{HOME}.{intent}").recipients}

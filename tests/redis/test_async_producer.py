@@ -12,7 +12,7 @@ from tests.redis.conftest import ACCOUNT
 from tests.support.producers import events, intents, jobs
 
 from tuma_producer import AsyncProducer, Producer, Send
-from tuma_producer.contract.reading import CHUNK
+from tuma_producer.contract.bundles import CHUNK
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator

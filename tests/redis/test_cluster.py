@@ -37,8 +37,8 @@ from tuma_producer import (
 from tuma_producer.contract import replication
 from tuma_producer.contract.connection import connect, connect_to_wait, server_for
 from tuma_producer.contract.keys import AccountKeys
-from tuma_producer.contract.reading import TURN, turns
 from tuma_producer.contract.scripts import load
+from tuma_producer.contract.streams import TURN, turns
 from tuma_worker.core.checkup import Mark
 from tuma_worker.dispatch.examining import Examiner
 from tuma_worker.queue.broker import TumaBroker

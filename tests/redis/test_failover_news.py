@@ -9,7 +9,7 @@ from tests.redis.driver import GIVEN_UP, NEVER_LEFT, Driver, number, numbers, qu
 from tests.redis.failing_over import HOME, LAST, SPARE, World, evidence, planned, sent
 
 from tuma_producer import Producer
-from tuma_producer.contract import wire
+from tuma_producer.contract import records
 from tuma_worker.core.answers import AccountFault, Fault, Rejected
 from tuma_worker.core.states import Evidence, RecipientState
 from tuma_worker.dispatch.carrying import follow
@@ -225,5 +225,5 @@ def test_the_sweeper_leaves_those_alone_whom_another_account_carries(world: Worl
 def test_a_redrive_of_what_failed_there_is_a_plain_send(world: World) -> None:
     world.enqueue(failover=(SPARE,))
     record = world.carried(world.home).record(world.home.waiting()[0].partition(":")[0])
-    send = wire.again(SPARE, "any", record, [number(0)])
+    send = records.again(SPARE, "any", record, [number(0)])
     assert (send.account, send.failover, send.coalesce) == (SPARE, (), True)

@@ -11,9 +11,10 @@ import pytest
 from tests.redis.conftest import ACCOUNT
 from tests.support.producers import configure
 
-from tuma_producer import Send, TumaError, aio, client
+from tuma_producer import Send, TumaError
+from tuma_producer.contract import cursors
 from tuma_producer.contract.keys import AccountKeys
-from tuma_producer.contract.reading import STALLED_MS, group_of
+from tuma_producer.contract.streams import STALLED_MS, group_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,8 +37,7 @@ def pending(redis: Redis, group: str = "billing:watch") -> int:
 @pytest.fixture
 def stalled_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """An event counts as left behind the moment that somebody else asks for it."""
-    monkeypatch.setattr(client, "STALLED_MS", 0)
-    monkeypatch.setattr(aio, "STALLED_MS", 0)
+    monkeypatch.setattr(cursors, "STALLED_MS", 0)
 
 
 def test_each_accepted_intent_is_an_event_in_order(producer: AnyProducer) -> None:
@@ -88,8 +88,7 @@ def test_what_a_dead_consumer_took_goes_to_another(producer_for: Callable[..., A
 def test_what_was_left_behind_is_found_among_any_number_that_others_work_on(
     producer: AnyProducer, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (client, aio):
-        monkeypatch.setattr(module, "READ_AT_ONCE", 2)  # Redis looks at ten times as many, and says where it stopped
+    monkeypatch.setattr(cursors, "READ_AT_ONCE", 2)  # Redis looks at ten times as many, and says where it stopped
     many = [receipt.id for receipt in producer.enqueue_many(send() for _ in range(75))]
     list(producer.outcomes("watch", start="now", wait=0))  # somebody makes the group
     redis.xgroup_setid(STREAM, "billing:watch", "0")
@@ -203,8 +202,7 @@ def test_a_start_that_is_none_is_refused(producer: AnyProducer, start: Any) -> N
 def test_what_a_slow_body_has_yet_to_see_is_not_given_to_another(
     producer_for: Callable[..., AnyProducer], redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (client, aio):
-        monkeypatch.setattr(module, "STALLED_MS", 1500)
+    monkeypatch.setattr(cursors, "STALLED_MS", 1500)
     sent = [producer_for().enqueue(send()).id for _ in range(3)]
     slow, other = producer_for().outcomes("watch", wait=0), producer_for()
     seen = []

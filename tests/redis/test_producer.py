@@ -24,8 +24,8 @@ from tuma_producer import (
     UnknownAccount,
     UnknownIntent,
 )
+from tuma_producer.contract.bundles import CHUNK
 from tuma_producer.contract.keys import AccountKeys
-from tuma_producer.contract.reading import CHUNK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.redis.driver import Driver, queue_of
 
-from tuma_producer.contract.wire import digest
+from tuma_producer.contract.ids import digest
 from tuma_worker.events.upkeep import Upkeep
 from tuma_worker.store import outcomes
 from tuma_worker.store.outcomes import KEPT_FOR, Stream

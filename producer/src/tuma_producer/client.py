@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import secrets
-import time
 from contextlib import closing
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, Self, cast, overload
 
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import NoScriptError
 
 from tuma_producer.contract import (
     backlog,
@@ -21,7 +19,7 @@ from tuma_producer.contract import (
     suppression,
     templating,
 )
-from tuma_producer.contract.bundles import Offer
+from tuma_producer.contract.bundles import CHUNK, Offer
 from tuma_producer.contract.campaigns import control_campaign
 from tuma_producer.contract.connection import (
     connect,
@@ -33,41 +31,31 @@ from tuma_producer.contract.connection import (
     url_from_environment,
 )
 from tuma_producer.contract.control import control
+from tuma_producer.contract.cursors import Cursor
 from tuma_producer.contract.editing import edit
 from tuma_producer.contract.keys import ACCOUNTS, ROUTES, account_keys
-from tuma_producer.contract.reading import (
-    CHUNK,
-    NO_TIME,
-    READ_AT_ONCE,
-    STALLED_MS,
-    Grasp,
-    Lookup,
-    Patience,
-    Places,
-    attempt_ids,
-    begins_after,
-    by_account,
-    entries,
-    group_of,
-    group_vanished,
-    is_part,
-    turns,
-)
+from tuma_producer.contract.reading import Lookup, attempt_ids
 from tuma_producer.contract.scripts import run_together
+from tuma_producer.contract.streams import (
+    Patience,
+    group_of,
+    is_part,
+)
 from tuma_producer.contract.tracing import enqueueing
 from tuma_producer.contract.waves import Waves
 from tuma_producer.errors import TumaError, UnknownAccount
 from tuma_producer.intents import Send, checked_source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from redis import Redis
 
     from tuma_producer.contract.bundles import Chunk
     from tuma_producer.contract.campaigns import Progress
-    from tuma_producer.contract.reading import Found, Start
+    from tuma_producer.contract.reading import Found
     from tuma_producer.contract.steps import ActSteps, Answer, ReadSteps
+    from tuma_producer.contract.streams import Start
     from tuma_producer.contract.wire import Enqueue
     from tuma_producer.outcomes import Event
     from tuma_producer.results import (
@@ -420,7 +408,7 @@ class Producer:
         seconds without an event (None: never). At least once: an event may come again, with the same `id`. Raises `TumaError` for
         another start.
         """
-        cursor = _Cursor(self._redis, self._where, group_of(group, self._source, all_sources=all_sources), start)
+        cursor = Cursor(self._redis, self._where, group_of(group, self._source, all_sources=all_sources), start)
         chosen = tuple(accounts) if accounts is not None else None
         patience = Patience(wait)
         while True:
@@ -435,117 +423,3 @@ class Producer:
 
     def _wanted(self, *, all_sources: bool) -> Callable[[Event], bool]:
         return lambda event: all_sources or (event.source in {None, self._source} and not is_part(event))
-
-
-class _Cursor:
-    """A consumer's place in the streams of some accounts."""
-
-    def __init__(self, redis: Redis, where: str, group: str, start: Start) -> None:
-        self._redis = redis
-        self._where = where
-        self._group = group
-        self._start = start
-        begins_after(start, "")  # a mistake is said before anything is read
-        self._consumer = secrets.token_hex(8)
-        self._joined: set[str] = set()
-        self._last: str | None = None
-        self._places = Places()
-        self.searched = True  # whether all that others may have left behind was looked at
-
-    def read(self, accounts: Iterable[str], block: float) -> list[tuple[str, list[tuple[str, Event]]]]:
-        """The next events, first those that another consumer left behind. Waits for them at most `block` seconds."""
-        streams = {account_keys(account).events: account for account in accounts}
-        if not streams:
-            time.sleep(block)  # there is no account yet, hence nothing that one could wait for in Redis
-            return []
-        try:
-            with translated(self._where):
-                return self._read(streams, block)
-        except ResponseError as error:
-            if not group_vanished(error):
-                raise
-            # The server lost its data, or somebody removed the group: all that is in the streams now is new to us.
-            self._joined.clear()
-            return []
-
-    def _read(self, streams: dict[str, str], block: float) -> list[tuple[str, list[tuple[str, Event]]]]:
-        for key in streams.keys() - self._joined:
-            self._join(key, begins_after(self._start, streams[key]))
-        self._start = "beginning"  # an account that appears later has nothing but news
-        stalled = [(account, found) for key, account in streams.items() if (found := self._stalled(key, account))]
-        self.searched = not self._places.more(streams)
-        if stalled:
-            return stalled
-        if not self.searched:
-            block = NO_TIME
-        if is_cluster(self._redis):
-            return self._read_in_turn(streams, block)
-        return self._read_news(streams, round(block * 1000))
-
-    def _read_in_turn(self, streams: dict[str, str], block: float) -> list[tuple[str, list[tuple[str, Event]]]]:
-        """No command may name the streams of two accounts. What is read last is asked first the next time, and waited for."""
-        for key, milliseconds in turns(self._order(streams), block):
-            self._last = key
-            if found := self._read_news({key: streams[key]}, milliseconds):
-                return found
-        return []
-
-    def _order(self, streams: dict[str, str]) -> list[str]:
-        keys = list(streams)
-        place = (keys.index(self._last) + 1) % len(keys) if self._last in streams else 0
-        return keys[place:] + keys[:place]
-
-    def _read_news(self, streams: dict[str, str], milliseconds: int | None) -> list[tuple[str, list[tuple[str, Event]]]]:
-        reply = self._redis.xreadgroup(
-            self._group, self._consumer, dict.fromkeys(streams, ">"), count=READ_AT_ONCE, block=milliseconds
-        )
-        return [batch for batch in by_account(streams, reply) if batch[1]]
-
-    def _join(self, key: str, after: str) -> None:
-        try:
-            self._redis.xgroup_create(key, self._group, id=after, mkstream=True)
-        except ResponseError as error:
-            if "BUSYGROUP" not in str(error):  # the group is there already: that is what we wanted
-                raise
-        self._joined.add(key)
-
-    def _stalled(self, key: str, account: str) -> list[tuple[str, Event]]:
-        begin = self._places.begin(key)
-        reply: Any = self._redis.xautoclaim(key, self._group, self._consumer, STALLED_MS, begin, count=READ_AT_ONCE)
-        self._places.went(key, reply[0])
-        return list(entries(account, reply[1]))
-
-    def acknowledged(
-        self, account: str, found: list[tuple[str, Event]], wanted: Callable[[Event], bool]
-    ) -> Generator[Event, None, None]:
-        """Yield the wanted events; acknowledge those for which the caller came back, in one command or a few.
-
-        Those that still wait for a caller who takes long are kept from seeming to be left behind; where one took too long for
-        that, they are not told here: another consumer may have them, or they come again.
-        """
-        done: list[str] = []
-        grasp = Grasp(STALLED_MS)
-        try:
-            for place, (entry_id, event) in enumerate(found, start=1):
-                if wanted(event):
-                    yield event
-                done.append(entry_id)
-                if grasp.lost:
-                    return
-                if grasp.slackens and (rest := [entry for entry, _ in found[place:]]):
-                    self._acknowledge(account, done)
-                    self._hold(account, rest)
-                    done.clear()
-                    grasp.renew()
-        finally:
-            if done:
-                self._acknowledge(account, done)
-
-    def _acknowledge(self, account: str, entry_ids: Sequence[str]) -> None:
-        with translated(self._where):
-            self._redis.xack(account_keys(account).events, self._group, *entry_ids)
-
-    def _hold(self, account: str, entry_ids: list[Any]) -> None:
-        """Say that these are still being worked on."""
-        with translated(self._where):
-            self._redis.xclaim(account_keys(account).events, self._group, self._consumer, 0, entry_ids, justid=True)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime  # noqa: TC003 - frameworks of our users resolve these annotations at run time
 from typing import TYPE_CHECKING, Any
 
+from tuma_producer.contract.ids import full_id
 from tuma_producer.contract.times import moment
-from tuma_producer.contract.wire import full_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

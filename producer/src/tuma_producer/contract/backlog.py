@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from tuma_producer import eta
+from tuma_producer.contract.groups import most_of
 from tuma_producer.contract.holds import stopped
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.reading import texts
 from tuma_producer.contract.times import moment, server_time
-from tuma_producer.contract.wire import LANES, Enqueue, deadline_of, most_of
+from tuma_producer.contract.wire import LANES, Enqueue, deadline_of
 from tuma_producer.countries import code_of
 from tuma_producer.errors import TumaError, WouldBeLate
 from tuma_producer.eta import Lane, Window

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Chunk = Sequence[Enqueue | TumaError]  # requests to offer, with the errors of those that were refused in their places
 
+CHUNK = 100  # sends a pipeline carries
 _SENDS = 25  # in one call at most,
 _RECIPIENTS = 250  # and recipients of them: about two milliseconds of the server's time
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tuma_producer.contract.control import control_many
+from tuma_producer.contract.ids import full_id
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.scripts import ScriptCall, load
 from tuma_producer.contract.scripts import token as new_token
-from tuma_producer.contract.wire import campaign_keys, full_id
+from tuma_producer.contract.wire import campaign_keys
 from tuma_producer.errors import UnknownAccount, UnknownCampaign
 from tuma_producer.results import CampaignResult
 

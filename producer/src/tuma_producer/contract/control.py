@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from tuma_producer.contract import custody
+from tuma_producer.contract.ids import full_id, home_of, split_id
 from tuma_producer.contract.keys import account_keys
+from tuma_producer.contract.records import CARRIED
 from tuma_producer.contract.scheduling import next_firing, schedule_in
 from tuma_producer.contract.scripts import Argument, ScriptCall, load, token
 from tuma_producer.contract.times import moment
-from tuma_producer.contract.wire import CARRIED, EVENTS_KEPT, LANES, RETENTION_MS, full_id, home_of, split_id
+from tuma_producer.contract.wire import EVENTS_KEPT, LANES, RETENTION_MS
 from tuma_producer.errors import UnknownIntent
 from tuma_producer.results import ControlResult, Verb
 

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, NoReturn
 from zoneinfo import ZoneInfo
 
 from tuma_producer.contract import wire
+from tuma_producer.contract.ids import split_id
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.scripts import Argument, ScriptCall, load, token
 from tuma_producer.contract.times import milliseconds, moment
-from tuma_producer.contract.wire import EVENTS_KEPT, IDEMPOTENCY_MS, LANES, RETENTION_MS, Enqueue, split_id
+from tuma_producer.contract.wire import EVENTS_KEPT, IDEMPOTENCY_MS, LANES, RETENTION_MS, Enqueue
 from tuma_producer.countries import code_of
 from tuma_producer.errors import InvalidSchedule, InvalidSend, UnknownIntent
 from tuma_producer.quiet import Quiet

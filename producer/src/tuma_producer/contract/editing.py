@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, cast
 
-from tuma_producer.contract import wire
+from tuma_producer.contract import ids, records, wire
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.scheduling import is_firing, next_firing
 from tuma_producer.contract.scripts import Argument, ScriptCall, load, token
@@ -107,7 +107,7 @@ class _Edited:
     def of(cls, account: str, short_id: str, seen: _Standing, changes: Mapping[str, Any]) -> _Edited:
         # Whoever it is to changes neither group nor body; there may be thousands.
         fields = {"to": [seen.numbers.partition(" ")[0]], **changes}
-        send = wire.again(account, short_id, seen.record, **fields)
+        send = records.again(account, short_id, seen.record, **fields)
         numbers = " ".join(dict.fromkeys(send.to)) if "to" in changes else seen.numbers
         group, body = wire.content(send, short_id)
         return cls(seen, send, group, body, numbers, send.schedule if "schedule" in changes else None, " ".join(sorted(changes)))
@@ -124,7 +124,7 @@ class _Calls:
     """The calls of the script about one schedule. Raises `UnknownIntent` for what cannot be an id."""
 
     def __init__(self, intent_id: str, by: str) -> None:
-        parts = wire.split_id(intent_id)
+        parts = ids.split_id(intent_id)
         if parts is None:
             raise UnknownIntent(intent_id)
         self.account, self.short_id = parts

@@ -10,7 +10,7 @@ from decimal import Decimal
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from tuma_producer.contract import backlog, budgets, custody, wire
+from tuma_producer.contract import backlog, budgets, custody, groups, wire
 from tuma_producer.contract.keys import ACCOUNTS, account_keys
 from tuma_producer.contract.money import FundsLeft, funds_left
 from tuma_producer.contract.suppression import PAGE, members
@@ -228,7 +228,7 @@ def _calls(parts: Iterable[_Part]) -> int:
     for part in parts:
         calls = 1 if part.send.custody == "provider" else part.times
         group = part.request.entry.group
-        recipients[part.line, group, wire.most_of(group, part.look.batch_max), calls] += len(part.whom.called)
+        recipients[part.line, group, groups.most_of(group, part.look.batch_max), calls] += len(part.whom.called)
     return sum(math.ceil(count / most) * calls for (*_, most, calls), count in recipients.items())
 
 

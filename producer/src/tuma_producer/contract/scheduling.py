@@ -11,11 +11,12 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from tuma_producer.contract import custody, wire
+from tuma_producer.contract import custody, ids, records, wire
+from tuma_producer.contract.ids import digest
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.scripts import Argument, load
 from tuma_producer.contract.times import milliseconds, moment
-from tuma_producer.contract.wire import EVENTS_KEPT, IDEMPOTENCY_MS, Enqueue, digest
+from tuma_producer.contract.wire import EVENTS_KEPT, IDEMPOTENCY_MS, Enqueue
 from tuma_producer.errors import InvalidSend
 from tuma_producer.schedules import read_schedule
 
@@ -102,7 +103,7 @@ def schedule_in(body: str | bytes) -> Schedule:
 
 def occurrence_id(short_id: str, firing: int) -> str:
     """The id of the occurrence of a schedule at a firing: always the same, and no easier to guess than the schedule's."""
-    return f"{firing:011x}{digest(short_id, str(firing))[:15]}" + (wire.CALLS_BACK if wire.calls_back(short_id) else "")
+    return f"{firing:011x}{digest(short_id, str(firing))[:15]}" + (ids.CALLS_BACK if ids.calls_back(short_id) else "")
 
 
 def firing_of(occurrence: str) -> int:
@@ -123,7 +124,7 @@ class Occurrence:
 def occurrences(account: str, short_id: str, record: Mapping[str, str], firings: Sequence[int]) -> list[Occurrence]:
     """The occurrences at these firings of the schedule that this record holds."""
     # Whoever they are to changes neither body nor group; there may be thousands.
-    send = wire.again(account, short_id, record, to=[record["to"].partition(" ")[0]], schedule=None)
+    send = records.again(account, short_id, record, to=[record["to"].partition(" ")[0]], schedule=None)
     found = []
     for firing in firings:
         child = occurrence_id(short_id, firing)

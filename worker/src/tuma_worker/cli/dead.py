@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from tuma_producer.contract.ids import split_id
 from tuma_producer.contract.times import moment
-from tuma_producer.contract.wire import split_id
 from tuma_producer.errors import TumaError, UnknownIntent
 from tuma_producer.intents import mask, normalise_number
 from tuma_worker.cli.output import NOT_AS_WISHED, Json, ShowNumbers, complain, say, say_json, screen, table

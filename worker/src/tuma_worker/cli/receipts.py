@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tuma_producer.contract.ids import split_id
 from tuma_producer.contract.times import moment
-from tuma_producer.contract.wire import split_id
 from tuma_producer.intents import mask
 from tuma_worker.cli.output import Json, ShowNumbers, redacted, say, say_json
 from tuma_worker.cli.reach import Reach, reach

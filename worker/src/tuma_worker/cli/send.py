@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tuma_producer import Receipt, Send, TumaError
-from tuma_producer.contract.reading import CHUNK
+from tuma_producer.contract.bundles import CHUNK
 from tuma_producer.text import substitute as substituted
 from tuma_worker.cli import rows, schedule
 from tuma_worker.cli.follow import Followed, changes

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from tuma_producer.contract.groups import is_loud, segments_of
+from tuma_producer.contract.ids import full_id, home_of
 from tuma_producer.contract.times import moment
-from tuma_producer.contract.wire import LANES, full_id, home_of, is_loud, segments_of
+from tuma_producer.contract.wire import LANES
 from tuma_worker.core.failover import ANY_PROOF, SOON, UNSENT, Cargo, Carrier, carrier_for, look_again, may_leave
 from tuma_worker.logs import Event
 from tuma_worker.rounds import one_by_one

@@ -17,7 +17,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from tuma_producer.contract.wire import again
+from tuma_producer.contract.records import again
 from tuma_producer.errors import IdempotencyConflict
 
 if TYPE_CHECKING:

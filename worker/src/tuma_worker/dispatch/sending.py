@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, TypeVar
 import structlog
 
 from tuma_producer.contract.connection import REDIS_ERRORS, unavailable
-from tuma_producer.contract.wire import LANES, is_loud, segments_of
+from tuma_producer.contract.groups import is_loud, segments_of
+from tuma_producer.contract.wire import LANES
 from tuma_producer.countries import code_of
 from tuma_producer.senders import is_approved
 from tuma_worker import metrics, tracing

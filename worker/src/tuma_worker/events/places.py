@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from tuma_producer.contract.reading import begins_after
+from tuma_producer.contract.streams import begins_after
 from tuma_producer.errors import TumaError
 
 if TYPE_CHECKING:
-    from tuma_producer.contract.reading import Start
+    from tuma_producer.contract.streams import Start
 
 
 def beginning(given: str) -> Start:

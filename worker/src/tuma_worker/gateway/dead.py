@@ -10,8 +10,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
 from tuma_producer import Producer, UnknownIntent
+from tuma_producer.contract.ids import split_id
 from tuma_producer.contract.times import moment
-from tuma_producer.contract.wire import split_id
 from tuma_producer.intents import checked_source
 from tuma_worker.core.dead import DeadClass
 from tuma_worker.dispatch.redriving import Redriven, Redriver

@@ -9,7 +9,7 @@ import structlog
 from starlette.responses import Response, StreamingResponse
 
 from tuma_producer.contract.connection import REDIS_ERRORS
-from tuma_producer.contract.reading import is_part
+from tuma_producer.contract.streams import is_part
 from tuma_producer.errors import StoreUnavailable
 from tuma_worker.core.tokens import Scope
 from tuma_worker.gateway import bodies

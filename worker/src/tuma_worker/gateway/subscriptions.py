@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from tuma_producer.contract.callbacks import subscription_of
-from tuma_producer.contract.reading import begins_after
+from tuma_producer.contract.streams import begins_after
 from tuma_producer.contract.times import moment
 from tuma_producer.errors import TumaError
 from tuma_producer.intents import checked_source, web_address

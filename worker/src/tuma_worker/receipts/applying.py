@@ -18,7 +18,7 @@ import structlog
 from redis.exceptions import ResponseError
 
 from tuma_producer.contract.connection import is_cluster, unavailable
-from tuma_producer.contract.wire import digest
+from tuma_producer.contract.ids import digest
 from tuma_worker import metrics, tracing
 from tuma_worker.core.states import ENDS, Evidence, RecipientState
 from tuma_worker.core.stopping import stop_word

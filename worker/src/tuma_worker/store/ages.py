@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tuma_producer.contract.keys import account_keys
+from tuma_producer.contract.records import BODY_FIELDS
 from tuma_producer.contract.scripts import ScriptCall, load, run_together
-from tuma_producer.contract.wire import BODY_FIELDS, RETENTION_MS, without_text
+from tuma_producer.contract.wire import RETENTION_MS, without_text
 from tuma_worker.store.attempts import KEPT_MS
 from tuma_worker.store.records import Over, Records, keys_with, pages
 

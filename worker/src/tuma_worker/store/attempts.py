@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from tuma_producer.contract import wire
+from tuma_producer.contract import records
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.money import micros
+from tuma_producer.contract.records import BODY_FIELDS, LOOK
 from tuma_producer.contract.rendered import kept_in
 from tuma_producer.contract.scripts import Argument, ScriptCall, load
-from tuma_producer.contract.wire import BODY_FIELDS, EVENTS_KEPT, LOOK, RETENTION_MS
+from tuma_producer.contract.wire import EVENTS_KEPT, RETENTION_MS
 from tuma_producer.schedules import read_schedule
 from tuma_worker.core.dead import dead_class
 from tuma_worker.core.evidence import Decision, Found
@@ -126,7 +127,7 @@ _QUEUED = frozenset({RecipientState.QUEUED})
 _WAITING = frozenset({RecipientState.ACCEPTED, RecipientState.QUEUED})
 _SENDING = frozenset({RecipientState.SENDING})
 
-_RECEIPT = {"field": f"{LOOK}{Found.RECEIPT}", "rest": wire.look("", Found.RECEIPT, Decision.ADOPTED)}  # that one told of a call
+_RECEIPT = {"field": f"{LOOK}{Found.RECEIPT}", "rest": records.look("", Found.RECEIPT, Decision.ADOPTED)}  # that one told of a call
 COMMON: dict[str, Any] = {"maxlen": EVENTS_KEPT, "ends": states_of(ENDS), "retention": RETENTION_MS, "keep": KEPT_MS}
 
 
@@ -275,7 +276,7 @@ class Attempts:
             message=fields.get("message", ""),
             sender_id=fields.get("sender_id"),
             on_unknown=fields.get("on_unknown", "hold"),
-            looks={name.removeprefix(LOOK): wire.looked_at(told) for name, told in record.items() if name.startswith(LOOK)},
+            looks={name.removeprefix(LOOK): records.looked_at(told) for name, told in record.items() if name.startswith(LOOK)},
             kept=kept_in(fields),
         )
 
@@ -296,7 +297,7 @@ class Attempts:
     def looked(self, batch_id: str, look: str, began: float, judgement: Judgement) -> None:
         """Note what the search `look`, begun then (Unix seconds), found and what follows, for whoever asks what became of this."""
         provider_id = judgement.call.provider_id if judgement.call else ""
-        told = wire.look(round(began * 1000), judgement.found, judgement.decision, provider_id)
+        told = records.look(round(began * 1000), judgement.found, judgement.decision, provider_id)
         _NOTE.run(self.redis, [self._account.batch(batch_id)], [LOOK + look, told])
 
     def awaits(self, batch_id: str, until: float) -> None:

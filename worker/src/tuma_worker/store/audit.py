@@ -9,11 +9,11 @@ from heapq import merge
 from operator import attrgetter
 from typing import TYPE_CHECKING, cast
 
+from tuma_producer.contract.ids import full_id
 from tuma_producer.contract.keys import AUDIT, account_keys
 from tuma_producer.contract.money import from_micros
 from tuma_producer.contract.reading import texts
 from tuma_producer.contract.times import moment
-from tuma_producer.contract.wire import full_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from tuma_producer.contract import wire
+from tuma_producer.contract import groups, ids, records, wire
 from tuma_producer.contract.control import cancel_part
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.reading import attempt_ids, record_texts
@@ -68,7 +68,7 @@ class Plan:
     @property
     def short_id(self) -> str:
         """The intent at home."""
-        return cast("str", wire.home_of(self.part)).rpartition(".")[2]
+        return cast("str", ids.home_of(self.part)).rpartition(".")[2]
 
     @property
     def key(self) -> str:
@@ -106,13 +106,13 @@ class PlanStanding:
     @property
     def to_carry(self) -> list[str]:
         """Who goes by this plan. Not who was found to have been taken by a call at home."""
-        return sorted(number for number, packed in self.home.items() if wire.is_carried(packed))
+        return sorted(number for number, packed in self.home.items() if records.is_carried(packed))
 
     @property
     def taken_at_home(self) -> list[str]:
         """Who waits there although home has news of them: no call there can be where that comes from."""
         waiting = (number for number, packed in self.there.items() if RecipientState(packed.partition("|")[0]) in _WAITS)
-        return sorted(number for number in waiting if number in self.home and not wire.is_carried(self.home[number]))
+        return sorted(number for number in waiting if number in self.home and not records.is_carried(self.home[number]))
 
     @property
     def states_there(self) -> frozenset[RecipientState]:
@@ -170,7 +170,7 @@ class Carried:
         paused = self._paused()
         for member in self._pages(self.queue.keys.groups, ""):
             lane, source, _at, group = member.split("|", 3)
-            if group.endswith(wire.MOVABLE) and paused.isdisjoint({"paused", f"paused:lane:{lane}", f"paused:source:{source}"}):
+            if group.endswith(groups.MOVABLE) and paused.isdisjoint({"paused", f"paused:lane:{lane}", f"paused:source:{source}"}):
                 yield from self._of_group(int(lane), source, group)
 
     def _paused(self) -> set[str]:
@@ -224,7 +224,7 @@ class Carried:
     ) -> Plan | None:
         """Let these numbers leave by a plan of that account's; with `own_sender` under its own sender. None where nobody did."""
         turn = int(record.get("turns", 0)) + 1
-        plan = Plan(wire.carrier_id(account, self.queue.account, waiting.short_id, turn))
+        plan = Plan(ids.carrier_id(account, self.queue.account, waiting.short_id, turn))
         header = {"part": plan.part, "account": account, "turn": turn, "plan": _OWN_SENDER if own_sender else _PLANNED}
         keys = [
             *self._line,
@@ -259,8 +259,8 @@ class Carried:
         # There first: what is found at home is then no older, and whoever is held at home is not taken for somebody who is not.
         there = record_texts(cast("dict[bytes, bytes]", self.redis.hgetall(plan.key)))
         record = self.record(plan.short_id)
-        fields = [name for name, part in record.items() if name.startswith(wire.CARRIED) and part == plan.part]
-        mine = [name.removeprefix(wire.CARRIED) for name in fields]
+        fields = [name for name, part in record.items() if name.startswith(records.CARRIED) and part == plan.part]
+        mine = [name.removeprefix(records.CARRIED) for name in fields]
         return PlanStanding(
             plan=plan,
             state=record.get(f"carrier:{plan.part}", ""),
@@ -274,7 +274,7 @@ class Carried:
 
     def _was_written(self, plan: Plan, record: Mapping[str, str]) -> bool:
         """Whether the other intent was there once, also where its record is forgotten: its idempotency key outlives it."""
-        key = wire.digest(record.get("source"), _key(plan))
+        key = ids.digest(record.get("source"), _key(plan))
         return bool(self.redis.exists(account_keys(plan.account).idempotency(key)))
 
     def write(self, standing: PlanStanding) -> bool:
@@ -283,7 +283,7 @@ class Carried:
         changes: dict[str, Any] = {"failover": (), "idempotency_key": _key(plan)}
         if standing.state == _OWN_SENDER:
             changes["sender_id"] = None
-        send = wire.again(plan.account, plan.short_id, standing.record, standing.to_carry, home=False, **changes)
+        send = records.again(plan.account, plan.short_id, standing.record, standing.to_carry, home=False, **changes)
         request = wire.encode(send, standing.record["source"], plan.part.rpartition(".")[2])
         reply = request.script.run(self.redis, request.keys, request.args)
         return bool(reply[0] != b"unknown-account")

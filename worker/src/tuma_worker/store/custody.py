@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from tuma_producer.contract.custody import CONTROL, STATUS
+from tuma_producer.contract.ids import digest
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.reading import attempt_ids, record_texts
 from tuma_producer.contract.scheduling import schedule_in
 from tuma_producer.contract.scripts import ScriptCall, load
 from tuma_producer.contract.times import server_time
-from tuma_producer.contract.wire import EVENTS_KEPT, LANES, digest
+from tuma_producer.contract.wire import EVENTS_KEPT, LANES
 from tuma_worker.core.custody import Custody, Shown, Told
 from tuma_worker.core.states import ENDS, RecipientState, origins
 from tuma_worker.queue.config import QueueConfig

@@ -7,11 +7,13 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from tuma_producer.contract.ids import full_id
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.reading import record_texts
+from tuma_producer.contract.records import BODY_FIELDS, PLANNED, recipient, redriven
 from tuma_producer.contract.scripts import load
 from tuma_producer.contract.times import moment
-from tuma_producer.contract.wire import BODY_FIELDS, EVENTS_KEPT, PLANNED, RETENTION_MS, full_id, recipient, redriven
+from tuma_producer.contract.wire import EVENTS_KEPT, RETENTION_MS
 from tuma_worker.core.dead import DeadClass, dead_class
 from tuma_worker.core.states import Evidence, RecipientState
 from tuma_worker.store.clock import server_ms

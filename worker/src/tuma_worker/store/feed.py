@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from redis.exceptions import ResponseError
 
+from tuma_producer.contract.ids import calls_back
 from tuma_producer.contract.keys import account_keys
-from tuma_producer.contract.reading import entries, group_vanished, is_part, pages
+from tuma_producer.contract.records import BODY_FIELDS
 from tuma_producer.contract.scripts import load
-from tuma_producer.contract.wire import BODY_FIELDS, calls_back
+from tuma_producer.contract.streams import entries, group_vanished, is_part, pages
 from tuma_worker.store.lead import leave_lead, take_lead
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuma_producer.contract.connection import is_cluster
 from tuma_producer.contract.keys import account_keys
-from tuma_producer.contract.reading import by_account, turns
+from tuma_producer.contract.streams import by_account, turns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

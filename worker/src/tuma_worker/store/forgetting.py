@@ -6,9 +6,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from tuma_producer.contract.ids import full_id, home_of, split_id
 from tuma_producer.contract.keys import account_keys
+from tuma_producer.contract.records import CARRIED, redriven, tally
 from tuma_producer.contract.scripts import load, token
-from tuma_producer.contract.wire import CARRIED, full_id, home_of, redriven, split_id, tally
 from tuma_worker.core.states import ENDS
 from tuma_worker.queue.config import SEND
 from tuma_worker.store.attempts import states_of

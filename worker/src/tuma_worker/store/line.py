@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, cast
 
+from tuma_producer.contract.groups import most_of, segments_of
 from tuma_producer.contract.holds import STOPS, holds
 from tuma_producer.contract.keys import AccountKeys
 from tuma_producer.contract.reading import texts
 from tuma_producer.contract.times import server_time
-from tuma_producer.contract.wire import LANES, most_of, segments_of
+from tuma_producer.contract.wire import LANES
 from tuma_worker.core.scaling import BUSY, Load, need
 from tuma_worker.queue.config import SEND
 from tuma_worker.queue.scripts import SYSTEM

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tuma_producer.contract.ids import full_id, home_of
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.reading import record_texts
-from tuma_producer.contract.wire import LANES, decode, full_id, home_of
+from tuma_producer.contract.records import decode
+from tuma_producer.contract.wire import LANES
 from tuma_worker.store.records import PAGE, Records
 
 if TYPE_CHECKING:

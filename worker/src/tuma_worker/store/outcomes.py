@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from redis.exceptions import ResponseError
 
+from tuma_producer.contract.ids import digest
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.scripts import load, token
-from tuma_producer.contract.wire import EVENTS_KEPT, RETENTION_MS, digest
+from tuma_producer.contract.wire import EVENTS_KEPT, RETENTION_MS
 from tuma_worker.store.clock import server_ms
 from tuma_worker.store.lead import take_lead
 

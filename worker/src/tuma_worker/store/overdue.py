@@ -9,8 +9,8 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from tuma_producer.contract.keys import account_keys
+from tuma_producer.contract.records import BODY_FIELDS
 from tuma_producer.contract.scripts import load
-from tuma_producer.contract.wire import BODY_FIELDS
 from tuma_worker.core.polling import Overdue, Silent, asks_again
 from tuma_worker.core.states import ENDS, RecipientState
 from tuma_worker.store.clock import server_ms

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+from tuma_producer.contract.ids import split_id
 from tuma_producer.contract.keys import account_keys
-from tuma_producer.contract.wire import split_id
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from tuma_producer.contract.ids import full_id
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.reading import record_texts
-from tuma_producer.contract.wire import BODY_FIELDS, decode, full_id
+from tuma_producer.contract.records import BODY_FIELDS, decode
 from tuma_worker.store.records import pages
 
 if TYPE_CHECKING:

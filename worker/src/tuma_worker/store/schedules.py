@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tuma_producer.contract import scheduling
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.reading import record_texts
+from tuma_producer.contract.records import is_schedule
 from tuma_producer.contract.scripts import ScriptCall, load, run_together
 from tuma_producer.contract.times import server_time
-from tuma_producer.contract.wire import EVENTS_KEPT, RETENTION_MS, is_schedule
+from tuma_producer.contract.wire import EVENTS_KEPT, RETENTION_MS
 from tuma_worker.queue.scripts import SYSTEM
 
 if TYPE_CHECKING:

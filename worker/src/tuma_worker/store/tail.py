@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from tuma_producer.contract.keys import AccountKeys
-from tuma_producer.contract.reading import by_account
+from tuma_producer.contract.streams import by_account
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from tuma_producer.contract.connection import REDIS_ERRORS, unavailable
 from tuma_producer.contract.keys import account_keys
+from tuma_producer.contract.records import BODY_FIELDS
 from tuma_producer.contract.tracing import FIELD
-from tuma_producer.contract.wire import BODY_FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

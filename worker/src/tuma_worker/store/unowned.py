@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, cast
 
 from tuma_producer.contract.custody import CONTROL, STATUS
 from tuma_producer.contract.keys import AccountKeys, account_keys
+from tuma_producer.contract.records import CARRIED
 from tuma_producer.contract.scripts import load
-from tuma_producer.contract.wire import CARRIED
 from tuma_worker.core.states import Evidence, RecipientState
 from tuma_worker.store import schedules
 from tuma_worker.store.attempts import Attempts, Target

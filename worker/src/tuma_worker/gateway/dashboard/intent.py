@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.concurrency import run_in_threadpool
 
 from tuma_producer import UnknownIntent
-from tuma_producer.contract.wire import split_id
+from tuma_producer.contract.ids import split_id
 from tuma_worker.core.explain import page
 from tuma_worker.core.tokens import Scope
 from tuma_worker.store.dead import DeadLetters
