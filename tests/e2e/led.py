@@ -18,6 +18,7 @@ from tuma_producer import Producer
 from tuma_producer.contract.connection import connect
 from tuma_producer.contract.keys import AccountKeys
 from tuma_worker import bootstrap
+from tuma_worker.bootstrap import accounts
 from tuma_worker.dispatch.sending import Sender
 from tuma_worker.queue.leases import Held
 from tuma_worker.queue.scripts import Claim, Release, claim, release
@@ -78,7 +79,7 @@ class World:
         )  # fmt: skip
         made = Settings(redis_url=url, accounts={ACCOUNT: configured}, public_url=sandbox.url)
         self._made, self._service = made, bootstrap.build_service(made)
-        self.queues = bootstrap.all_queues(ACCOUNT, configured)
+        self.queues = accounts.all_queues(ACCOUNT, configured)
         outlet = self._service.sender.outlets[ACCOUNT]
         self.provider = Interrupted(outlet.client)
         self._lead(outlet)
@@ -105,7 +106,7 @@ class World:
         self.sandbox.disarm()
         self.sandbox.forget()
         self.clock.set(NEW_YEAR * 1000)
-        bootstrap.register_accounts(self.redis, self._made, by_worker=True)
+        accounts.register_accounts(self.redis, self._made, by_worker=True)
         self.forward(10)
 
     def forward(self, seconds: float) -> None:

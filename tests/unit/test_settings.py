@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from tuma_producer.contract import address
 from tuma_producer.errors import TumaError
-from tuma_worker.bootstrap import check_accounts
+from tuma_worker.bootstrap.accounts import check_accounts
 from tuma_worker.core.limits import Limit
 from tuma_worker.settings import Account, Settings, SettingsError, load_settings, masked
 

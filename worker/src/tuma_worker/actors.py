@@ -15,6 +15,7 @@ import dramatiq
 
 from tuma_producer.contract.connection import connect, connect_for_threads, connect_once, connect_to_wait
 from tuma_worker import bootstrap, health, logs, tracing
+from tuma_worker.bootstrap import accounts
 from tuma_worker.settings import load_settings
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def _duties(settings: Settings, broker: TumaBroker) -> list[tuple[str, Callable[
     """What a worker does beside its calls for as long as it runs, by the names of the threads."""
     url = settings.redis_url
     return [
-        ("register", partial(bootstrap.keep_registered, connect(url), settings)),
+        ("register", partial(accounts.keep_registered, connect(url), settings)),
         ("sweep", bootstrap.build_sweeper(connect(url), settings).keep_sweeping),
         ("move", bootstrap.build_mover(connect(url), settings).keep_moving),
         ("gauge", bootstrap.build_gauger(connect(url), settings, broker).keep_gauging),

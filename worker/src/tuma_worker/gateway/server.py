@@ -15,6 +15,7 @@ from prometheus_client import start_http_server
 from tuma_producer.contract.connection import connect, connect_async, server_of, translated
 from tuma_producer.errors import TumaError
 from tuma_worker import bootstrap, tracing
+from tuma_worker.bootstrap import accounts, reality
 from tuma_worker.gateway.access import Access
 from tuma_worker.gateway.app import build_app
 from tuma_worker.gateway.desk import Desk
@@ -33,12 +34,12 @@ _DRAIN = 5  # seconds; a provider gives a receipt ten
 
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. Raises `TumaError` where the port is taken, Redis is away, or an account cannot work."""
-    bootstrap.check_accounts(settings)
+    accounts.check_accounts(settings)
     tracing.configure(settings.otlp_endpoint, "tuma-gateway")
     _show_metrics(settings)
     with _listener(settings.gateway_host, settings.gateway_port) as listener:
         with connect(settings.redis_url) as redis, translated(server_of(redis)):
-            bootstrap.register_accounts(redis, settings)
+            accounts.register_accounts(redis, settings)
         with asyncio.Runner(loop_factory=_loop_factory()) as loop:
             loop.run(_serve(settings, listener))
 
@@ -70,8 +71,8 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
     asked = connect_async(settings.redis_url)
     store = connect(settings.redis_url)
     desk = Desk(
-        Access(asked, bootstrap.wall_clock), Rates(bootstrap.steady_clock), asked, store,
-        bootstrap.wall_clock, bootstrap.fresh_name, bootstrap.fresh_secret,
+        Access(asked, reality.wall_clock), Rates(reality.steady_clock), asked, store,
+        reality.wall_clock, reality.fresh_name, reality.fresh_secret,
     )  # fmt: skip
     app = build_app(bootstrap.build_intake(redis, settings), redis, desk)
     config = uvicorn.Config(

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import os
 import random
 import secrets
-import socket
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
-import structlog
-
-from tuma_producer.contract import custody
-from tuma_producer.contract.connection import REDIS_ERRORS, connect_for_threads, connect_to_wait, is_cluster
-from tuma_producer.errors import TumaError
-from tuma_producer.quiet import Hours, Quiet
-from tuma_worker import logs, providers
+from tuma_producer.contract.connection import connect_for_threads, connect_to_wait, is_cluster
+from tuma_worker import providers
+from tuma_worker.bootstrap.accounts import (
+    all_queues,
+    asking_queues,
+    check_accounts,
+    keeping_queues,
+    keeping_terms,
+    problems_of,
+    queue_config,
+    register_accounts,
+)
+from tuma_worker.bootstrap.reality import fresh_name, fresh_secret, process_name, steady_clock, wall_clock
 from tuma_worker.core.breaker import Breaker
-from tuma_worker.core.failover import CarrierTerms
 from tuma_worker.core.funds import Reserve
-from tuma_worker.core.limits import Limit
 from tuma_worker.core.next_step import Policy
-from tuma_worker.core.prices import Price
 from tuma_worker.dispatch.carrying import Mover
 from tuma_worker.dispatch.custody import Keeper, Steerer
 from tuma_worker.dispatch.errands import OPERATORS, OURS, Errands
@@ -41,15 +42,12 @@ from tuma_worker.events import pushing
 from tuma_worker.events.posting import Guard, Poster
 from tuma_worker.events.pushing import Pusher
 from tuma_worker.events.upkeep import Upkeep
-from tuma_worker.providers.base import BALANCE
 from tuma_worker.providers.http import Http
 from tuma_worker.queue.broker import TumaBroker
-from tuma_worker.queue.config import SEND, QueueConfig
 from tuma_worker.receipts import applying
 from tuma_worker.receipts.applying import Applier, Box
 from tuma_worker.receipts.group import Group
 from tuma_worker.receipts.intake import Door, Intake
-from tuma_worker.store import accounts, routes
 from tuma_worker.store.ages import Ages
 from tuma_worker.store.attempts import Attempts
 from tuma_worker.store.carried import Carried
@@ -64,7 +62,6 @@ from tuma_worker.store.unowned import Unowned
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-    from threading import Event
 
     from redis import Redis
     from redis.asyncio import Redis as AsyncRedis
@@ -72,182 +69,16 @@ if TYPE_CHECKING:
     from tuma_worker.dispatch.errands import Waiting
     from tuma_worker.providers.base import Defaults
     from tuma_worker.providers.provider import Inquire
+    from tuma_worker.queue.config import QueueConfig
     from tuma_worker.settings import Account, Settings
 
-_log = structlog.get_logger(__name__)
-
-GRACE = 5.0  # seconds, at the least
-_IDLE_ASIDE = 10.0  # seconds that a consumer of one of the small queues, where days may pass without a job, waits at most
 _BESIDE_THE_ANSWER = 60.0  # seconds that a call may take besides waiting for its answer: names, connection, writing
-
-
-def check_accounts(settings: Settings) -> None:
-    """Raise `TumaError` for the first account that its provider could not work with, in one line."""
-    for name, problem in _problems(settings).items():
-        if problem:
-            message = f"account {name}: {problem}"
-            raise TumaError(message)
-
-
-def _problems(settings: Settings) -> dict[str, str]:
-    """Why each account could not be worked with; empty for those that can."""
-    # A provider counts by key: two accounts with one would each take the whole of its limits.
-    owners: dict[tuple[str, ...], str] = {}
-    problems = {}
-    for name, account in settings.accounts.items():
-        where = account.provider, (account.base_url or "").rstrip("/"), account.environment
-        owner = owners.setdefault((*where, account.api_key.get_secret_value()), name)
-        shared = f"api_key: is that of {owner} too, and a provider's limits are those of a key; give each key to one account"
-        problems[name] = _problem(account) or ("" if owner == name else shared)
-    return problems
-
-
-def _problem(account: Account) -> str:
-    """Why its provider could not work with an account; empty where it can."""
-    try:
-        provider = providers.named(account.provider)
-        provider.check(account)
-    except ValueError as error:
-        return str(error)
-    if account.reserve is not None and provider.ask_balance is None:
-        return f"reserve: {account.provider} tells no balance; leave it out"
-    if account.provider_cancel_within and not provider.defaults.holds_back:
-        return f"provider_cancel_within: {account.provider} holds nothing back; leave it out"
-    if account.provider_templates and not provider.defaults.fills_templates:
-        return f"provider_templates: {account.provider} fills no templates; leave it out"
-    return ""
 
 
 def build_examiner(redis: Redis, settings: Settings, known: Sequence[str]) -> Examiner:
     """What looks at everything that Tuma rests on; at the accounts that are `known` where none is configured here."""
-    problems = _problems(settings) or dict.fromkeys(known, "")
+    problems = problems_of(settings) or dict.fromkeys(known, "")
     return Examiner(redis, problems, settings.public_url, wall_clock, time.sleep)
-
-
-def register_accounts(redis: Redis, settings: Settings, *, by_worker: bool = False) -> None:
-    """Make all configured accounts, and routes, known to producers; `by_worker` says that a worker is there for them."""
-    for name, account in settings.accounts.items():
-        keeps = keeping_terms(account)
-        accounts.register(
-            redis,
-            name,
-            provider=account.provider,
-            environment=account.environment,
-            queue=queue_config(name, account).for_claim,
-            others={queue.operation: queue.for_claim for queue in [*keeping_queues(name, account), *asking_queues(name, account)]},
-            terms=CarrierTerms(
-                account.countries, account.senders, account.sender_id, account.own_sender, tuple(account.carries), account.approved
-            ),
-            keeps=keeps.published if keeps else "",
-            templates=account.templates,
-            provider_templates=account.provider_templates,
-            price="" if account.unit_price is None else str(Price(account.unit_price, str(account.currency))),
-            zone=_zone(account),
-            by_worker=by_worker,
-        )
-        if by_worker and account.reserve is None:
-            Funds(redis, name).keep_nothing(fresh_name())
-    routes.register(redis, settings.routes)
-
-
-def _zone(account: Account) -> str:
-    """The zone of an account's days and months."""
-    keeping = providers.named(account.provider).defaults.keeping
-    return account.timezone or (keeping.timezone if keeping else "UTC")
-
-
-def keep_registered(redis: Redis, settings: Settings, stop: Event) -> None:
-    """Register again and again, as a worker, until told to stop.
-
-    A server that lost its data must not refuse producers for long, and an account without workers must carry nothing for others.
-    """
-    while not stop.wait(accounts.REGISTER_EVERY):
-        try:
-            register_accounts(redis, settings, by_worker=True)
-        except REDIS_ERRORS as error:
-            _log.warning(logs.Event.ACCOUNTS_NOT_REGISTERED, error=type(error).__name__)
-
-
-def keeping_queues(name: str, account: Account) -> list[QueueConfig]:
-    """The queues of the calls about dates that an account's provider keeps; none where it keeps none."""
-    keeping = providers.named(account.provider).defaults.keeping
-    if keeping is None:
-        return []
-    return [
-        _small_queue(name, account, custody.CONTROL, account.control_limits, keeping.control),
-        _small_queue(name, account, custody.STATUS, account.status_limits, keeping.status),
-    ]
-
-
-def asking_queues(name: str, account: Account) -> list[QueueConfig]:
-    """The queues that hold the limits of what operators ask besides. No jobs wait in them, and no worker serves them."""
-    own = {BALANCE: account.balance_limits}
-    buckets = providers.named(account.provider).defaults.buckets
-    return [_small_queue(name, account, bucket, own.get(bucket), documented) for bucket, documented in buckets.items()]
-
-
-def _small_queue(
-    name: str, account: Account, operation: str, own: Sequence[str] | None, documented: tuple[Limit, ...]
-) -> QueueConfig:
-    return QueueConfig(
-        account=name,
-        operation=operation,
-        limits=documented if own is None else tuple(map(Limit.parse, own)),
-        cold_start=account.cold_start,
-        lease=account.lease,
-        grace=max(GRACE, account.timeout),
-        idle=_IDLE_ASIDE,
-    )
-
-
-def all_queues(name: str, account: Account) -> list[QueueConfig]:
-    """Every queue of an account that has jobs."""
-    return [queue_config(name, account), *keeping_queues(name, account)]
-
-
-def keeping_terms(account: Account) -> custody.Terms | None:
-    """By which terms the account's provider keeps dates; None where it keeps none."""
-    defaults = providers.named(account.provider).defaults
-    if defaults.keeping is None:
-        return None
-    return custody.Terms(
-        tz=account.timezone or defaults.keeping.timezone,
-        lead=round(account.schedule_lead * 1000),
-        dates=defaults.keeping.dates,
-        dispatches=defaults.keeping.dispatches,
-        recipients=account.batch_max or defaults.batch_max,
-        quiet=_quiet(account),
-    )
-
-
-def queue_config(name: str, account: Account) -> QueueConfig:
-    """The queue of an account's sends: what operators set, over what the provider documents."""
-    defaults = providers.named(account.provider).defaults
-    limits = defaults.limits if account.limits is None else tuple(map(Limit.parse, account.limits))
-    return QueueConfig(
-        account=name,
-        operation=SEND,
-        limits=limits,
-        floors={str(lane): share for lane, share in account.floors.items()},
-        guard=account.guard,
-        paced=frozenset(account.paced),
-        batch_max=account.batch_max or defaults.batch_max,
-        count_segments=defaults.count_segments,
-        cold_start=account.cold_start,
-        lease=account.lease,
-        # A call that a worker lost track of may be read by the provider for as long as it could have gone on.
-        grace=max(GRACE, account.timeout),
-        quiet=_quiet(account),
-    )
-
-
-def _quiet(account: Account) -> Quiet | None:
-    """An account's quiet hours, by its own clock where nobody knows better."""
-    set_to = account.quiet
-    if set_to is None:
-        return None
-    countries = {country: Hours.parse(hours) for country, hours in set_to.countries.items()}
-    return Quiet(Hours.parse(set_to.hours), tuple(set_to.priorities), set_to.action, countries, account.timezone or "UTC")
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +107,7 @@ def build_service(settings: Settings) -> Service:
         [*queues, *others],
         connect=lambda: connect_to_wait(settings.redis_url, longest_wait),
         clock=steady_clock,
-        worker=_name(),
+        worker=process_name(),
     )
     dice = random.SystemRandom()
     return Service(
@@ -285,7 +116,7 @@ def build_service(settings: Settings) -> Service:
             outlets, choose=lambda most: dice.uniform(0, most), secret=lambda: secrets.token_urlsafe(18), pause=time.sleep
         ),
         resolver=Resolver(redis, outlets, heed=build_applier(redis, settings).drain),
-        prober=Prober(redis, outlets, _probed_in(settings), _name()),
+        prober=Prober(redis, outlets, _probed_in(settings), process_name()),
         firer=Firer({queue.account: Schedules(redis, queue) for queue in queues}),
         steerer=Steerer(redis, {name: outlet.keeper for name, outlet in outlets.items() if outlet.keeper is not None}),
     )
@@ -308,7 +139,9 @@ def build_sweeper(redis: Redis, settings: Settings, *, only: str | None = None, 
     apart = max([0.0 if by_hand else settings.sweep_every, *(queue.lease for queue in queues)])
     watched = [_unowned(redis, queue, settings.accounts[queue.account]) for queue in queues]
     ages = {name: Ages(redis, name, one.records_for, one.texts_for, one.attempts_for) for name, one in settings.accounts.items()}
-    return Sweeper(watched, None if by_hand else _name(), apart, {name: one for name, one in ages.items() if one.are_shorter})
+    return Sweeper(
+        watched, None if by_hand else process_name(), apart, {name: one for name, one in ages.items() if one.are_shorter}
+    )
 
 
 def _unowned(redis: Redis, queue: QueueConfig, account: Account) -> Unowned:
@@ -318,7 +151,7 @@ def _unowned(redis: Redis, queue: QueueConfig, account: Account) -> Unowned:
 def build_mover(redis: Redis, settings: Settings) -> Mover:
     """What looks after the failover of all configured accounts."""
     queues = [queue_config(name, account) for name, account in settings.accounts.items()]
-    return Mover([Carried(redis, queue) for queue in queues], _name(), settings.failover_every, steady_clock)
+    return Mover([Carried(redis, queue) for queue in queues], process_name(), settings.failover_every, steady_clock)
 
 
 def build_gauger(redis: Redis, settings: Settings, broker: TumaBroker) -> Gauger:
@@ -347,7 +180,7 @@ def _errands(redis: Redis, settings: Settings, name: str, http: Http, *, waiting
         redis,
         providers.named(account.provider).caller(account, http),
         {queue.operation: queue for queue in queues},
-        maker=_name(),
+        maker=process_name(),
         lease=account.timeout + _BESIDE_THE_ANSWER,
         quotas=providers.named(account.provider).quotas,
         name=fresh_name,
@@ -375,7 +208,7 @@ def _poller(redis: Redis, settings: Settings, name: str, http: Http, inquire: In
         attempts=Attempts(redis, queue_config(name, account)),
         inquire=inquire,
         exchange=_errands(redis, settings, name, http, waiting=lambda _why, _seconds: None, lane=OURS),
-        worker=_name(),
+        worker=process_name(),
         every=settings.poll_every,
     )
 
@@ -389,7 +222,7 @@ def build_reckoners(redis: Redis, settings: Settings) -> list[Reckoner]:
             reserve=Reserve.parse(account.reserve),
             ask=ask,
             exchange=_errands(redis, settings, name, http, waiting=lambda _why, _seconds: None, lane=OURS),
-            worker=_name(),
+            worker=process_name(),
             every=account.balance_every,
             token=fresh_name,
         )
@@ -401,31 +234,6 @@ def build_reckoners(redis: Redis, settings: Settings) -> list[Reckoner]:
 def build_tokens(redis: Redis) -> Tokens:
     """What keeps the API tokens."""
     return Tokens(redis, fresh_secret)
-
-
-def wall_clock() -> float:
-    """Unix seconds."""
-    return time.time()
-
-
-def fresh_name() -> str:
-    """A name that nobody else has."""
-    return secrets.token_hex(8)
-
-
-def fresh_secret() -> str:
-    """A long text that nobody can guess, and a URL may hold."""
-    return secrets.token_urlsafe(32)
-
-
-def _name() -> str:
-    """What this process is called among all that work on the same Redis."""
-    return f"{socket.gethostname()}:{os.getpid()}"
-
-
-def steady_clock() -> float:
-    """Seconds that go on while the machine sleeps, where the system counts them: a lease does not wait for a suspended process."""
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def build_intake(redis: AsyncRedis, settings: Settings) -> Intake:
@@ -446,7 +254,7 @@ def build_applier(redis: Redis, settings: Settings) -> Applier:
         Box(Inbox(redis, name, account.raw_receipts_for), providers.named(account.provider).receipts(account), account.stop_words)
         for name, account in settings.accounts.items()
     ]
-    return Applier(redis, _waiting(redis, settings), boxes, _name(), steady_clock)
+    return Applier(redis, _waiting(redis, settings), boxes, process_name(), steady_clock)
 
 
 def _waiting(redis: Redis, settings: Settings) -> Redis:
@@ -463,7 +271,7 @@ def build_pusher(redis: Redis, settings: Settings) -> Pusher:
         _waiting(redis, settings),
         list(settings.accounts),
         Poster(guard, settings.push_timeout),
-        worker=_name(),
+        worker=process_name(),
         most=settings.push_at_once,
         clock=time.time,
         choose=lambda most: dice.uniform(0, most),
@@ -472,7 +280,7 @@ def build_pusher(redis: Redis, settings: Settings) -> Pusher:
 
 def build_upkeep(redis: Redis, settings: Settings) -> Upkeep:
     """What keeps the event streams of all configured accounts within their bounds."""
-    return Upkeep([Stream(redis, name, round(one.events_for * 1000)) for name, one in settings.accounts.items()], _name())
+    return Upkeep([Stream(redis, name, round(one.events_for * 1000)) for name, one in settings.accounts.items()], process_name())
 
 
 def _outlets(redis: Redis, settings: Settings, queues: Iterable[QueueConfig]) -> dict[str, Outlet]:
