@@ -10,7 +10,7 @@ from tests.support.houses import open_house
 
 from tuma_producer.contract.keys import AccountKeys
 from tuma_worker.core.states import Evidence, RecipientState
-from tuma_worker.store.attempts import Target, apply_request
+from tuma_worker.store.moves import Target, apply_request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

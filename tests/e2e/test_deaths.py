@@ -14,7 +14,8 @@ from tuma_worker.bootstrap import accounts
 from tuma_worker.queue.scripts import Claim, claim
 from tuma_worker.settings import load_settings
 from tuma_worker.store.accounts import standing
-from tuma_worker.store.attempts import Attempts, Target
+from tuma_worker.store.attempts import Attempts
+from tuma_worker.store.moves import Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -30,7 +30,8 @@ from tuma_worker.queue.config import QueueConfig
 from tuma_worker.queue.leases import Held
 from tuma_worker.queue.scripts import Claim, Release, Wait, claim, release
 from tuma_worker.store import accounts
-from tuma_worker.store.attempts import Attempts, Begun, Settled, Target
+from tuma_worker.store.attempts import Attempts, Begun, Settled
+from tuma_worker.store.moves import Target
 from tuma_worker.store.schedules import Decided, Schedules
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from tuma_worker.core.states import Evidence, RecipientState
 from tuma_worker.dispatch.redriving import Redriven
 from tuma_worker.dispatch.sweeping import Sweeper
 from tuma_worker.store.ages import Ages
-from tuma_worker.store.attempts import KEPT_MS, Target
 from tuma_worker.store.dead import Choice, LetterFilter
+from tuma_worker.store.moves import KEPT_MS, Target
 from tuma_worker.store.unowned import Unowned
 
 if TYPE_CHECKING:

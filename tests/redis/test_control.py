@@ -16,7 +16,7 @@ from tuma_worker.core.answers import Rejected, TryLater, Unknown
 from tuma_worker.core.states import Evidence
 from tuma_worker.core.states import RecipientState as R
 from tuma_worker.queue.scripts import Claim, Release, Wait
-from tuma_worker.store.attempts import Target
+from tuma_worker.store.moves import Target
 
 if TYPE_CHECKING:
     from redis import Redis

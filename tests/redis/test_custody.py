@@ -23,7 +23,7 @@ from tuma_worker.dispatch.custody import Keeper
 from tuma_worker.dispatch.sending import Outlet, Sender
 from tuma_worker.queue.leases import Held
 from tuma_worker.queue.scripts import Claim
-from tuma_worker.store.attempts import apply_request
+from tuma_worker.store.moves import apply_request
 
 if TYPE_CHECKING:
     from redis import Redis

@@ -19,8 +19,8 @@ from tuma_worker.core.next_step import Move, NextStep, Permit
 from tuma_worker.core.states import Evidence, RecipientState
 from tuma_worker.dispatch.redriving import LATE, Redriven
 from tuma_worker.store import dead
-from tuma_worker.store.attempts import Target
 from tuma_worker.store.dead import Choice, DeadLetters, Leaving, LetterFilter
+from tuma_worker.store.moves import Target
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,9 +14,9 @@ from tests.redis.failing_over import HOME, LAST, SPARE, World, sent
 
 from tuma_producer import At, Producer, Send, UnknownIntent
 from tuma_worker.core.states import Evidence, RecipientState
-from tuma_worker.store.attempts import Target
 from tuma_worker.store.forgetting import Forgetting, Forgotten
 from tuma_worker.store.inbox import Arrived, Filed, Inbox, kept
+from tuma_worker.store.moves import Target
 from tuma_worker.store.records import Records
 
 if TYPE_CHECKING:

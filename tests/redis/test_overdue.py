@@ -15,8 +15,8 @@ from tuma_worker.core.receipts import Receipt
 from tuma_worker.core.states import Evidence, RecipientState
 from tuma_worker.dispatch.polling import Polled, Poller
 from tuma_worker.providers.operations import NotDone, Refusal, Request
-from tuma_worker.store.attempts import Target
 from tuma_worker.store.custody import Custodies
+from tuma_worker.store.moves import Target
 from tuma_worker.store.overdue import OverdueCalls
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ import pytest
 from tests.redis.driver import GIVEN_UP, Driver, VirtualClock, calls, number, numbers, queue_of, target_of
 
 from tuma_producer import Producer
+from tuma_producer.contract.groups import narrowed
 from tuma_worker.core.answers import Accepted, AccountFault, Fault, RecipientAnswer, Rejected, TryLater
 from tuma_worker.core.states import Evidence, RecipientState
 from tuma_worker.queue.scripts import Claim, Release, Why
-from tuma_worker.store.attempts import narrowed
 from tuma_worker.store.steering import Steering
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from tuma_worker.core.answers import Rejected, TryLater
 from tuma_worker.core.states import Evidence, RecipientState
 from tuma_worker.dispatch.sweeping import Sweeper, Swept
 from tuma_worker.queue.scripts import Claim, Release, push
-from tuma_worker.store.attempts import Target
+from tuma_worker.store.moves import Target
 from tuma_worker.store.unowned import Unowned, Walk
 
 if TYPE_CHECKING:

@@ -62,3 +62,9 @@ def most_of(group: str, batch_max: int) -> int:
 def is_loud(group: str) -> bool:
     """Whether the sends of this group go in quiet hours too."""
     return LOUD in group
+
+
+def narrowed(group: str, most: int) -> str:
+    """The same group with calls of at most `most` recipients."""
+    actor, segments, _, digest = group.split(".", 3)
+    return f"{actor}.{segments}.{most}.{digest}"

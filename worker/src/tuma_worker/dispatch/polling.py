@@ -15,7 +15,7 @@ from tuma_worker import metrics
 from tuma_worker.logs import Event
 from tuma_worker.providers.operations import NotDone
 from tuma_worker.rounds import keep_on
-from tuma_worker.store.attempts import Target
+from tuma_worker.store.moves import Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

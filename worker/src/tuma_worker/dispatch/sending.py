@@ -25,7 +25,7 @@ from tuma_worker.core.prices import charged
 from tuma_worker.core.states import RecipientState
 from tuma_worker.logs import Event
 from tuma_worker.providers.base import Call
-from tuma_worker.store.attempts import Begun, Settled, Target
+from tuma_worker.store.moves import Target
 from tuma_worker.tracing import Kind
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from tuma_worker.dispatch.custody import Keeper
     from tuma_worker.providers.base import Barred, Client
     from tuma_worker.queue.leases import Held
-    from tuma_worker.store.attempts import Attempts
+    from tuma_worker.store.attempts import Attempts, Begun, Settled
 
 _log = structlog.get_logger(__name__)
 

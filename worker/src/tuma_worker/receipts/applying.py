@@ -25,9 +25,9 @@ from tuma_worker.core.stopping import stop_word
 from tuma_worker.logs import Event
 from tuma_worker.providers.base import BadReceipt
 from tuma_worker.rounds import keep_on, one_by_one
-from tuma_worker.store.attempts import Target, apply_request
 from tuma_worker.store.custody import tally_request
 from tuma_worker.store.inbox import AT_ONCE, PARKED_FOR, UNMATCHED, Filed, wait_for_arrivals
+from tuma_worker.store.moves import Target, apply_request
 from tuma_worker.store.traces import traces
 from tuma_worker.tracing import Kind
 

@@ -14,7 +14,7 @@ from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.records import BODY_FIELDS
 from tuma_producer.contract.scripts import ScriptCall, load, run_together
 from tuma_producer.contract.wire import RETENTION_MS, without_text
-from tuma_worker.store.attempts import KEPT_MS
+from tuma_worker.store.moves import KEPT_MS
 from tuma_worker.store.records import Over, Records, keys_with, pages
 
 if TYPE_CHECKING:

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from tuma_producer.contract import records
+from tuma_producer.contract.groups import narrowed
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.money import micros
 from tuma_producer.contract.records import BODY_FIELDS, LOOK
 from tuma_producer.contract.rendered import kept_in
 from tuma_producer.contract.scripts import Argument, ScriptCall, load
-from tuma_producer.contract.wire import EVENTS_KEPT, RETENTION_MS
 from tuma_producer.schedules import read_schedule
-from tuma_worker.core.dead import dead_class
-from tuma_worker.core.evidence import Decision, Found
-from tuma_worker.core.states import ENDS, Evidence, RecipientState, origins
+from tuma_worker.core.states import Evidence, RecipientState, origins
 from tuma_worker.store import accounts
+from tuma_worker.store.moves import COMMON, QUEUED, SENDING, Intents, Target, apply_request, given, move_header, states_of
 from tuma_worker.store.traces import traces
 
 if TYPE_CHECKING:
@@ -39,23 +37,15 @@ if TYPE_CHECKING:
 
 _BEGIN = load(__package__, "begin")
 _SETTLE = load(__package__, "settle")
-_APPLY = load(__package__, "apply")
 _RESEND = load(__package__, "resend")
 _EXPIRE = load(__package__, "expire")
 _NOTE = load(__package__, "note")
 
-KEPT_MS = 4 * 86_400_000  # how long an attempt is remembered from when its answer is known: receipts are waited for 72 hours
+_WAITING = frozenset({RecipientState.ACCEPTED, RecipientState.QUEUED})
 UNANSWERED_MS = 90 * 86_400_000  # until then: longer than all workers may ever be away, for only it says whom the call was for
 
 _IN_A_CALL_MS = 15_000  # between two looks at a deadline that passed while somebody was in a call
 _EXPIRED_AT_ONCE = 1000  # recipients in one step: campaigns of ten thousand often share a deadline, and everybody else waits
-
-
-class Target(NamedTuple):
-    """One recipient of one intent."""
-
-    intent: str
-    number: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,36 +107,6 @@ class Attempt:
         return self.phase in {"calling", "unknown"}
 
 
-@cache
-def states_of(states: frozenset[RecipientState]) -> str:
-    """States as the scripts search them: each with a space on either side."""
-    return " " + " ".join(sorted(states)) + " "
-
-
-_QUEUED = frozenset({RecipientState.QUEUED})
-_WAITING = frozenset({RecipientState.ACCEPTED, RecipientState.QUEUED})
-_SENDING = frozenset({RecipientState.SENDING})
-
-_RECEIPT = {"field": f"{LOOK}{Found.RECEIPT}", "rest": records.look("", Found.RECEIPT, Decision.ADOPTED)}  # that one told of a call
-COMMON: dict[str, Any] = {"maxlen": EVENTS_KEPT, "ends": states_of(ENDS), "retention": RETENTION_MS, "keep": KEPT_MS}
-
-
-class _Intents:
-    """The keys of the intents that a script touches, each once, and the index that names it in the arguments."""
-
-    def __init__(self, account: AccountKeys, targets: Sequence[Target], before: int) -> None:
-        self.keys = list(dict.fromkeys(account.intent(target.intent) for target in targets))
-        self._index = {key: before + position for position, key in enumerate(self.keys, start=1)}
-        self._account = account
-
-    def index(self, target: Target) -> int:
-        return self._index[self._account.intent(target.intent)]
-
-    def named(self, targets: Iterable[Target]) -> list[Argument]:
-        """These recipients as the scripts' arguments name them."""
-        return [part for target in targets for part in (self.index(target), target.intent, target.number)]
-
-
 @dataclass(frozen=True, slots=True)
 class Attempts:
     """The attempts of one account's queue."""
@@ -167,10 +127,10 @@ class Attempts:
         """
         targets = sorted(targets)
         keys = self._begin_keys(batch_id)
-        intents = _Intents(self._account, targets, before=len(keys))
+        intents = Intents(self._account, targets, before=len(keys))
         header = {
             **COMMON, "keep": UNANSWERED_MS, "token": token, "lane": lane, "source": source, "group": group,
-            "sending": states_of(origins(RecipientState.SENDING)), "ended": states_of(_QUEUED), "heed": heed_bad,
+            "sending": states_of(origins(RecipientState.SENDING)), "ended": states_of(QUEUED), "heed": heed_bad,
         }  # fmt: skip
         args: list[Argument] = [batch_id, json.dumps(header), *intents.named(targets)]
         became, *found = _BEGIN.run(self.redis, [*keys, *intents.keys], args)
@@ -208,13 +168,13 @@ class Attempts:
         provider_ids = list(dict.fromkeys(filter(None, [step.provider_id, *(move.provider_id for _, move in decided)])))
         kinds = list(dict.fromkeys(_kind(move) for _, move in decided))
         keys = self._settle_keys(batch_id, provider_ids)
-        intents = _Intents(self._account, [target for target, _ in decided], before=len(keys))
+        intents = Intents(self._account, [target for target, _ in decided], before=len(keys))
         header = self._settle_header(step, group) | {
             "left": dict(left or {}),
             "provider_ids": len(provider_ids),
             "late": late,
-            "moves": [_move_header(*kind) for kind in kinds],
-            **_given(pulse=_pulse_header(pulse), price=str(price) if price else None, cost=micros(cost) if cost else None),
+            "moves": [move_header(*kind) for kind in kinds],
+            **given(pulse=_pulse_header(pulse), price=str(price) if price else None, cost=micros(cost) if cost else None),
         }
         args: list[Argument] = [batch_id, json.dumps(header)]
         for target, move in decided:
@@ -235,7 +195,7 @@ class Attempts:
 
     def _settle_header(self, step: NextStep, group: str) -> dict[str, Any]:
         return {
-            **_given(
+            **given(
                 group=narrowed(group, step.most) if step.most else None,
                 resolve=_milliseconds(step.resolve),
                 block=_milliseconds(step.block),
@@ -356,7 +316,7 @@ class Attempts:
         A job may be a second one of its recipient, who is in a call by now, paused or put off: whose turn it is not is left.
         """
         request = apply_request(
-            self._account, "", targets, state, Evidence.INFERRED, reason=reason, unfenced=True, due=True, among=_QUEUED
+            self._account, "", targets, state, Evidence.INFERRED, reason=reason, unfenced=True, due=True, among=QUEUED
         )
         moved, *_ = request.run(self.redis)
         return int(moved)
@@ -380,62 +340,13 @@ class Attempts:
         """Put those of an attempt's recipients that are still without an answer back into the line. Returns how many."""
         account, queue, targets = self._account, self.queue, sorted(targets)
         keys = [*queue.line_keys, queue.keys.state, queue.keys.bell, account.batch(batch_id), account.events]
-        intents = _Intents(account, targets, before=len(keys))
+        intents = Intents(account, targets, before=len(keys))
         header = {
-            **COMMON, "allowed": states_of(_SENDING), "evidence": evidence, "reason": reason, "phase": "resent",
+            **COMMON, "allowed": states_of(SENDING), "evidence": evidence, "reason": reason, "phase": "resent",
         }  # fmt: skip
         args: list[Argument] = [batch_id, json.dumps(header), *intents.named(targets)]
         reply = _RESEND.run(self.redis, [*keys, *intents.keys], args)
         return int(reply)
-
-
-def apply_request(
-    account: AccountKeys,
-    batch_id: str,
-    targets: Sequence[Target],
-    target: RecipientState,
-    evidence: Evidence,
-    *,
-    reason: str = "",
-    provider_id: str = "",
-    provider_ids: Sequence[str] = (),
-    phase: str | None = None,
-    unfenced: bool = False,
-    due: bool = False,
-    by_receipt: bool = False,
-    stood: int | None = None,
-    among: frozenset[RecipientState] | None = None,
-) -> ScriptCall:
-    """The call of the apply script that moves these recipients of this attempt. `by_receipt` notes that one told of the call.
-
-    By `provider_ids` the call is known from then on, if `phase` says that it is found; `provider_id` is the call's own, where it
-    has one. `among` are the states that they may be moved from, if not all that the table allows.
-    """
-    targets = sorted(targets)
-    keys = [account.batch(batch_id), account.events, account.dead, *map(account.provider_id, provider_ids)]
-    intents = _Intents(account, targets, before=len(keys))
-    header = {
-        **COMMON,
-        "provider_ids": len(provider_ids),
-        "target": target,
-        "allowed": states_of(_movable(target) if among is None else among),
-        "evidence": evidence,
-        "reason": reason,
-        "provider_id": provider_id,
-        "dead": _dies(target, evidence, reason),
-        **_given(phase=phase, look=_RECEIPT if by_receipt else None, stood=stood, unfenced=unfenced or None, due=due or None),
-    }
-    args: list[Argument] = [batch_id, json.dumps(header), *intents.named(targets)]
-    return ScriptCall(_APPLY, [*keys, *intents.keys], args)
-
-
-def _movable(target: RecipientState) -> frozenset[RecipientState]:
-    """From where news of a call moves a recipient.
-
-    Who is `accepted` has no call that nobody knows the end of: it was withdrawn after one that came to nothing, or another account
-    carries it.
-    """
-    return origins(target) - ({RecipientState.ACCEPTED} if target is RecipientState.UNKNOWN else set())
 
 
 def _probe_job(halt: Halt) -> dict[str, Any]:
@@ -448,25 +359,7 @@ def _pulse_header(pulse: tuple[Pulse, Breaker] | None) -> dict[str, Any] | None:
         return None
     told, breaker = pulse
     header = {"after": breaker.after, "opens": _milliseconds(breaker.opens), "most": _milliseconds(breaker.most)}
-    return header | _given(strike=told.strike or None)
-
-
-def narrowed(group: str, most: int) -> str:
-    """The same group with calls of at most `most` recipients."""
-    actor, segments, _, digest = group.split(".", 3)
-    return f"{actor}.{segments}.{most}.{digest}"
-
-
-def _given(**optional: object) -> dict[str, object]:
-    """Those of them that there are: what a header does not have is nil to a script."""
-    return {name: value for name, value in optional.items() if value is not None}
-
-
-def _move_header(state: RecipientState, evidence: Evidence, reason: str) -> dict[str, object]:
-    # Who goes back comes from the call, and not from a pause, where a late answer may find it.
-    allowed = origins(state) if state is not RecipientState.QUEUED else _SENDING
-    dead = _dies(state, evidence, reason)
-    return {"target": state, "allowed": states_of(allowed), "evidence": evidence, "reason": reason, "dead": dead}
+    return header | given(strike=told.strike or None)
 
 
 def _begun(targets: Sequence[Target], found: Sequence[Any]) -> Begun:
@@ -492,11 +385,6 @@ def _begun(targets: Sequence[Target], found: Sequence[Any]) -> Begun:
 def _kind(move: Move) -> tuple[RecipientState, Evidence, str]:
     """What recipients of a call mostly have in common, so that it is said once for all of them."""
     return move.target, move.evidence, move.reason
-
-
-def _dies(state: RecipientState, evidence: Evidence, reason: str) -> bool:
-    """Whether who comes into this state so is a dead letter."""
-    return dead_class(state, evidence, reason) is not None
 
 
 def _milliseconds(seconds: float | None) -> int | None:

@@ -19,9 +19,9 @@ from tuma_producer.contract.scripts import load
 from tuma_worker.core.failover import Called
 from tuma_worker.core.states import Evidence, RecipientState, may_move, origins
 from tuma_worker.store import accounts
-from tuma_worker.store.attempts import COMMON, Target, apply_request, states_of
 from tuma_worker.store.clock import server_ms
 from tuma_worker.store.lead import take_lead
+from tuma_worker.store.moves import COMMON, Target, apply_request, states_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

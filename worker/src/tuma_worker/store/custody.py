@@ -18,8 +18,9 @@ from tuma_worker.core.custody import Custody, Shown, Told
 from tuma_worker.core.states import ENDS, RecipientState, origins
 from tuma_worker.queue.config import QueueConfig
 from tuma_worker.queue.scripts import push
-from tuma_worker.store.attempts import COMMON, KEPT_MS, UNANSWERED_MS, states_of
+from tuma_worker.store.attempts import UNANSWERED_MS
 from tuma_worker.store.clock import server_ms
+from tuma_worker.store.moves import COMMON, KEPT_MS, states_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,8 +12,8 @@ from tuma_producer.contract.records import CARRIED, redriven, tally
 from tuma_producer.contract.scripts import load, token
 from tuma_worker.core.states import ENDS
 from tuma_worker.queue.config import SEND
-from tuma_worker.store.attempts import states_of
 from tuma_worker.store.inbox import UNMATCHED
+from tuma_worker.store.moves import states_of
 from tuma_worker.store.records import PAGE, Records, keys_with
 
 if TYPE_CHECKING:

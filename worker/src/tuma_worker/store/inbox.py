@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.scripts import load
 from tuma_producer.contract.wire import EVENTS_KEPT, LANES
-from tuma_worker.store.attempts import Target
 from tuma_worker.store.clock import server_ms
 from tuma_worker.store.custody import DATES
 from tuma_worker.store.lead import leave_lead, take_lead
+from tuma_worker.store.moves import Target
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence

@@ -18,9 +18,10 @@ from tuma_producer.contract.records import CARRIED
 from tuma_producer.contract.scripts import load
 from tuma_worker.core.states import Evidence, RecipientState
 from tuma_worker.store import schedules
-from tuma_worker.store.attempts import Attempts, Target
+from tuma_worker.store.attempts import Attempts
 from tuma_worker.store.custody import Custodies
 from tuma_worker.store.lead import take_lead
+from tuma_worker.store.moves import Target
 from tuma_worker.store.records import PAGE, Records, batch_of, is_silent, pages
 from tuma_worker.store.schedules import Schedules
 
