@@ -52,6 +52,7 @@ NO_WORKERS = {
     "store.note_forgetting": "as forget",
     "store.forget_bad": "an operator's, who asks again and finds none",
     "store.forget_group": "as forget_bad",
+    "store.arrive": "the gateway's; a provider that gets no answer tells it again",
     "store.plan": "an operator's command: see test_kill_an_operator",
     "store.leave": "an operator's command: see test_kill_an_operator",
 }

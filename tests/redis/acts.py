@@ -38,7 +38,7 @@ from tuma_worker.store.dead import Choice, DeadLetters, Leaving
 from tuma_worker.store.feed import Feed, Trouble
 from tuma_worker.store.forgetting import Forgetting
 from tuma_worker.store.funds import Became, Funds
-from tuma_worker.store.inbox import Filed, Inbox, kept
+from tuma_worker.store.inbox import Arriving, Filed, Inbox, arrive_request, kept
 from tuma_worker.store.outcomes import Group, Stream
 from tuma_worker.store.servers import refused_commands
 from tuma_worker.store.steering import Scope, Steering
@@ -207,8 +207,7 @@ def _receipts(driver: Driver) -> None:
     driver.enqueue()
     batch = driver.send()
     inbox = Inbox(driver.redis, driver.queue.account, keep=60)
-    for _ in range(2):
-        driver.redis.xadd(driver.account.inbox, {"b": batch.batch_id, "d": "news"})
+    arrive_request(inbox.account, [Arriving(batch.batch_id, b"news")] * 2).run(driver.redis)
     assert inbox.lead("test", 1.0)
     first, second = inbox.page()
     assert inbox.park([first]) == 0
@@ -344,7 +343,7 @@ ACTS: dict[str, Callable[[Driver], None]] = {
     "schedule": _schedule, "fire": _schedule, "reschedule": _schedule, "edit": _schedule,
     "hold_campaign": _campaign, "page_campaign": _campaign, "forget_campaign": _campaign,
     **dict.fromkeys(("hand_over", "ask", "heard", "take_up", "conclude", "tally"), _custody),
-    "file": _receipts, "park": _receipts, "receive": _receive,
+    "arrive": _receipts, "file": _receipts, "park": _receipts, "receive": _receive,
     **dict.fromkeys(("lead", "subscribe", "regroup", "unsubscribe", "amend", "warn"), _subscribe),
     "half_open": _half_open, "rights": _rights, "age": _age,
     **dict.fromkeys(("forget", "hide", "note_forgetting"), _forget), "forget_bad": _forget_bad, "forget_group": _forget_group,

@@ -21,7 +21,6 @@ from tuma_worker.dispatch.sending import Outlet
 from tuma_worker.queue.leases import Held
 from tuma_worker.queue.scripts import Claim, push
 from tuma_worker.receipts.applying import Applier, Box
-from tuma_worker.receipts.group import Group
 from tuma_worker.receipts.intake import Door, Intake, Webhook
 from tuma_worker.store.inbox import Inbox
 
@@ -91,7 +90,7 @@ def tell(driver: Driver, url: str, to: list[str], *, ticket: str | None = None) 
 
     async def post() -> str:
         async with AsyncRedis.from_url(url) as redis:
-            intake = Intake(Group(redis), {account: Door(Delivered())}, lambda: 0.0)
+            intake = Intake(redis, {account: Door(Delivered())}, lambda: 0.0)
             return await intake.take(Webhook(account, ticket, "", headers, body))
 
     verdict = asyncio.run(post())

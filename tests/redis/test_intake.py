@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from redis.exceptions import ResponseError
 from tests.contract.canned import InventedAccount
 from tests.redis.driver import SECRET, Driver, queue_of
 from tests.support import servers
@@ -16,7 +18,7 @@ from tuma_producer.contract.connection import REDIS_ERRORS, connect_async
 from tuma_worker.providers import named
 from tuma_worker.receipts.group import FullError, Group
 from tuma_worker.receipts.intake import Door, Intake, Reception, Webhook
-from tuma_worker.store.inbox import stage_backlog
+from tuma_worker.store.inbox import ask_together, stage_backlog
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -45,7 +47,7 @@ class Entrance:
         async def run() -> Any:  # noqa: ANN401 - as above
             redis = connect_async(self.url)
             try:
-                return await do(Intake(Group(redis), {ACCOUNT: DOOR}, lambda: 0.0, **more))
+                return await do(Intake(redis, {ACCOUNT: DOOR}, lambda: 0.0, **more))
             finally:
                 await redis.aclose()
 
@@ -100,6 +102,27 @@ def test_what_is_not_to_be_believed_or_cannot_be_read_is_not_written_down(
     assert entrance.written() == (verdict is Reception.TAKEN)
 
 
+def test_a_server_that_forgot_the_script_is_told_it_again(entrance: Entrance) -> None:
+    async def story(intake: Intake) -> list[Reception]:
+        first = await intake.take(entrance.webhook())
+        entrance.driver.redis.script_flush()
+        return [first, *await asyncio.gather(*[intake.take(entrance.webhook()) for _ in range(3)])]
+
+    assert entrance.ask(story) == [Reception.TAKEN] * 4
+    assert entrance.written() == 4
+
+
+def test_what_redis_refuses_is_told_to_each_who_waits_and_to_nobody_as_taken(entrance: Entrance) -> None:
+    entrance.driver.redis.set(entrance.driver.account.inbox, "no stream")
+
+    async def story(intake: Intake) -> list[object]:
+        return await asyncio.gather(*[intake.take(entrance.webhook()) for _ in range(3)], return_exceptions=True)
+
+    found = entrance.ask(story)
+    assert [isinstance(one, ResponseError) for one in found] == [True] * 3
+    entrance.driver.redis.delete(entrance.driver.account.inbox)
+
+
 def test_a_token_that_is_wrong_in_one_letter_is_nobodys_also_where_the_right_one_is_known(entrance: Entrance) -> None:
     async def one_by_one(intake: Intake) -> list[Reception]:
         return [await intake.take(entrance.webhook(ticket=ticket)) for ticket in (entrance.ticket, entrance.ticket + "x")]
@@ -121,12 +144,13 @@ def test_where_too_much_waits_to_be_applied_receipts_must_come_again_until_there
 
 def test_in_a_flood_those_for_whom_there_is_no_place_are_told_at_once(entrance: Entrance) -> None:
     async def flood(intake: Intake) -> list[Reception]:
-        intake.group.most = 10
-        return list(await asyncio.gather(*[intake.take(entrance.webhook()) for _ in range(30)]))
+        first = await intake.take(entrance.webhook())  # its token is known from then on
+        intake.writing[ACCOUNT].most = 10
+        return [first, *await asyncio.gather(*[intake.take(entrance.webhook()) for _ in range(30)])]
 
     receptions = entrance.ask(flood)
     assert receptions.count(Reception.BUSY) == 20
-    assert receptions.count(Reception.TAKEN) == entrance.written() == 10
+    assert receptions.count(Reception.TAKEN) == entrance.written() == 11
 
 
 def test_nobody_is_told_that_it_is_written_down_where_redis_is_away() -> None:
@@ -136,7 +160,7 @@ def test_nobody_is_told_that_it_is_written_down_where_redis_is_away() -> None:
     async def ask() -> None:
         redis = connect_async(server.url)
         try:
-            await Group(redis, within=1.0).ask(_backlog)
+            await Group(partial(ask_together, redis), within=1.0).ask(_backlog)
         finally:
             await redis.aclose()
 
@@ -156,8 +180,8 @@ def test_who_goes_away_before_the_answer_leaves_the_others_theirs(entrance: Entr
 
 def test_a_question_beyond_those_that_may_wait_is_refused(entrance: Entrance) -> None:
     async def story(intake: Intake) -> None:
-        intake.group.most = 0
-        await intake.group.ask(_backlog)
+        intake.asking.most = 0
+        await intake.asking.ask(_backlog)
 
     with pytest.raises(FullError):
         entrance.ask(story)

@@ -20,7 +20,6 @@ from tests.redis.driver import SECRET, Driver, numbers, queue_of, target_of
 from tuma_producer.contract.connection import connect_async
 from tuma_worker.providers import named
 from tuma_worker.receipts.applying import Applier, Box
-from tuma_worker.receipts.group import Group
 from tuma_worker.receipts.intake import Door, Intake, Reception, Webhook
 from tuma_worker.store.inbox import Inbox
 
@@ -89,7 +88,7 @@ class Campaign:
 
     async def _take(self, webhooks: Sequence[Webhook]) -> Counter[Reception]:
         redis = connect_async(self.url)
-        intake, found = Intake(Group(redis), {self.account: DOOR}, lambda: 0.0), Counter[Reception]()
+        intake, found = Intake(redis, {self.account: DOOR}, lambda: 0.0), Counter[Reception]()
         try:
             for start in range(0, len(webhooks), AT_ONCE):
                 found.update(await asyncio.gather(*map(intake.take, webhooks[start : start + AT_ONCE])))

@@ -46,7 +46,6 @@ from tuma_worker.providers.http import Http
 from tuma_worker.queue.broker import TumaBroker
 from tuma_worker.receipts import applying
 from tuma_worker.receipts.applying import Applier, Box
-from tuma_worker.receipts.group import Group
 from tuma_worker.receipts.intake import Door, Intake
 from tuma_worker.store.ages import Ages
 from tuma_worker.store.attempts import Attempts
@@ -245,7 +244,7 @@ def build_intake(redis: AsyncRedis, settings: Settings) -> Intake:
         )
         for name, account in settings.accounts.items()
     }
-    return Intake(Group(redis), doors, wall_clock)
+    return Intake(redis, doors, wall_clock)
 
 
 def build_applier(redis: Redis, settings: Settings) -> Applier:
