@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from tuma_worker.store.schedules import ScheduleStanding
 
 ACCOUNT = "lisoloo-main"
+LANES = ("otp", "transactional", "bulk")
 CLOCK = "tuma:test:clock"
 SECRET = "unguessable"  # of an attempt's callback
 NEW_YEAR = 1_800_000_000_000  # Unix ms at which virtual time begins
