@@ -264,6 +264,18 @@ class Driver:
             self.redis.blpop(["tuma:test:nobody-rings-here"], timeout=max(0.001, left / 1000))
 
 
+def begun(driver: Driver) -> Claim:
+    """The next batch, whose attempt is written down."""
+    batch = driver.taken()
+    assert driver.begin(batch) is not None
+    return batch
+
+
+def happened(driver: Driver) -> list[str]:
+    """What every event so far tells of."""
+    return [event["e"] for event in driver.events()]
+
+
 SUBMIT = NextStep("accepted", "", Permit.ENDED, Move(RecipientState.SUBMITTED))
 GIVEN_UP = NextStep("unknown", "timeout", Permit.GRACE, None, resolve=60.0)
 NEVER_LEFT = NextStep("refused", "not-connected", Permit.VOID, Move(RecipientState.QUEUED), untaken=Untaken.UNSENT)
