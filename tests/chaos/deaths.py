@@ -95,7 +95,10 @@ NOT_KILLED = {
     ("store.park", "receipts.applying.apply"): APPLIED,
     ("store.receive", "receipts.applying._receive"): APPLIED,
     ("store.tally", "receipts.applying._together"): APPLIED,
-    ("store.amend", "events.pushing.Pusher._disable"): "the next one that pushes disables the subscriber as well: see test_pushing",
+    (
+        "store.amend",
+        "events.pushing.Pusher._disable",
+    ): "the next one that pushes disables the subscriber as well: see test_pushing_retries",
     ("store.regroup", "events.lane.Lane.read"): REGROUPED,
     ("store.regroup", "events.lane.Lane._find_again"): REGROUPED,
     ("store.warn", "events.upkeep.Upkeep._warned"): "says something, once; who comes after looks again",

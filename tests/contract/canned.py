@@ -29,6 +29,30 @@ PASSWORD = "invented webhook password"
 SECRET = "invented webhook secret"
 NUMBERS = ("+243990000001", "+243990000002", "+243990000003")
 
+_AT = "2025-05-20T10:00:00Z"
+_MESSAGE = {
+    "message_id": "m1", "to": "+243990000001", "from": "KITOKO", "status": "delivered", "cost": 1.5, "currency": "USD",
+    "sent_at": _AT, "message": "Karibu", "delivery_report": {"status": "delivered", "network": "n", "error_code": "1"},
+}  # fmt: skip
+# All that the answers to any question of either provider are read for.
+TOLD = {
+    **_MESSAGE,
+    "messages": [_MESSAGE],
+    "meta": {"total": 1, "pages": 1, "page": 1},
+    "campaigns": [{"campaign_id": "c1", "campaign_name": "n", "created_at": _AT, "total_messages": 3}],
+    "sender_ids": [{"sender_id": "KITOKO", "status": "approved", "countries": ["CD"], "type": "alphanumeric"}],
+    "templates": [{"template_id": "t", "name": "n", "content": "c", "variables": ["a"], "created_at": _AT}],
+    "lists": [{"list_id": "l", "name": "n", "count": 1, "contacts": 3}],
+    "opt_outs": [{"phone": "+243990000001", "created_at": _AT}],
+    "analytics": [{"date": "2025-05-20", "total_messages": 1, "delivered": 1, "delivery_rate": 99.5, "total_cost": 1.2}],
+    "summary": {"total_messages": 1, "average_delivery_rate": 99, "total_cost": 1},
+    "webhook": {"id": "w", "url": "u", "events": ["sms.sent"], "secret": "s"},
+    "data": {
+        "message_id": "m1", "status": "delivered", "balance": 10.5, "sms_wallet_balance": 3, "currency": "USD", "unit_price": 0.02,
+        "total_recipients": 2, "delivered": 1, "failed": 1, "pending": 0, "created_at": _AT,
+    },
+}  # fmt: skip
+
 
 class Ending(StrEnum):
     """How the server ends what it began."""

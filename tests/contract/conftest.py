@@ -1,4 +1,4 @@
-"""Servers for contract tests: the sandbox as its own process, and a little receiver of webhooks."""
+"""What contract tests run over: the providers, the sandbox as its own process, and a little receiver of webhooks."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+
+from tuma_worker.providers import PROVIDERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -92,6 +94,12 @@ def _stop(sandbox: Sandbox) -> None:
     sandbox.http.close()
     sandbox.process.kill()
     sandbox.process.communicate()
+
+
+@pytest.fixture(params=sorted(PROVIDERS))
+def provider(request: pytest.FixtureRequest) -> str:
+    """The name of each provider of the registry."""
+    return str(request.param)
 
 
 @pytest.fixture(scope="session")

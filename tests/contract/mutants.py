@@ -1,4 +1,7 @@
-"""Bytes as strangers may send them: what is right, with some of it cut out and something worse put in."""
+"""Bytes as strangers may send them: what is right, with some of it cut out and something worse put in.
+
+More of it, and new ones each time: TUMA_TEST_LONG=1 .venv/bin/pytest tests/contract/test_foreign_*.py
+"""
 
 from __future__ import annotations
 

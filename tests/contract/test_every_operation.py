@@ -3,63 +3,28 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydantic import SecretStr
 from tests.contract import provider_table
-from tests.contract.conftest import LINESERVE_KEY, LISOLOO_KEY
+from tests.contract.stage import NUMBER, OTHER, PLACES, Stage, set_stage
 
 from tuma_producer.contract.rendered import Kept
-from tuma_producer.errors import TumaError
-from tuma_worker.core.answers import Accepted, AccountFault, Fault, TryLater, Unknown
+from tuma_worker.core.answers import Accepted
 from tuma_worker.providers import PROVIDERS
 from tuma_worker.providers.base import Call
-from tuma_worker.providers.http import Arrived, Http
-from tuma_worker.providers.operations import NotDone, Number, Page, Private, Request, each
+from tuma_worker.providers.http import Http
+from tuma_worker.providers.operations import NotDone, Number, Private
 from tuma_worker.settings import Account
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.contract.conftest import Receiver, Sandbox
-
-    from tuma_worker.providers.operations import Caller
-
-PLACES = {"lisoloo": ("/lisoloo", LISOLOO_KEY), "lineserve": ("/lineserve/v1", LINESERVE_KEY)}
-NUMBER, OTHER = "+254711000001", "+254711000002"
-
-
-@dataclass
-class Stage:
-    """One provider's stand-in, and the way to its operations."""
-
-    provider: str
-    caller: Caller
-    sandbox: Sandbox
-    receiver: Receiver
-
-    def exchange(self, request: Request) -> Arrived:
-        said = self.caller.call(request)
-        if not isinstance(said, Arrived):
-            raise NotDone(request, said)
-        return said
-
-    def do(self, name: str, /, **parameters: object) -> Any:  # noqa: ANN401 - as the operation answers
-        return PROVIDERS[self.provider].operation(name).do(self.exchange, **parameters)
-
-    def all(self, name: str, /, **parameters: object) -> list[Any]:
-        return list(each(self.do(name, **parameters)))
-
-    def send(self, path: str, body: dict[str, object]) -> dict[str, Any]:
-        """Send something beside the client, and return the answer."""
-        ask = self.sandbox.lisoloo if self.provider == "lisoloo" else self.sandbox.lineserve
-        answer = ask("POST", path, body)
-        assert answer.is_success, answer.text
-        return dict(answer.json())
 
 
 @pytest.fixture(scope="module")
@@ -70,15 +35,10 @@ def http() -> Iterator[Http]:
 
 @pytest.fixture
 def stage_of(sandbox: Sandbox, receiver: Receiver, http: Http) -> Callable[..., Stage]:
-    def make(name: str, **more: Any) -> Stage:  # noqa: ANN401 - fields of what is made
-        path, key = PLACES[name]
-        plain: dict[str, Any] = {"base_url": sandbox.url + path, "api_key": SecretStr(key), "environment": "sandbox", "timeout": 5}
-        return Stage(name, PROVIDERS[name].caller(Account(provider=name, **plain | more), http), sandbox, receiver)
-
-    return make
+    return partial(set_stage, sandbox, receiver, http)
 
 
-# -------------------------------------------------------------------------------------------------------------------- Lisoloo
+# --------------------------------------------------------------------------------------------------------------------- Lisoloo
 
 
 def lisoloo_sent(stage: Stage, **more: object) -> str:
@@ -122,7 +82,7 @@ def steered(*verbs: str) -> Callable[[Stage], None]:
     return scene
 
 
-# ------------------------------------------------------------------------------------------------------------------ Lineserve
+# ------------------------------------------------------------------------------------------------------------------- Lineserve
 
 
 def lineserve_sent(stage: Stage, count: int = 1) -> dict[str, Any]:
@@ -242,6 +202,8 @@ def lineserve_quota(stage: Stage) -> None:
     assert (messages.limit, messages.remaining) == ("messages-3600s", 10_000)
 
 
+# ----------------------------------------------------------------------------------------------------------------- all of them
+
 SCENES: dict[tuple[str, str], Callable[[Stage], None]] = {
     ("lisoloo", "status"): lisoloo_status,
     ("lisoloo", "balance"): lisoloo_balance,
@@ -313,70 +275,6 @@ def expect_done(sandbox: Sandbox, provider: str, endpoint: str) -> None:
     SHOWN.add((provider, endpoint))
 
 
-# ----------------------------------------------------------------------------------------------------- what holds for all of them
-
-
-def some_read(provider: str) -> str:
-    """An operation that reads, and needs nothing."""
-    return {"lisoloo": "balance", "lineserve": "campaigns"}[provider]
-
-
-@pytest.mark.parametrize("provider", sorted(PROVIDERS))
-def test_a_refused_key_is_a_fault_of_the_account(stage_of: Callable[..., Stage], provider: str) -> None:
-    stage = stage_of(provider, api_key=SecretStr("sk_test_unknown"))
-    with pytest.raises(NotDone, match=r"refuses the account \(key\)") as refused:
-        consume(stage.do(some_read(provider)))
-    assert isinstance(refused.value.refusal.answer, AccountFault)
-    assert (refused.value.refusal.answer.fault, refused.value.refusal.status) == (Fault.KEY, 401)
-
-
-@pytest.mark.parametrize("provider", sorted(PROVIDERS))
-def test_a_rate_limit_says_for_how_long(stage_of: Callable[..., Stage], sandbox: Sandbox, provider: str) -> None:
-    operation = some_read(provider)
-    sandbox.arm("rate_limit", provider=provider, operation=operation, retry_after=7)
-    with pytest.raises(NotDone, match="nothing was done") as limited:
-        consume(stage_of(provider).do(operation))
-    assert isinstance(limited.value.refusal.answer, TryLater)
-    assert limited.value.refusal.answer.scope == "account"
-
-
-@pytest.mark.parametrize("provider", sorted(PROVIDERS))
-def test_an_answer_that_never_comes_leaves_it_unknown(stage_of: Callable[..., Stage], sandbox: Sandbox, provider: str) -> None:
-    operation = some_read(provider)
-    sandbox.arm("reset_after_reading", provider=provider, operation=operation)
-    with pytest.raises(NotDone, match="nobody knows whether it was done") as lost:
-        consume(stage_of(provider).do(operation))
-    assert isinstance(lost.value.refusal.answer, Unknown)
-
-
-@pytest.mark.parametrize("provider", sorted(PROVIDERS))
-def test_json_of_another_shape_leaves_every_field_open(stage_of: Callable[..., Stage], sandbox: Sandbox, provider: str) -> None:
-    operation = some_read(provider)
-    sandbox.arm("wrong_json", provider=provider, operation=operation)
-    found = stage_of(provider).do(operation)
-    if is_dataclass(found):
-        assert {getattr(found, field.name) for field in fields(found)} == {None}
-    else:
-        assert list(each(found)) == []
-
-
-@pytest.mark.parametrize("provider", sorted(PROVIDERS))
-def test_an_id_that_leads_elsewhere_makes_no_request(stage_of: Callable[..., Stage], sandbox: Sandbox, provider: str) -> None:
-    with pytest.raises(TumaError, match="message_id: is no id"):
-        stage_of(provider).do("status", message_id="../balance")
-    assert sandbox.ledger()["requests"] == {}
-
-
-@pytest.mark.parametrize("provider", sorted(PROVIDERS))
-def test_what_the_provider_does_not_know_is_said_to_be_so_without_repeating_it(
-    stage_of: Callable[..., Stage], provider: str
-) -> None:
-    with pytest.raises(NotDone, match="the provider does not know it") as missing:
-        stage_of(provider).do("status", message_id="nothing-like-it")
-    assert missing.value.not_found
-    assert "nothing-like-it" not in str(missing.value)
-
-
 def test_numbers_and_texts_in_results_are_marked(stage_of: Callable[..., Stage]) -> None:
     stage = stage_of("lineserve")
     report = stage.do("status", message_id=lineserve_sent(stage)["message_id"])
@@ -391,13 +289,7 @@ def test_a_sandbox_account_asks_for_test_mode_and_costs_nothing(stage_of: Callab
     assert sent.cost == 0
 
 
-def consume(found: object) -> None:
-    """Read all pages of what comes in pages."""
-    if not is_dataclass(found):
-        assert all(isinstance(page, Page) for page in found)  # type: ignore[attr-defined] # pages, then
-
-
-# ------------------------------------------------------------------------------------------------------------ what the page says
+# ---------------------------------------------------------------------------------------------------------- what the page says
 
 
 @pytest.mark.parametrize("provider", sorted(PROVIDERS))

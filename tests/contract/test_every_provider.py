@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from tests.contract.canned import KEY, NUMBERS, PASSWORD, SECRET, TEXT, InventedAccount, Tin, call, canned, recorded
 
 from tuma_worker.core.answers import Accepted, AccountFault, Fault, Rejected, TryLater, Unknown
-from tuma_worker.providers import PROVIDERS, named
+from tuma_worker.providers import named
 from tuma_worker.providers.http import Http
 
 if TYPE_CHECKING:
@@ -43,11 +43,6 @@ def server() -> Iterator[CannedServer]:
 def http() -> Iterator[Http]:
     with Http(10) as client:
         yield client
-
-
-@pytest.fixture(params=sorted(PROVIDERS))
-def provider(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 @pytest.fixture

@@ -31,11 +31,6 @@ JSON = st.recursive(
 )
 
 
-@pytest.fixture(params=sorted(PROVIDERS))
-def provider(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 @pytest.fixture
 def receipts(provider: str) -> Receipts:
     return named(provider).receipts(InventedAccount("https://provider.example"))
@@ -94,7 +89,6 @@ def test_whatever_a_webhook_holds_it_is_read_or_refused(inner: object, outer: ob
 
 
 # --------------------------------------------------------------------------------------------------- where it comes from
-
 
 BARE: dict[str, Any] = {"webhook_username": None, "webhook_password": None, "webhook_secret": None}
 

@@ -13,7 +13,7 @@ import pytest
 from tests.contract.canned import Ending, InventedAccount, Tin, call, canned
 
 from tuma_worker.core.answers import TryLater, Unknown
-from tuma_worker.providers import PROVIDERS, named
+from tuma_worker.providers import named
 from tuma_worker.providers.http import FAILURES, KEEPALIVE_EXPIRY, MAX_BODY, Http, failure, timeouts
 
 if TYPE_CHECKING:
@@ -36,11 +36,6 @@ def server() -> Iterator[CannedServer]:
 def http() -> Iterator[Http]:
     with Http(10) as client:
         yield client
-
-
-@pytest.fixture(params=sorted(PROVIDERS))
-def provider(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 def send(provider: str, url: str, http: Http, timeout: float = SHORT, message: str = "Karibu") -> Reply:

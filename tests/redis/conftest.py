@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.redis.driver import VirtualClock, virtual_clock
+from tests.redis.pushing import Desk, open_desk
 from tests.support import servers
 from tests.support.producers import AnyProducer, Awaited, configure
+from tests.support.subscriber import Subscriber, open_subscriber
 
 from tuma_producer import AsyncProducer, Producer
 
@@ -22,7 +24,7 @@ ACCOUNT = "lisoloo-main"
 
 # Random histories take minutes, and what they look for is in our scripts: on a second kind of server they are for the long runs.
 # So is what an event loop does, which is the same whoever answers it.
-_RANDOM = ("test_limiter_properties.py", "test_fairness.py")
+_RANDOM = ("test_limiter_properties.py", "test_queue_properties.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -114,3 +116,17 @@ def producer_for(request: pytest.FixtureRequest, redis_url: str) -> Iterator[Cal
 def producer(producer_for: Callable[..., AnyProducer]) -> AnyProducer:
     """The producer of the service `billing`."""
     return producer_for()
+
+
+@pytest.fixture
+def subscriber() -> Iterator[Subscriber]:
+    """A subscriber to events that takes all of them, until the test says otherwise."""
+    with open_subscriber() as found:
+        yield found
+
+
+@pytest.fixture
+def desk(redis: Redis, subscriber: Subscriber) -> Iterator[Desk]:
+    """An account with this subscriber, and whoever tells it."""
+    with open_desk(redis, subscriber) as made:
+        yield made

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from tuma_worker.store.schedules import ScheduleStanding
 
 ACCOUNT = "lisoloo-main"
+LANES = ("otp", "transactional", "bulk")
 CLOCK = "tuma:test:clock"
 SECRET = "unguessable"  # of an attempt's callback
 NEW_YEAR = 1_800_000_000_000  # Unix ms at which virtual time begins
@@ -262,6 +263,18 @@ class Driver:
         """Return when the server's clock has reached this time: the server itself says when, by ending a blocking read."""
         while (left := milliseconds - self.server_ms()) > 0:
             self.redis.blpop(["tuma:test:nobody-rings-here"], timeout=max(0.001, left / 1000))
+
+
+def begun(driver: Driver) -> Claim:
+    """The next batch, whose attempt is written down."""
+    batch = driver.taken()
+    assert driver.begin(batch) is not None
+    return batch
+
+
+def happened(driver: Driver) -> list[str]:
+    """What every event so far tells of."""
+    return [event["e"] for event in driver.events()]
 
 
 SUBMIT = NextStep("accepted", "", Permit.ENDED, Move(RecipientState.SUBMITTED))

@@ -1,15 +1,15 @@
-"""Writing an attempt down: what its worker learns, and what becomes of it where its reply is lost."""
+"""`begin.lua`, an attempt written down before its call: what its worker learns, and what becomes of it where its reply is lost."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.redis.driver import SECRET, Driver, VirtualClock, number, numbers, queue_of, target_of, virtual_clock
+from tests.redis.driver import SECRET, Driver, VirtualClock, happened, number, numbers, queue_of, target_of, virtual_clock
 
 from tuma_producer import Producer
 from tuma_worker.core.answers import TryLater
-from tuma_worker.core.states import Evidence
+from tuma_worker.core.states import Evidence, RecipientState
 from tuma_worker.queue.scripts import Release
 
 if TYPE_CHECKING:
@@ -21,10 +21,66 @@ LEASE = 15.0
 @pytest.fixture
 def driver(redis: Redis, clock: VirtualClock) -> Driver:
     del clock
-    return Driver(redis, queue_of(batch_max=1, lease=LEASE))
+    return Driver(redis, queue_of(batch_max=10, lease=LEASE))
 
 
-def test_tries_are_counted_for_each_recipient_and_not_for_its_intent(driver: Driver) -> None:
+def test_begin_writes_down_who_is_called_before_the_call(driver: Driver) -> None:
+    intent = driver.enqueue(*numbers(2), message="Hello", sender_id="KITOKO")
+    batch = driver.taken()
+    found = driver.begin(batch, token="unguessable")
+    assert found is not None
+    assert (found.message, found.sender_id, max(found.tries.values())) == ("Hello", "KITOKO", 1)
+    assert {target.number for target in found.targets} == set(numbers(2))
+    attempt = driver.attempts.load(batch.batch_id)
+    assert attempt is not None
+    assert (attempt.token, attempt.phase, attempt.targets) == ("unguessable", "calling", found.targets)
+    assert [driver.state_of(intent, recipient) for recipient in numbers(2)] == ["sending"] * 2
+    assert happened(driver) == ["accepted", "sending", "sending"]
+
+
+def test_begin_repeated_finds_the_attempt_and_writes_nothing(driver: Driver) -> None:
+    driver.enqueue(*numbers(2))
+    batch = driver.taken()
+    first = driver.begin(batch)
+    before = driver.snapshot()
+    assert driver.begin(batch) == first
+    assert driver.snapshot() == before
+
+
+def test_begin_counts_the_calls_that_a_recipient_was_in(driver: Driver, clock: VirtualClock) -> None:
+    driver.enqueue()
+    for tried in (1, 2, 3):
+        batch = driver.taken()
+        found = driver.begin(batch)
+        assert found is not None
+        assert max(found.tries.values()) == tried
+        driver.settle(batch, TryLater("busy", after=1.0))
+        clock.forward(10)
+
+
+def test_who_is_past_the_deadline_ends_expired_and_the_others_are_called(driver: Driver, clock: VirtualClock) -> None:
+    late = driver.enqueue(number(1), message="The same", expires_in=5)
+    live = driver.enqueue(number(2), message="The same", expires_in=50)
+    batch = driver.taken()
+    clock.forward(5)
+    found = driver.begin(batch)
+    assert found is not None
+    assert [target.intent for target in found.targets] == [live]
+    assert driver.state_of(late, number(1)) == "expired"
+    assert sorted(happened(driver)) == ["accepted", "accepted", "done", "expired", "sending"]
+
+
+def test_who_was_withdrawn_meanwhile_is_not_called(driver: Driver) -> None:
+    intent = driver.enqueue(*numbers(2))
+    batch = driver.taken()
+    driver.attempts.end([target_of(f"{intent}:{number(0)}")], RecipientState.CANCELLED, reason="withdrawn")
+    found = driver.begin(batch)
+    assert found is not None
+    assert [target.number for target in found.targets] == [number(1)]
+
+
+def test_tries_are_counted_for_each_recipient_and_not_for_its_intent(redis: Redis) -> None:
+    driver = Driver(redis, queue_of(batch_max=1))
     driver.enqueue(*numbers(12))
     tried = []
     for _ in range(12):

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 from pyrate_limiter import InMemoryBucket, Rate, RateItem
-from tests.redis.driver import Driver, calls, messages, number, queue_of, text, virtual_clock
+from tests.redis.driver import LANES, Driver, calls, messages, number, queue_of, text, virtual_clock
 from tests.redis.simulation import (
     SECOND,
     Arrival,
@@ -59,7 +59,6 @@ def examples(count: int) -> settings:
 
 WINDOWS = (0.2, 1.0, 7.3, 60.0, 3600.0)
 OFFSETS = (0.0, 0.25, 0.5, 0.9)
-LANES = ("otp", "transactional", "bulk")
 
 windows = st.sampled_from(WINDOWS)
 call_counts = st.one_of(st.integers(1, 6).map(float), st.sampled_from([1.5, 2.7, 4.99]))
