@@ -109,11 +109,9 @@ def test_each_pause_tells_since_when_and_by_whom(redis: Redis, producer_for: Cal
 
 def test_a_halt_and_a_used_up_limit_tell_since_when_or_until_when(redis: Redis, producer_for: Callable[..., AnyProducer]) -> None:
     driver = Driver(redis, queue_of(calls(1, 3600)))
-    driver.enqueue_singles(2)
+    driver.enqueue()
+    driver.send()
     intent = driver.enqueue()
-    batch = driver.taken()
-    assert driver.begin(batch) is not None
-    assert driver.settle(batch)
     driver.refused()
     intent_id, producer, now = f"{driver.queue.account}.{intent}", producer_for(), driver.server_ms() / 1000
     (limit,) = producer.explain(intent_id).holds
