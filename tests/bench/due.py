@@ -24,8 +24,8 @@ from tuma_producer.contract import wire
 from tuma_producer.contract.keys import AccountKeys
 from tuma_worker.core.limits import Limit as OwnLimit
 from tuma_worker.queue.config import SEND, QueueConfig
-from tuma_worker.queue.consumer import new_token
 from tuma_worker.queue.scripts import Claim, Release, claim, release
+from tuma_worker.queue.seats import new_token
 
 if TYPE_CHECKING:
     import argparse

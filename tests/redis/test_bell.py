@@ -12,8 +12,8 @@ from tests.redis.brokers import PATIENCE, make_broker
 from tests.redis.driver import Driver, numbers, queue_of
 
 from tuma_producer.contract.connection import connect, connect_to_wait
+from tuma_worker.queue.bell import Bell
 from tuma_worker.queue.config import PROMOTED_AT_ONCE
-from tuma_worker.queue.consumer import Bell
 from tuma_worker.queue.scripts import Release
 from tuma_worker.store.steering import Scope, Steering
 

@@ -21,7 +21,7 @@ from tuma_producer.contract import replication
 from tuma_producer.contract.connection import connect, connect_async, connect_to_wait
 from tuma_worker.bootstrap import build_tokens
 from tuma_worker.core import tokens
-from tuma_worker.queue.consumer import Bell
+from tuma_worker.queue.bell import Bell
 from tuma_worker.store import accounts, sessions
 from tuma_worker.store.dead import Leaving
 from tuma_worker.store.following import BEGINNING, Follower

@@ -16,10 +16,12 @@ import structlog
 from dramatiq.errors import QueueNotFound
 
 from tuma_worker.logs import Event
+from tuma_worker.queue.bell import Bell
 from tuma_worker.queue.config import QueueConfig
-from tuma_worker.queue.consumer import FOREIGN, Bell, Consumer, Seat, Slots, new_token, reachable
+from tuma_worker.queue.consumer import FOREIGN, Consumer, reachable
 from tuma_worker.queue.leases import Clock, Held, Leases
 from tuma_worker.queue.scripts import push
+from tuma_worker.queue.seats import Seat, Slots, new_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import secrets
 import threading
-from collections import deque
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 import dramatiq
 import structlog
 from dramatiq.errors import ConnectionClosed
-from redis.exceptions import NoPermissionError
 
-from tuma_producer.contract.connection import REDIS_ERRORS, on_one_connection, server_for, unavailable
+from tuma_producer.contract.connection import REDIS_ERRORS, unavailable
 from tuma_producer.contract.scripts import run_together
 from tuma_producer.errors import StoreUnavailable
 from tuma_worker.logs import Event
@@ -27,12 +23,13 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from tuma_producer.contract.scripts import ScriptCall
+    from tuma_worker.queue.bell import Bell
     from tuma_worker.queue.config import QueueConfig
+    from tuma_worker.queue.seats import Seat, Slots
 
 _log = structlog.get_logger(__name__)
 
 FOREIGN = "dramatiq"  # the group of Dramatiq messages of any actor: their body says which
-EXACT_BELOW = 5.0  # seconds; where a wait is as long as that, a tenth of a second does not matter
 AT_ONCE = 1  # milliseconds; a wait so short says that the next claim goes on where this one stopped
 CLAIMS_IN_A_ROW = 20  # without a wait between them, where each says that the next goes on
 
@@ -48,140 +45,12 @@ def reachable() -> Iterator[None]:
         raise
 
 
-class Slots:
-    """The worker threads of this process that are free. A consumer claims only while it holds one."""
-
-    def __init__(self, count: int) -> None:
-        self._free = count
-        self._waiting: list[object] = []
-        self._changed = threading.Condition()
-
-    def resize(self, count: int) -> None:
-        """Set how many there are in all; before any is taken."""
-        with self._changed:
-            self._free = count
-
-    def take(self, consumer: object, timeout: float) -> bool:
-        """Take one for this consumer, waiting at most so many seconds."""
-        with self._changed:
-            self._waiting.append(consumer)
-            try:
-                if not self._changed.wait_for(lambda: self._free > 0, timeout):
-                    return False
-            finally:
-                self._waiting.remove(consumer)
-            self._free -= 1
-            return True
-
-    def others_wait(self, consumer: object) -> bool:
-        """Whether a consumer other than this one waits for one."""
-        with self._changed:
-            return any(waiting is not consumer for waiting in self._waiting)
-
-    def give(self) -> None:
-        """Give one back."""
-        with self._changed:
-            self._free += 1
-            self._changed.notify()
-
-    @property
-    def any_left(self) -> bool:
-        """Whether another claim could follow at once."""
-        with self._changed:
-            return self._free > 0
-
-
-def new_token() -> str:
-    """A batch id that nobody else has."""
-    return secrets.token_hex(16)
-
-
-@dataclass
-class Seat:
-    """A process's place at a queue. It outlives a consumer that lost its connection, and so does what threads go by.
-
-    `turned_at` is when its consumer last came round, by the process's clock; None before it ever has. `stopping` once nothing more
-    is to be claimed, `listening` while its consumer waits because nothing may move.
-    `handed` are claims of another kind than the thread that made them was at: they wait for a thread of their own.
-    """
-
-    worker: str
-    turned_at: float | None = None
-    stopping: threading.Event = field(default_factory=threading.Event)
-    listening: bool = False
-    handed: deque[Claim] = field(default_factory=deque)
-    _unanswered: deque[str] = field(default_factory=deque)
-
-    @contextmanager
-    def token(self) -> Iterator[str]:
-        """The id of the batch that the claim inside will take.
-
-        Where no answer came, whether it was lost in the network or with the consumer, whoever claims next asks for the same batch
-        again, instead of leaving it to its lease.
-        """
-        try:
-            token = self._unanswered.popleft()
-        except IndexError:
-            token = new_token()
-        try:
-            yield token
-        except BaseException:
-            self._unanswered.append(token)
-            raise
-
-
 class Proxy(dramatiq.MessageProxy):
     """A claimed batch as Dramatiq sees it: a message whose only argument is the batch's id, so that no log can show more."""
 
     def __init__(self, message: dramatiq.Message[None], batch_id: str) -> None:
         super().__init__(message)
         self.batch_id = batch_id
-
-
-@dataclass
-class Bell:
-    """Where a consumer waits, on a connection of its own to the server that holds `key`.
-
-    `blocking` makes that connection, `redis` is for all that does not block. Where the key moves to another server, waiting raises
-    as if the connection were lost, and the next bell is hung there.
-    """
-
-    blocking: Redis
-    key: str
-    redis: Redis
-    _line: Redis | None = None
-    _client_id: int | None = None
-
-    def wait(self, seconds: float) -> bool:
-        """Block until somebody rings or the time is over. Returns whether it rang: then nobody else has heard it."""
-        connection = self._connection()
-        connection.send_command("BLPOP", self.key, f"{seconds:.3f}")
-        # A server that nobody else talks to looks at its clock ten times a second only: we look at ours.
-        if seconds < EXACT_BELOW and not connection.can_read(timeout=seconds):
-            with suppress(NoPermissionError):  # then the server ends it, at its own pace
-                self.unblock()
-        return connection.read_response() is not None  # what was rung in this moment too
-
-    def _connection(self) -> Any:  # noqa: ANN401 - as redis-py has it
-        if self._line is None:
-            self._line = on_one_connection(self.blocking, self.key)
-            self._client_id = self._line.client_id()
-        return self._line.connection
-
-    def pass_on(self) -> None:
-        """Ring for somebody else."""
-        self.redis.rpush(self.key, 1)
-
-    def unblock(self) -> None:
-        """End a wait, if there is one; also from another thread."""
-        if self._client_id is not None:
-            server_for(self.redis, self.key).client_unblock(self._client_id)
-
-    def close(self) -> None:
-        """Close the connection it waits on."""
-        if self._line is not None:
-            self._line.close()
-        self.blocking.close()
 
 
 class Consumer(dramatiq.Consumer):
