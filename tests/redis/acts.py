@@ -207,7 +207,7 @@ def _receipts(driver: Driver) -> None:
     driver.enqueue()
     batch = driver.send()
     inbox = Inbox(driver.redis, driver.queue.account, keep=60)
-    arrive_request(inbox.account, [Arriving(batch.batch_id, b"news")] * 2).run(driver.redis)
+    arrive_request(inbox.account, [Arriving(inbox.account, batch.batch_id, b"news")] * 2).run(driver.redis)
     assert inbox.lead("test", 1.0)
     first, second = inbox.page()
     assert inbox.park([first]) == 0

@@ -15,10 +15,11 @@ from tests.redis.driver import SECRET, Driver, queue_of
 from tests.support import servers
 
 from tuma_producer.contract.connection import REDIS_ERRORS, connect_async
+from tuma_producer.contract.keys import AccountKeys
 from tuma_worker.providers import named
-from tuma_worker.receipts.group import FullError, Group
 from tuma_worker.receipts.intake import Door, Intake, Reception, Webhook
-from tuma_worker.store.inbox import ask_together, stage_backlog
+from tuma_worker.receipts.trips import Trips, ask_together
+from tuma_worker.store.inbox import Arriving, stage_backlog
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -123,6 +124,20 @@ def test_what_redis_refuses_is_told_to_each_who_waits_and_to_nobody_as_taken(ent
     entrance.driver.redis.delete(entrance.driver.account.inbox)
 
 
+def test_receipts_of_several_accounts_share_a_trip_and_an_error_is_told_to_those_of_its_own(entrance: Entrance) -> None:
+    other = AccountKeys("lineserve-main").inbox
+    entrance.driver.redis.set(other, "no stream")
+
+    async def story(intake: Intake) -> list[object]:
+        arriving = [Arriving(account, "", BODY) for account in (ACCOUNT, "lineserve-main", ACCOUNT)]
+        return list(await asyncio.gather(*map(intake.writing.take, arriving), return_exceptions=True))
+
+    first, refused, second = entrance.ask(story)
+    assert (first, second, entrance.written()) == (None, None, 2)
+    assert isinstance(refused, ResponseError)
+    entrance.driver.redis.delete(other)
+
+
 def test_a_token_that_is_wrong_in_one_letter_is_nobodys_also_where_the_right_one_is_known(entrance: Entrance) -> None:
     async def one_by_one(intake: Intake) -> list[Reception]:
         return [await intake.take(entrance.webhook(ticket=ticket)) for ticket in (entrance.ticket, entrance.ticket + "x")]
@@ -145,7 +160,7 @@ def test_where_too_much_waits_to_be_applied_receipts_must_come_again_until_there
 def test_in_a_flood_those_for_whom_there_is_no_place_are_told_at_once(entrance: Entrance) -> None:
     async def flood(intake: Intake) -> list[Reception]:
         first = await intake.take(entrance.webhook())  # its token is known from then on
-        intake.writing[ACCOUNT].most = 10
+        intake.writing.most = 10
         return [first, *await asyncio.gather(*[intake.take(entrance.webhook()) for _ in range(30)])]
 
     receptions = entrance.ask(flood)
@@ -160,7 +175,7 @@ def test_nobody_is_told_that_it_is_written_down_where_redis_is_away() -> None:
     async def ask() -> None:
         redis = connect_async(server.url)
         try:
-            await Group(partial(ask_together, redis), within=1.0).ask(_backlog)
+            await Trips(partial(ask_together, redis), within=1.0).take(_backlog)
         finally:
             await redis.aclose()
 
@@ -176,15 +191,6 @@ def test_who_goes_away_before_the_answer_leaves_the_others_theirs(entrance: Entr
         return await intake.take(entrance.webhook())
 
     assert entrance.ask(story) is Reception.TAKEN
-
-
-def test_a_question_beyond_those_that_may_wait_is_refused(entrance: Entrance) -> None:
-    async def story(intake: Intake) -> None:
-        intake.asking.most = 0
-        await intake.asking.ask(_backlog)
-
-    with pytest.raises(FullError):
-        entrance.ask(story)
 
 
 def _backlog(pipeline: Pipeline) -> None:

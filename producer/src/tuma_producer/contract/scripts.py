@@ -111,6 +111,16 @@ async def run_together_async(redis: AsyncRedis, calls: Sequence[ScriptCall]) -> 
         return [await calls[0].run_async(redis), *await run_together_async(redis, calls[1:])]
 
 
+async def run_apart_async(redis: AsyncRedis, calls: Sequence[ScriptCall]) -> list[Any]:
+    """The replies to these calls, which are one trip; what the server refuses is an error in the place of that one."""
+    pipeline = redis.pipeline(transaction=False)
+    for call in calls:
+        call.script.stage(pipeline, call.keys, call.args)
+    replies = await pipeline.execute(raise_on_error=False)
+    unknown = [isinstance(reply, NoScriptError) for reply in replies]
+    return [await call.run_async(redis) if again else reply for call, reply, again in zip(calls, replies, unknown, strict=True)]
+
+
 def _is_placed(pipeline: object) -> bool:
     """Whether each command of this pipeline must be told its node."""
     return isinstance(pipeline, ClusterPipeline)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
 
 import structlog
 
@@ -80,7 +79,7 @@ class Receiver:
         if body is None:
             reception = Reception.TOO_LARGE
         else:
-            webhook = Webhook(account, unquote(ticket) if ticket else None, (scope["client"] or ("",))[0], headers, body)
+            webhook = Webhook(account, ticket or None, (scope["client"] or ("",))[0], headers, body)
             reception = await self._receive(webhook)
         self.intake.count(account, reception)
         return reception

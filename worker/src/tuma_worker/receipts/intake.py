@@ -22,8 +22,8 @@ import structlog
 from tuma_worker import metrics
 from tuma_worker.logs import Event
 from tuma_worker.providers.base import BadReceipt
-from tuma_worker.receipts.group import FullError, Group
-from tuma_worker.store.inbox import Arriving, ask_together, stage_backlog, stage_token, write_down
+from tuma_worker.receipts.trips import FullError, Trips, ask_together
+from tuma_worker.store.inbox import Arriving, stage_backlog, stage_token, write_down
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -32,14 +32,13 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from tuma_worker.providers.base import Receipts
-    from tuma_worker.store.inbox import Stage
+    from tuma_worker.receipts.trips import Stage
 
 _log = structlog.get_logger(__name__)
 
 DEPTH = 16  # of objects and arrays in one another; a receipt of either provider has two
 BACKLOG = 2_000_000  # receipts of an account that were not applied yet; further ones must come again
 _TOKENS = 20_000  # attempts whose addresses are remembered
-_WRITTEN_AT_ONCE = 250  # receipts of an account in one step: below a millisecond of the server's time
 _LOOK_EVERY = 256  # receipts of an account between two looks at its backlog
 
 _BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]')
@@ -94,16 +93,16 @@ class Intake:
     doors: Mapping[str, Door]
     clock: Callable[[], float]
     backlog: int = BACKLOG
-    asking: Group[Stage] = field(init=False)
-    writing: Mapping[str, Group[Arriving]] = field(init=False)
+    asking: Trips[Stage] = field(init=False)
+    writing: Trips[Arriving] = field(init=False)
     _tokens: dict[tuple[str, str], bytes] = field(default_factory=dict)
     _came: dict[str, int] = field(default_factory=dict)
     _full: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         """Let what comes together go together."""
-        self.asking = Group(partial(ask_together, self.redis))
-        self.writing = {name: Group(partial(write_down, self.redis, name), at_once=_WRITTEN_AT_ONCE) for name in self.doors}
+        self.asking = Trips(partial(ask_together, self.redis))
+        self.writing = Trips(partial(write_down, self.redis))
 
     async def take(self, webhook: Webhook) -> Reception:
         """Write the webhook down if it is to be believed and can be read. Raises what redis-py raises, and `TimeoutError`."""
@@ -133,7 +132,7 @@ class Intake:
             return Reception.UNREADABLE
         if await self._is_full(account):
             return Reception.BUSY
-        await self.writing[account].ask(Arriving(batch_id, webhook.body))
+        await self.writing.take(Arriving(account, batch_id, webhook.body))
         return Reception.TAKEN
 
     def _believed(self, door: Door, webhook: Webhook) -> bool:
@@ -147,7 +146,7 @@ class Intake:
 
     async def _ask_token(self, account: str, batch_id: str) -> bytes | None:
         """The token of an attempt, which never changes; thousands of receipts are about the same one."""
-        token: bytes | None = await self.asking.ask(lambda pipeline: stage_token(pipeline, account, batch_id))
+        token: bytes | None = await self.asking.take(lambda pipeline: stage_token(pipeline, account, batch_id))
         if token is not None:
             while len(self._tokens) >= _TOKENS:
                 del self._tokens[next(iter(self._tokens))]
@@ -158,7 +157,7 @@ class Intake:
         """Whether the account has more waiting than is good for Redis; looked at now and then, and always while it is so."""
         came = self._came[account] = self._came.get(account, 0) + 1
         if account in self._full or came % _LOOK_EVERY == 1:
-            waiting: int = await self.asking.ask(lambda pipeline: stage_backlog(pipeline, account))
+            waiting: int = await self.asking.take(lambda pipeline: stage_backlog(pipeline, account))
             (self._full.add if waiting >= self.backlog else self._full.discard)(account)
         return account in self._full
 
