@@ -24,7 +24,7 @@ from tests.redis.driver import Driver, queue_of
 from tests.support import servers
 
 from tuma_producer import Producer, Send
-from tuma_worker.bootstrap import build_tokens
+from tuma_worker.bootstrap.parts import build_tokens
 from tuma_worker.core.tokens import Scope
 
 if TYPE_CHECKING:

@@ -17,8 +17,7 @@ from tests.support.sandbox import Sandbox
 from tuma_producer import Producer
 from tuma_producer.contract.connection import connect
 from tuma_producer.contract.keys import AccountKeys
-from tuma_worker import bootstrap
-from tuma_worker.bootstrap import accounts
+from tuma_worker.bootstrap import configured, parts
 from tuma_worker.dispatch.sending import Sender
 from tuma_worker.queue.leases import Held
 from tuma_worker.queue.scripts import Claim, Release, claim, release
@@ -72,14 +71,14 @@ class World:
 
     def __init__(self, redis: Redis, url: str, sandbox: Sandbox, clock: VirtualClock) -> None:
         self.redis, self.sandbox, self.clock = redis, sandbox, clock
-        configured = Account(
+        account = Account(
             provider="lisoloo", base_url=f"{sandbox.url}/lisoloo", api_key=SecretStr(KEY), environment="sandbox",
             limits=OPEN, control_limits=OPEN, status_limits=OPEN, cold_start="burst",
             schedule_lead=0.0, breaker_after=1000, sender_id="KITOKO", batch_max=3,
         )  # fmt: skip
-        made = Settings(redis_url=url, accounts={ACCOUNT: configured}, public_url=sandbox.url)
-        self._made, self._service = made, bootstrap.build_service(made)
-        self.queues = accounts.all_queues(ACCOUNT, configured)
+        made = Settings(redis_url=url, accounts={ACCOUNT: account}, public_url=sandbox.url)
+        self._made, self._service = made, parts.build_service(made)
+        self.queues = configured.all_queues(ACCOUNT, account)
         outlet = self._service.sender.outlets[ACCOUNT]
         self.provider = Interrupted(outlet.client)
         self._lead(outlet)
@@ -106,7 +105,7 @@ class World:
         self.sandbox.disarm()
         self.sandbox.forget()
         self.clock.set(NEW_YEAR * 1000)
-        accounts.register_accounts(self.redis, self._made, by_worker=True)
+        configured.register_accounts(self.redis, self._made, by_worker=True)
         self.forward(10)
 
     def forward(self, seconds: float) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.support.houses import open_house
 
-from tuma_worker.bootstrap import accounts
+from tuma_worker.bootstrap import configured
 from tuma_worker.queue.scripts import Claim, claim
 from tuma_worker.settings import load_settings
 from tuma_worker.store.accounts import standing
@@ -53,9 +53,9 @@ class Doomed:
         for name, value in house.tuma.environment.items():
             monkeypatch.setenv(name, value)
         settings = load_settings()
-        accounts.register_accounts(house.redis, settings)
+        configured.register_accounts(house.redis, settings)
         self._redis = house.redis
-        self._queue = accounts.queue_config(account, settings.accounts[account])
+        self._queue = configured.queue_config(account, settings.accounts[account])
 
     def claims(self) -> Claim:
         """Take a batch."""

@@ -14,7 +14,7 @@ from tests.redis.driver import Driver
 
 from tuma_producer import At, Producer
 from tuma_producer.contract.custody import Terms
-from tuma_worker.bootstrap import build_tokens
+from tuma_worker.bootstrap.parts import build_tokens
 from tuma_worker.core.answers import Fault, Rejected
 from tuma_worker.core.budgets import Budget
 from tuma_worker.core.custody import Conclusion, Custody, Result, Told

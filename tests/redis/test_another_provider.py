@@ -15,8 +15,8 @@ from tests.contract.toy_sandbox import KEY, ToySandbox, toy_sandbox
 
 import tuma_worker
 from tuma_producer import Producer, Send
-from tuma_worker import bootstrap, providers
-from tuma_worker.bootstrap import accounts
+from tuma_worker import providers
+from tuma_worker.bootstrap import configured, parts
 from tuma_worker.queue.leases import Held
 from tuma_worker.queue.scripts import Claim, claim
 from tuma_worker.settings.model import Account, Settings
@@ -45,9 +45,9 @@ class House:
     def __init__(self, redis: Redis, redis_url: str, sandbox: ToySandbox) -> None:
         account = Account(provider="toy", base_url=sandbox.url, api_key=SecretStr(KEY), environment="sandbox", cold_start="burst")
         settings = Settings(redis_url=redis_url, accounts={"toy-main": account}, public_url="https://tuma.example")
-        self.redis, self.service = redis, bootstrap.build_service(settings)
-        self.queue = accounts.queue_config("toy-main", account)
-        self.applier = bootstrap.build_applier(redis, settings)
+        self.redis, self.service = redis, parts.build_service(settings)
+        self.queue = configured.queue_config("toy-main", account)
+        self.applier = parts.build_applier(redis, settings)
         self.producer = Producer(redis, source="test")
 
     def enqueue(self) -> str:

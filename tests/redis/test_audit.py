@@ -13,7 +13,7 @@ from tests.support.proxy import LossyProxy
 
 from tuma_producer import At, Producer
 from tuma_producer.contract.connection import connect
-from tuma_worker.bootstrap import build_tokens
+from tuma_worker.bootstrap.parts import build_tokens
 from tuma_worker.core import tokens
 from tuma_worker.core.answers import Fault
 from tuma_worker.core.budgets import Budget

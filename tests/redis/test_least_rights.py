@@ -19,7 +19,7 @@ from tests.support.producers import AnyProducer, Awaited
 from tuma_producer import AsyncProducer, NotReplicated, Producer, Send
 from tuma_producer.contract import replication
 from tuma_producer.contract.connection import connect, connect_async, connect_to_wait
-from tuma_worker.bootstrap import build_tokens
+from tuma_worker.bootstrap.parts import build_tokens
 from tuma_worker.core import tokens
 from tuma_worker.queue.bell import Bell
 from tuma_worker.store import accounts, sessions

@@ -10,7 +10,7 @@ from tests.support.producers import configure, jobs, texts
 
 from tuma_producer import InvalidSend, UnknownRoute
 from tuma_producer.contract.keys import ROUTES
-from tuma_worker.bootstrap import accounts
+from tuma_worker.bootstrap import configured
 from tuma_worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ CONGO, KENYA = ["lisoloo-main", "lisoloo-spare"], ["lineserve-main"]
 
 def register(redis: Redis, **routes: Any) -> None:  # noqa: ANN401 - routes as they are set
     """Start a worker that is configured with these routes, as far as that matters here."""
-    accounts.register_accounts(redis, Settings(routes=routes))
+    configured.register_accounts(redis, Settings(routes=routes))
 
 
 def test_the_sends_of_a_route_are_enqueued_by_the_caller_and_not_before(producer: AnyProducer, redis: Redis) -> None:

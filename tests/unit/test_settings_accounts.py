@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from tests.unit.conftest import KEY, MAIN, account, problems
 
 from tuma_producer.errors import TumaError
-from tuma_worker.bootstrap.accounts import check_accounts
+from tuma_worker.bootstrap.configured import check_accounts
 from tuma_worker.settings import Settings, load_settings
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import dramatiq
 
 from tuma_producer.contract.connection import connect, connect_for_threads, connect_once, connect_to_wait
-from tuma_worker import bootstrap, health, logs, tracing
-from tuma_worker.bootstrap import accounts
+from tuma_worker import health, logs, tracing
+from tuma_worker.bootstrap import configured, parts
 from tuma_worker.settings import load_settings
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tuma_worker.settings import Settings
 
 
-def declare(service: bootstrap.Service) -> None:
+def declare(service: parts.Service) -> None:
     """Declare the actors on the service's broker. Every queue of the broker may call every one of them."""
     broker = service.broker
     home = min(broker.get_declared_queues())
@@ -65,7 +65,7 @@ def setup() -> None:
     settings = load_settings()
     logs.configure(settings.log_level, settings.log_format)
     tracing.configure(settings.otlp_endpoint, "tuma-worker")
-    service = bootstrap.build_service(settings)
+    service = parts.build_service(settings)
     service.broker.add_middleware(_Flush())
     declare(service)
     if settings.metrics_port != 0:
@@ -75,8 +75,8 @@ def setup() -> None:
     if settings.ops_port != 0:
         _answer_probes(settings, service.broker)
     leaving = threading.Event()
-    applier = bootstrap.build_applier(connect(settings.redis_url), settings)
-    pusher = bootstrap.build_pusher(connect_once(settings.redis_url), settings)
+    applier = parts.build_applier(connect(settings.redis_url), settings)
+    pusher = parts.build_pusher(connect_once(settings.redis_url), settings)
     _in_background("apply", partial(applier.keep_applying, leaving))
     _in_background("push", partial(pusher.keep_pushing, leaving))
     dramatiq.set_broker(service.broker)
@@ -87,13 +87,13 @@ def _duties(settings: Settings, broker: TumaBroker) -> list[tuple[str, Callable[
     """What a worker does beside its calls for as long as it runs, by the names of the threads."""
     url = settings.redis_url
     return [
-        ("register", partial(accounts.keep_registered, connect(url), settings)),
-        ("sweep", bootstrap.build_sweeper(connect(url), settings).keep_sweeping),
-        ("move", bootstrap.build_mover(connect(url), settings).keep_moving),
-        ("gauge", bootstrap.build_gauger(connect(url), settings, broker).keep_gauging),
-        ("upkeep", bootstrap.build_upkeep(connect(url), settings).keep_up),
-        *(("poll", poller.keep_polling) for poller in bootstrap.build_pollers(connect_for_threads(url), settings)),
-        *(("reckon", reckoner.keep_reckoning) for reckoner in bootstrap.build_reckoners(connect_for_threads(url), settings)),
+        ("register", partial(configured.keep_registered, connect(url), settings)),
+        ("sweep", parts.build_sweeper(connect(url), settings).keep_sweeping),
+        ("move", parts.build_mover(connect(url), settings).keep_moving),
+        ("gauge", parts.build_gauger(connect(url), settings, broker).keep_gauging),
+        ("upkeep", parts.build_upkeep(connect(url), settings).keep_up),
+        *(("poll", poller.keep_polling) for poller in parts.build_pollers(connect_for_threads(url), settings)),
+        *(("reckon", reckoner.keep_reckoning) for reckoner in parts.build_reckoners(connect_for_threads(url), settings)),
     ]
 
 
@@ -106,7 +106,7 @@ class _Flush(dramatiq.Middleware):
 
 def _answer_probes(settings: Settings, broker: TumaBroker) -> None:
     # It asks once: whoever probes has stopped waiting by the time that a second try has failed.
-    asked = bootstrap.build_probe_answers(connect_to_wait(settings.redis_url, 0), settings, broker)
+    asked = parts.build_probe_answers(connect_to_wait(settings.redis_url, 0), settings, broker)
     answers = {"livez": asked.alive, "startupz": asked.started, "readyz": asked.ready, "scaling": asked.scaling}
     health.serve(settings.ops_host, settings.ops_port, answers)
 

@@ -1,8 +1,9 @@
-"""The real clocks, names and secrets: everybody else is given them, so that a test may give others."""
+"""The real clocks, dice, names and secrets: whoever needs one is given it, so that a test may give another."""
 
 from __future__ import annotations
 
 import os
+import random
 import secrets
 import socket
 import time
@@ -31,3 +32,18 @@ def process_name() -> str:
 def steady_clock() -> float:
     """Seconds that go on while the machine sleeps, where the system counts them: a lease does not wait for a suspended process."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+def pause(seconds: float) -> None:
+    """Let so many seconds pass."""
+    time.sleep(seconds)
+
+
+def up_to(most: float) -> float:
+    """Any number from 0 to this one, each as likely as the others."""
+    return random.SystemRandom().uniform(0, most)
+
+
+def callback_secret() -> str:
+    """What an attempt's own address ends with, which nobody can guess."""
+    return secrets.token_urlsafe(18)

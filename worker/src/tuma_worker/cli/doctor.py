@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from tuma_producer.errors import StoreUnavailable
-from tuma_worker import bootstrap
+from tuma_worker.bootstrap import parts
 from tuma_worker.cli.output import NOT_AS_WISHED, Json, say, say_json
 from tuma_worker.cli.reach import reach
 from tuma_worker.core import checkup
@@ -46,7 +46,7 @@ def _findings() -> Iterator[Finding]:
     try:
         with reach() as store:
             store.redis.ping()
-            yield from bootstrap.build_examiner(store.redis, store.settings, store.producer.accounts()).examine()
+            yield from parts.build_examiner(store.redis, store.settings, store.producer.accounts()).examine()
     except StoreUnavailable as error:
         yield checkup.wrong("server", str(error), "start it, or set TUMA_REDIS_URL; docs/redis.md says how")
 

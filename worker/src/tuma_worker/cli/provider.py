@@ -10,7 +10,8 @@ import typer
 
 from tuma_producer.errors import UnknownAccount
 from tuma_producer.intents import mask
-from tuma_worker import bootstrap, providers
+from tuma_worker import providers
+from tuma_worker.bootstrap import parts
 from tuma_worker.cli.asking import Asked, read_command
 from tuma_worker.cli.meanwhile import meanwhile
 from tuma_worker.cli.output import NOT_AS_WISHED, complain, count, say, say_json, screen, table
@@ -55,7 +56,7 @@ def provider(
             _show_operations(asked_of)
             return
         asked = read_command(f"tuma provider {account}", asked_of.operations, rest)
-        with meanwhile() as progress, bootstrap.errands(store.redis, store.settings, account, progress.waits) as exchange:
+        with meanwhile() as progress, parts.errands(store.redis, store.settings, account, progress.waits) as exchange:
             try:
                 found = asked.operation.do(exchange, **asked.parameters)
                 _show(found, asked, progress)

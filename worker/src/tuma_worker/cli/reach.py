@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tuma_producer import Producer, UnknownAccount
 from tuma_producer.contract.connection import connect, server_of, translated
-from tuma_worker.bootstrap import accounts
+from tuma_worker.bootstrap import configured
 from tuma_worker.settings import Settings, load_settings
 from tuma_worker.store import routes
 
@@ -32,8 +32,8 @@ class Reach:
 
     def register(self) -> None:
         """Make the accounts and routes of this environment known, so that they can be used before a worker has ever run."""
-        accounts.check_accounts(self.settings)
-        accounts.register_accounts(self.redis, self.settings)
+        configured.check_accounts(self.settings)
+        configured.register_accounts(self.redis, self.settings)
 
     def expect(self, accounts: Iterable[str]) -> None:
         """Raise `UnknownAccount` for the first of these accounts that is not known."""

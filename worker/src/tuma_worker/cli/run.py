@@ -12,7 +12,7 @@ import typer
 
 from tuma_producer.errors import TumaError
 from tuma_worker import logs, metrics, tracing
-from tuma_worker.bootstrap import accounts
+from tuma_worker.bootstrap import configured
 from tuma_worker.cli.reach import reach
 from tuma_worker.cli.reading import seconds
 from tuma_worker.gateway.server import serve as serve_gateway
@@ -51,7 +51,7 @@ def _queues_of(settings: Settings, name: str) -> list[str]:
     if name not in settings.accounts:
         message = f"--account: {name!r} is not among the configured accounts ({', '.join(sorted(settings.accounts))})"
         raise TumaError(message)
-    return [queue.name for queue in accounts.all_queues(name, settings.accounts[name])]
+    return [queue.name for queue in configured.all_queues(name, settings.accounts[name])]
 
 
 def _check(settings: Settings, queues: list[str], processes: int) -> None:
@@ -65,8 +65,8 @@ def _check(settings: Settings, queues: list[str], processes: int) -> None:
     if settings.ops_port != 0:
         _check_free("TUMA_OPS_PORT", settings.ops_host, settings.ops_port)
     tracing.check(settings.otlp_endpoint)
-    accounts.check_accounts(settings)
-    known = sorted(queue.name for name, account in settings.accounts.items() for queue in accounts.all_queues(name, account))
+    configured.check_accounts(settings)
+    known = sorted(queue.name for name, account in settings.accounts.items() for queue in configured.all_queues(name, account))
     for queue in queues:
         if queue not in known:
             message = f"queue {queue!r} is not among those of the configured accounts ({', '.join(known)})"

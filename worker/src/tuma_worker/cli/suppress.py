@@ -13,7 +13,8 @@ import typer
 from tuma_producer.contract.suppression import PAGE
 from tuma_producer.errors import TumaError, UnknownAccount
 from tuma_producer.intents import mask, normalise_number
-from tuma_worker import bootstrap, providers
+from tuma_worker import providers
+from tuma_worker.bootstrap import parts
 from tuma_worker.cli import rows
 from tuma_worker.cli.meanwhile import meanwhile
 from tuma_worker.cli.output import (
@@ -122,7 +123,7 @@ def sync(account: Account, *, by: By = None, json: Json = False) -> None:
     with reach() as store:
         opt_outs = _kept_by_provider(store, account)
         store.expect([account])
-        with meanwhile() as shown, bootstrap.errands(store.redis, store.settings, account, shown.waits) as exchange:
+        with meanwhile() as shown, parts.errands(store.redis, store.settings, account, shown.waits) as exchange:
             try:
                 synced = opting_out.sync(
                     store.producer, account, opt_outs, exchange, lambda one: shown.advance(one.told, None), by=who(by)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tuma_producer.errors import TumaError, UnknownAccount
-from tuma_worker import bootstrap
+from tuma_worker.bootstrap import parts
 from tuma_worker.cli.output import Json, say, say_json
 from tuma_worker.cli.reach import reach
 
@@ -37,7 +37,7 @@ def sweep(
         if not configured:
             message = "TUMA_ACCOUNTS: no account is configured here; set one"
             raise TumaError(message)
-        sweeper = bootstrap.build_sweeper(store.redis, store.settings, only=account, by_hand=True)
+        sweeper = parts.build_sweeper(store.redis, store.settings, only=account, by_hand=True)
         first = sweeper.run_once()
         sleep(sweeper.every)
         swept = [_both(*looks) for looks in zip(first, sweeper.run_once(), strict=True)]

@@ -11,7 +11,7 @@ import typer
 from tuma_producer.contract.times import moment
 from tuma_producer.errors import TumaError
 from tuma_producer.intents import checked_source
-from tuma_worker import bootstrap
+from tuma_worker.bootstrap import parts
 from tuma_worker.cli.output import NOT_AS_WISHED, Json, complain, say, say_json, screen, table
 from tuma_worker.cli.queue import By, who
 from tuma_worker.cli.reach import reach
@@ -61,7 +61,7 @@ def add(
         message = "NAME: must be 1 to 32 of a-z, 0-9 and '-', the first a letter or digit"
         raise TumaError(message)
     with reach() as store:
-        tokens = bootstrap.build_tokens(store.redis)
+        tokens = parts.build_tokens(store.redis)
         made = tokens.add(name, checked_source(source), wanted, by=who(by), lifetime=expires_in, rate=_rate(rate))
     if made is None:
         message = f"NAME: there is a token {name!r}; rotate it, or remove it first"
@@ -101,7 +101,7 @@ def rotate(
     Example: tuma tokens rotate billing-prod --overlap 86400
     """
     with reach() as store:
-        made = bootstrap.build_tokens(store.redis).rotate(name, overlap, by=who(by))
+        made = parts.build_tokens(store.redis).rotate(name, overlap, by=who(by))
     if made is None:
         _unknown(name)
     _show(name, made, json=json)
@@ -126,7 +126,7 @@ def remove(name: Name, *, by: By = None, json: Json = False) -> None:
     Example: tuma tokens remove billing-prod
     """
     with reach() as store:
-        removed = bootstrap.build_tokens(store.redis).remove(name, by=who(by))
+        removed = parts.build_tokens(store.redis).remove(name, by=who(by))
     if not removed:
         _unknown(name)
     if json:
@@ -142,7 +142,7 @@ def list_(*, json: Json = False) -> None:
     Example: tuma tokens list
     """
     with reach() as store:
-        found = bootstrap.build_tokens(store.redis).all()
+        found = parts.build_tokens(store.redis).all()
     if json:
         say_json([_as_json(token) for token in found])
     elif found:

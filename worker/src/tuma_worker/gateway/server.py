@@ -14,8 +14,8 @@ from prometheus_client import start_http_server
 
 from tuma_producer.contract.connection import connect, connect_async, server_of, translated
 from tuma_producer.errors import TumaError
-from tuma_worker import bootstrap, tracing
-from tuma_worker.bootstrap import accounts, reality
+from tuma_worker import tracing
+from tuma_worker.bootstrap import configured, parts, reality
 from tuma_worker.gateway.access import Access
 from tuma_worker.gateway.app import build_app
 from tuma_worker.gateway.desk import Desk
@@ -34,12 +34,12 @@ _DRAIN = 5  # seconds; a provider gives a receipt ten
 
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. Raises `TumaError` where the port is taken, Redis is away, or an account cannot work."""
-    accounts.check_accounts(settings)
+    configured.check_accounts(settings)
     tracing.configure(settings.otlp_endpoint, "tuma-gateway")
     _show_metrics(settings)
     with _listener(settings.gateway_host, settings.gateway_port) as listener:
         with connect(settings.redis_url) as redis, translated(server_of(redis)):
-            accounts.register_accounts(redis, settings)
+            configured.register_accounts(redis, settings)
         with asyncio.Runner(loop_factory=_loop_factory()) as loop:
             loop.run(_serve(settings, listener))
 
@@ -74,7 +74,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
         Access(asked, reality.wall_clock), Rates(reality.steady_clock), asked, store,
         reality.wall_clock, reality.fresh_name, reality.fresh_secret,
     )  # fmt: skip
-    app = build_app(bootstrap.build_intake(redis, settings), redis, desk)
+    app = build_app(parts.build_intake(redis, settings), redis, desk)
     config = uvicorn.Config(
         app, lifespan="off", ws="none", access_log=False, log_config=None, server_header=False, timeout_graceful_shutdown=_DRAIN,
         proxy_headers=bool(settings.gateway_proxies), forwarded_allow_ips=list(settings.gateway_proxies),

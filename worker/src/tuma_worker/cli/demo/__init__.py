@@ -15,7 +15,7 @@ from rich.live import Live
 
 from tuma_producer import Producer
 from tuma_producer.contract.connection import connect
-from tuma_worker.bootstrap import build_tokens
+from tuma_worker.bootstrap.parts import build_tokens
 from tuma_worker.cli.demo.scene import scene, shown
 from tuma_worker.cli.demo.stage import LIMITS, Stage, stage
 from tuma_worker.cli.demo.story import Story
