@@ -21,7 +21,6 @@ from tests.bench.support.noop import NoopProvider, start_noop
 
 from tuma_producer import Send
 from tuma_producer.contract import wire
-from tuma_producer.contract.keys import AccountKeys
 from tuma_worker.core.limits import Limit as OwnLimit
 from tuma_worker.queue.config import SEND, QueueConfig
 from tuma_worker.queue.scripts import Claim, Release, claim, release
@@ -45,7 +44,6 @@ OPEN = Limit(1_000_000, "calls", 1.0)
 TEXT = "Your appointment is tomorrow."
 
 _QUEUE = QueueConfig(account=house.ACCOUNT, operation=SEND, limits=(OwnLimit.parse("1000000 calls/s"),))
-_KEYS = AccountKeys(house.ACCOUNT)
 _DUE = _QUEUE.keys.due
 _PIPELINE = 20
 

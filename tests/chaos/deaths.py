@@ -224,7 +224,7 @@ SCENARIOS = [
     Scenario("store.file", "receipts.applying.apply", OPEN),
     Scenario("store.apply", "dispatch.sweeping.Sweeper._sweep", NEVER_HEARD_OF, sizes=ONE),
     Scenario("store.expire", "dispatch.sending.Sender.expire", TOO_LATE),
-    Scenario("store.apply", "dispatch.sending.Sender.hush", HUSHED, sizes=ONE),
+    Scenario("store.apply", "dispatch.sending.Sender._end", HUSHED, sizes=ONE),
     Scenario("store.apply", "dispatch.sending.Sender._end", TOO_HEAVY, sizes=ONE),
     Scenario("store.fire", "dispatch.firing.fire", SCHEDULED),
     Scenario("store.fire", "dispatch.sweeping.Sweeper._sweep", SCHEDULE_LOST, sizes=ONE),

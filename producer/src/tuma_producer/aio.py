@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Literal, Self, cast, overload
 
@@ -35,11 +35,7 @@ from tuma_producer.contract.editing import edit
 from tuma_producer.contract.keys import ACCOUNTS, ROUTES, account_keys
 from tuma_producer.contract.reading import Lookup, attempt_ids
 from tuma_producer.contract.scripts import run_together_async
-from tuma_producer.contract.streams import (
-    Patience,
-    group_of,
-    is_part,
-)
+from tuma_producer.contract.streams import Patience, group_of, told_to
 from tuma_producer.contract.tracing import enqueueing
 from tuma_producer.errors import TumaError, UnknownAccount
 from tuma_producer.intents import Send, checked_source
@@ -332,20 +328,18 @@ class AsyncProducer:
         """The events of this producer's source; see `Producer.outcomes`."""
         cursor = AsyncCursor(self._redis, self._where, group_of(group, self._source, all_sources=all_sources), start)
         chosen = tuple(accounts) if accounts is not None else None
+        wanted = told_to(self._source, all_sources=all_sources)
         patience = Patience(wait)
         while True:
             batches = await cursor.read(await self.accounts() if chosen is None else chosen, patience.block)
             for account, found in batches:
                 # Closed by hand: a generator that is left early would acknowledge only when the garbage is collected.
-                async with aclosing(cursor.acknowledged(account, found, self._wanted(all_sources=all_sources))) as events:
+                async with aclosing(cursor.acknowledged(account, found, wanted)) as events:
                     async for event in events:
                         yield event
                         patience.renew()
             if not batches and cursor.searched and patience.spent:
                 return
-
-    def _wanted(self, *, all_sources: bool) -> Callable[[Event], bool]:
-        return lambda event: all_sources or (event.source in {None, self._source} and not is_part(event))
 
 
 async def _chunks(sends: Iterable[Send] | AsyncIterable[Send]) -> AsyncIterator[list[Send]]:

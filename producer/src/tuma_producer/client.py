@@ -36,18 +36,14 @@ from tuma_producer.contract.editing import edit
 from tuma_producer.contract.keys import ACCOUNTS, ROUTES, account_keys
 from tuma_producer.contract.reading import Lookup, attempt_ids
 from tuma_producer.contract.scripts import run_together
-from tuma_producer.contract.streams import (
-    Patience,
-    group_of,
-    is_part,
-)
+from tuma_producer.contract.streams import Patience, group_of, told_to
 from tuma_producer.contract.tracing import enqueueing
 from tuma_producer.contract.waves import Waves
 from tuma_producer.errors import TumaError, UnknownAccount
 from tuma_producer.intents import Send, checked_source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from redis import Redis
 
@@ -410,16 +406,14 @@ class Producer:
         """
         cursor = Cursor(self._redis, self._where, group_of(group, self._source, all_sources=all_sources), start)
         chosen = tuple(accounts) if accounts is not None else None
+        wanted = told_to(self._source, all_sources=all_sources)
         patience = Patience(wait)
         while True:
             batches = cursor.read(self.accounts() if chosen is None else chosen, patience.block)
             for account, found in batches:
-                with closing(cursor.acknowledged(account, found, self._wanted(all_sources=all_sources))) as events:
+                with closing(cursor.acknowledged(account, found, wanted)) as events:
                     for event in events:
                         yield event
                         patience.renew()
             if not batches and cursor.searched and patience.spent:
                 return
-
-    def _wanted(self, *, all_sources: bool) -> Callable[[Event], bool]:
-        return lambda event: all_sources or (event.source in {None, self._source} and not is_part(event))

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from tuma_producer.outcomes import Event
 
 
-class _Place:
-    """Where a consumer stands, whoever waits for Redis."""
+class _AnyCursor:
+    """What a cursor is, whoever waits for Redis."""
 
     def __init__(self, where: str, group: str, start: Start) -> None:
         self._where = where
@@ -54,7 +54,7 @@ class _Place:
         return keys[place:] + keys[:place]
 
 
-class Cursor(_Place):
+class Cursor(_AnyCursor):
     """A cursor for ordinary, synchronous code."""
 
     def __init__(self, redis: Redis, where: str, group: str, start: Start) -> None:
@@ -155,7 +155,7 @@ class Cursor(_Place):
             self._redis.xclaim(account_keys(account).events, self._group, self._consumer, 0, entry_ids, justid=True)
 
 
-class AsyncCursor(_Place):
+class AsyncCursor(_AnyCursor):
     """A cursor for an event loop; `Cursor` says why each step is as it is."""
 
     def __init__(self, redis: AsyncRedis, where: str, group: str, start: Start) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuma_producer.contract import groups, ids, records, wire
 from tuma_producer.contract.holds import holds, quiet_hours
-from tuma_producer.contract.keys import AccountKeys
+from tuma_producer.contract.keys import AccountKeys, account_keys
 from tuma_producer.contract.times import moment_in, server_time
 from tuma_producer.errors import UnknownIntent
 from tuma_producer.quiet import Quiet
@@ -39,7 +39,7 @@ class Lookup:
     @property
     def keys(self) -> AccountKeys:
         """The account's keys."""
-        return AccountKeys(self.account)
+        return account_keys(self.account)
 
     def record(self, raw: Mapping[bytes, bytes]) -> dict[str, str]:
         """The record as text. Raises `UnknownIntent` where there is none."""

@@ -24,6 +24,12 @@ CARRIED = "carried:"  # begins the reason of who is carried, and before a number
 LOOK = "look:"  # begins the names of an attempt's fields that tell what was looked for and found
 
 
+def body_in(pieces: Iterable[bytes | None]) -> dict[str, Any]:
+    """The body in what was read of a record's `BODY_FIELDS`, in that order; an empty one where the record is gone."""
+    body: dict[str, Any] = json.loads(b"".join(filter(None, pieces)) or "{}")
+    return body
+
+
 def decode(intent_id: str, record: Mapping[str, str], attempts: Iterable[Attempt] = (), holds: Iterable[str] = ()) -> Intent:
     """A record as its users see it. Counts are counted, not kept: they cannot fail to add up."""
     # Sorted: Redis gives a hash's fields in no order that lasts.

@@ -13,7 +13,7 @@ from tuma_producer.errors import TumaError
 from tuma_producer.outcomes import Event, decode_event
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from redis.exceptions import ResponseError
 
@@ -136,6 +136,11 @@ class Grasp:
 def is_part(event: Event) -> bool:
     """Whether it tells of an intent that carries another's recipients: that one tells the same, as its own."""
     return event.intent is not None and home_of(event.intent) is not None
+
+
+def told_to(source: str, *, all_sources: bool) -> Callable[[Event], bool]:
+    """Whether an event is told to a consumer of this source, or of all. One of an account itself has no source: all are told."""
+    return lambda event: all_sources or (event.source in {None, source} and not is_part(event))
 
 
 def group_vanished(error: ResponseError) -> bool:

@@ -35,9 +35,8 @@ EVENTS_KEPT = 1_000_000  # of an account's stream, about; consumers that fall fu
 ENQUEUE = load("tuma_producer.contract", "enqueue")
 SHARED_ARGS: tuple[Argument, ...] = (EVENTS_KEPT, RETENTION_MS, IDEMPOTENCY_MS)  # of the sends that one call writes
 _DEFAULT_LIFE = {"otp": "+600000"}  # a code that comes after ten minutes is of no use to anybody
-_JSON = json.JSONEncoder(
-    ensure_ascii=False, separators=(",", ":"), sort_keys=True
-)  # one text for one body: keys are compared by it
+# One text for one body: keys are compared by it.
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
 
 class Entry(NamedTuple):
@@ -205,7 +204,7 @@ def _body(send: Send, parent: str | None) -> str:
     return _JSON.encode(fields)
 
 
-@lru_cache(maxsize=256)  # as above
+@lru_cache(maxsize=256)  # a campaign has one text
 def _encoded(message: str, said: tuple[tuple[str, Any], ...]) -> str:
     return _JSON.encode({"v": VERSION, "message": message, **dict(said)})
 

@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-import structlog
-
 from tuma_producer.contract import custody
-from tuma_producer.contract.connection import REDIS_ERRORS
 from tuma_producer.errors import TumaError
 from tuma_producer.quiet import Hours, Quiet
-from tuma_worker import logs, providers
+from tuma_worker import providers
 from tuma_worker.bootstrap.reality import fresh_name
 from tuma_worker.core.failover import CarrierTerms
 from tuma_worker.core.limits import Limit
 from tuma_worker.core.prices import Price
+from tuma_worker.logs import Event
 from tuma_worker.providers.base import BALANCE
 from tuma_worker.queue.config import SEND, QueueConfig
+from tuma_worker.rounds import keep_on
 from tuma_worker.store import accounts, routes
 from tuma_worker.store.funds import Funds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from threading import Event
+    from threading import Event as Signal
 
     from redis import Redis
 
     from tuma_worker.settings import Account, Settings
-
-_log = structlog.get_logger(__name__)
 
 GRACE = 5.0  # seconds, at the least
 _IDLE_ASIDE = 10.0  # seconds that a consumer of one of the small queues, where days may pass without a job, waits at most
@@ -103,16 +101,13 @@ def _zone(account: Account) -> str:
     return account.timezone or (keeping.timezone if keeping else "UTC")
 
 
-def keep_registered(redis: Redis, settings: Settings, stop: Event) -> None:
+def keep_registered(redis: Redis, settings: Settings, stop: Signal) -> None:
     """Register again and again, as a worker, until told to stop.
 
     A server that lost its data must not refuse producers for long, and an account without workers must carry nothing for others.
     """
-    while not stop.wait(accounts.REGISTER_EVERY):
-        try:
-            register_accounts(redis, settings, by_worker=True)
-        except REDIS_ERRORS as error:
-            _log.warning(logs.Event.ACCOUNTS_NOT_REGISTERED, error=type(error).__name__)
+    register = partial(register_accounts, redis, settings, by_worker=True)
+    keep_on(stop, register, Event.ACCOUNTS_NOT_REGISTERED, every=accounts.REGISTER_EVERY)
 
 
 def keeping_queues(name: str, account: Account) -> list[QueueConfig]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import sys
 from collections import Counter
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from tuma_producer.contract.ids import split_id
 from tuma_producer.contract.times import moment
 from tuma_producer.errors import TumaError, UnknownIntent
 from tuma_producer.intents import mask, normalise_number
+from tuma_worker.bootstrap.reality import fresh_name
 from tuma_worker.cli.output import NOT_AS_WISHED, Json, ShowNumbers, complain, say, say_json, screen, table
 from tuma_worker.cli.queue import By, who
 from tuma_worker.cli.reach import Reach, reach
@@ -297,7 +297,7 @@ def redrive(
             with _progress(chosen, "redriving") as advance:
                 for letters, found, leaving in chosen.groups():
                     choice = Choice(account_to or letters.account, sender, expires_in)
-                    redriver = Redriver(store.producer, letters, lambda: secrets.token_hex(8), leaving)
+                    redriver = Redriver(store.producer, letters, fresh_name, leaving)
                     if dry_run:
                         redriver.foresee(found, choice, done)
                     else:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tuma_producer.contract.connection import REDIS_ERRORS
 from tuma_producer.contract.holds import STOPS
-from tuma_producer.contract.keys import AccountKeys
+from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.wire import LANES
 from tuma_worker import logs, metrics
 from tuma_worker.queue.config import SEND
@@ -60,7 +60,7 @@ class Gauger:
         if self.shows:
             _show(queue.account, line.look(self.redis, queue.account))
             _show_funds(queue.account, funds.look(self.redis, queue.account))
-            metrics.dead_seen(queue.account, self.redis.zcard(AccountKeys(queue.account).dead))
+            metrics.dead_seen(queue.account, self.redis.zcard(account_keys(queue.account).dead))
         return queue.account
 
     def keep_gauging(self, stop: Event) -> None:

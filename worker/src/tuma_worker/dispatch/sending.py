@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, TypeVar
 
@@ -221,25 +222,22 @@ class Sender:
 
     def hush(self, held: Held) -> None:
         """End jobs whose turn came in quiet hours, where the account is set to that."""
-        targets = _targets(held)
-        ended = self.outlets[held.queue.account].attempts.end(targets, RecipientState.EXPIRED, reason="quiet")
-        intents = _shown({target.intent for target in targets})
-        _log.info(Event.DELIVERY_EXPIRED, account=held.queue.account, recipients=ended, intents=intents, reason="quiet")
+        self._end(held, RecipientState.EXPIRED, "quiet", partial(_log.info, Event.DELIVERY_EXPIRED))
 
     def park(self, held: Held) -> None:
         """End a job that was there each time a worker died: it may be the cause, and the others must get on."""
-        self._end(held, RecipientState.FAILED, WORKER_DIED)
+        self._end(held, RecipientState.FAILED, WORKER_DIED, partial(_log.error, Event.DELIVERY_DEAD))
 
     def refuse(self, held: Held) -> None:
         """End jobs that are heavier than a whole window of a limit: no waiting would ever make room for them."""
-        self._end(held, RecipientState.REJECTED, OVER_LIMIT)
+        self._end(held, RecipientState.REJECTED, OVER_LIMIT, partial(_log.error, Event.DELIVERY_DEAD))
 
-    def _end(self, held: Held, state: RecipientState, reason: str) -> None:
+    def _end(self, held: Held, state: RecipientState, reason: str, say: Callable[..., object]) -> None:
         targets = _targets(held)
         ended = self.outlets[held.queue.account].attempts.end(targets, state, reason=reason)
         intents = _shown({target.intent for target in targets})
         if ended:
-            _log.error(Event.DELIVERY_DEAD, account=held.queue.account, recipients=ended, intents=intents, reason=reason)
+            say(account=held.queue.account, recipients=ended, intents=intents, reason=reason)
 
 
 def _count(held: Held, begun: Begun, reply: Reply, step: NextStep, *, took: float | None) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from tuma_producer.contract.keys import AccountKeys, QueueKeys
+from tuma_producer.contract.keys import QueueKeys, account_keys
 from tuma_producer.contract.wire import LANES
 from tuma_worker.core.limits import Counted, Limit
 from tuma_worker.queue.hours import HoursTable
@@ -58,7 +58,7 @@ class QueueConfig:
     @cached_property
     def keys(self) -> QueueKeys:
         """The queue's Redis keys."""
-        return AccountKeys(self.account).queue(self.operation)
+        return account_keys(self.account).queue(self.operation)
 
     @cached_property
     def line_keys(self) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from tuma_producer.contract.budgets import offsets
 from tuma_producer.contract.holds import breaker
-from tuma_producer.contract.keys import ACCOUNTS, AccountKeys
+from tuma_producer.contract.keys import ACCOUNTS, account_keys
 from tuma_producer.contract.reading import texts
 from tuma_producer.contract.times import moment
 from tuma_producer.contract.wire import LANES
@@ -40,7 +40,7 @@ def probe_job(*, permit: bool) -> str:
     return f"0|{PROBE if permit else SYSTEM}|probe.{int(permit)}.1.-|account"
 
 
-STOPS = ("halt", "breaker")  # fields of a queue's state: with either the account does not work
+STOPPING_FIELDS = ("halt", "breaker")  # fields of a queue's state: with either the account does not work
 REGISTER_EVERY = 30.0  # seconds between two registrations by a worker
 ATTENDED_FOR = 3 * REGISTER_EVERY + 10.0  # seconds after the last one for which a worker is taken to be there
 _ANY = CarrierTerms()
@@ -59,7 +59,7 @@ class Halted:
 
 def halted(redis: Redis, account: str) -> Halted | None:
     """The halt that stands in the way of an account's sends; None where there is none."""
-    raw = cast("list[bytes | None]", redis.hmget(AccountKeys(account).queue("send").state, ["halt", "halted_at"]))
+    raw = cast("list[bytes | None]", redis.hmget(account_keys(account).queue("send").state, ["halt", "halted_at"]))
     written, since = (value.decode() if value else "" for value in raw)
     if not written:
         return None
@@ -100,13 +100,13 @@ def register(
     profile = told | {"terms": json.dumps(asdict(terms))}
     if by_worker:
         profile["attended"] = now
-    redis.hset(AccountKeys(account).profile, mapping=profile)
+    redis.hset(account_keys(account).profile, mapping=profile)
     redis.sadd(ACCOUNTS, account)
 
 
 def carrier(redis: Redis, account: str, *, lane: int, source: str) -> Carrier | None:
     """The account as one that may carry this source's sends of this lane; None where none of its workers has said on what terms."""
-    keys = AccountKeys(account)
+    keys = account_keys(account)
     pipeline: Any = redis.pipeline(transaction=False)
     pipeline.hgetall(keys.profile)
     pipeline.hgetall(keys.queue("send").state)
@@ -114,7 +114,7 @@ def carrier(redis: Redis, account: str, *, lane: int, source: str) -> Carrier | 
     if "terms" not in profile:
         return None
     short = {"short"} if LANES[lane] == "bulk" else set()
-    stopped = not state.keys().isdisjoint({*STOPS, "paused", f"paused:lane:{lane}", f"paused:source:{source}", *short})
+    stopped = not state.keys().isdisjoint({*STOPPING_FIELDS, "paused", f"paused:lane:{lane}", f"paused:source:{source}", *short})
     attended = server_ms(redis) - int(profile.get("attended", 0)) <= ATTENDED_FOR * 1000
     queue = json.loads(profile["queue"])
     return Carrier(
@@ -172,7 +172,7 @@ class Standing:
 
 def standing(redis: Redis, account: str) -> Standing:
     """How the account stands now."""
-    keys = AccountKeys(account)
+    keys = account_keys(account)
     queue = keys.queue("send")
     pipeline = redis.pipeline(transaction=False)
     pipeline.hget(keys.profile, "provider")

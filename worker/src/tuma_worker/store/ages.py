@@ -6,12 +6,11 @@ no settings. So what is to go sooner is found by the walk of a worker, and goes 
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tuma_producer.contract.keys import account_keys
-from tuma_producer.contract.records import BODY_FIELDS
+from tuma_producer.contract.records import BODY_FIELDS, body_in
 from tuma_producer.contract.scripts import ScriptCall, load, run_together
 from tuma_producer.contract.wire import RETENTION_MS, without_text
 from tuma_worker.store.moves import KEPT_MS
@@ -91,8 +90,7 @@ class Ages:
         for one in page:
             pipeline.hmget(account_keys(self.account).intent(one.short_id), BODY_FIELDS)
         read = zip(page, pipeline.execute() if page else (), strict=True)
-        whole = {one.short_id: b"".join(filter(None, pieces)) for one, pieces in read}
-        return {short_id: without_text(json.loads(body)) for short_id, body in whole.items() if body}
+        return {one.short_id: without_text(body) for one, pieces in read if (body := body_in(pieces))}
 
 
 def _counted_from(left: int, kept: bytes | None) -> int:

@@ -10,13 +10,26 @@ from tuma_producer.contract import records
 from tuma_producer.contract.groups import narrowed
 from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.money import micros
-from tuma_producer.contract.records import BODY_FIELDS, LOOK
+from tuma_producer.contract.records import BODY_FIELDS, LOOK, body_in
 from tuma_producer.contract.rendered import kept_in
 from tuma_producer.contract.scripts import Argument, ScriptCall, load
 from tuma_producer.schedules import read_schedule
 from tuma_worker.core.states import Evidence, RecipientState, origins
 from tuma_worker.store import accounts
-from tuma_worker.store.moves import COMMON, QUEUED, SENDING, Intents, Target, apply_request, given, move_header, states_of
+from tuma_worker.store.clock import server_ms
+from tuma_worker.store.moves import (
+    COMMON,
+    QUEUED,
+    SENDING,
+    WAITING,
+    Intents,
+    Target,
+    apply_request,
+    given,
+    move_header,
+    note,
+    states_of,
+)
 from tuma_worker.store.traces import traces
 
 if TYPE_CHECKING:
@@ -39,9 +52,7 @@ _BEGIN = load(__package__, "begin")
 _SETTLE = load(__package__, "settle")
 _RESEND = load(__package__, "resend")
 _EXPIRE = load(__package__, "expire")
-_NOTE = load(__package__, "note")
 
-_WAITING = frozenset({RecipientState.ACCEPTED, RecipientState.QUEUED})
 UNANSWERED_MS = 90 * 86_400_000  # until then: longer than all workers may ever be away, for only it says whom the call was for
 
 _IN_A_CALL_MS = 15_000  # between two looks at a deadline that passed while somebody was in a call
@@ -242,9 +253,7 @@ class Attempts:
 
     def _body(self, intent: str) -> dict[str, Any]:
         """An intent's body; an empty one where the intent has been forgotten."""
-        pieces = cast("list[bytes | None]", self.redis.hmget(self._account.intent(intent), BODY_FIELDS))
-        found: dict[str, Any] = json.loads(b"".join(filter(None, pieces)) or "{}")
-        return found
+        return body_in(cast("list[bytes | None]", self.redis.hmget(self._account.intent(intent), BODY_FIELDS)))
 
     def traces(self, intents: Iterable[str]) -> dict[str, str]:
         """The traces that intents are part of; see `store.traces`."""
@@ -258,11 +267,11 @@ class Attempts:
         """Note what the search `look`, begun then (Unix seconds), found and what follows, for whoever asks what became of this."""
         provider_id = judgement.call.provider_id if judgement.call else ""
         told = records.look(round(began * 1000), judgement.found, judgement.decision, provider_id)
-        _NOTE.run(self.redis, [self._account.batch(batch_id)], [LOOK + look, told])
+        note(self.redis, self._account.batch(batch_id), LOOK + look, told)
 
     def awaits(self, batch_id: str, until: float) -> None:
         """Note until when (Unix seconds) a receipt is waited for; where the call itself ended without an answer, that is known."""
-        _NOTE.run(self.redis, [self._account.batch(batch_id)], ["awaits", round(until * 1000)])
+        note(self.redis, self._account.batch(batch_id), "awaits", round(until * 1000))
 
     def apply(
         self,
@@ -302,7 +311,7 @@ class Attempts:
         Intents of which some are in a call come up again.
         """
         account = self._account
-        header = {**COMMON, "allowed": states_of(_WAITING), "most": _EXPIRED_AT_ONCE, "again": _IN_A_CALL_MS}
+        header = {**COMMON, "allowed": states_of(WAITING), "most": _EXPIRED_AT_ONCE, "again": _IN_A_CALL_MS}
         keys = [*self.queue.line_keys, account.events, self.queue.keys.deadlines, *map(account.intent, intents)]
         ended, some = 0, _EXPIRED_AT_ONCE
         while some == _EXPIRED_AT_ONCE:
@@ -333,8 +342,7 @@ class Attempts:
 
     def now(self) -> float:
         """The server's clock in Unix seconds: the only one that all workers share."""
-        seconds, micros = self.redis.time()
-        return seconds + micros / 1_000_000
+        return server_ms(self.redis) / 1000
 
     def resend(self, batch_id: str, targets: Sequence[Target], evidence: Evidence, *, reason: str) -> int:
         """Put those of an attempt's recipients that are still without an answer back into the line. Returns how many."""

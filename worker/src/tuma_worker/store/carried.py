@@ -21,7 +21,7 @@ from tuma_worker.core.states import Evidence, RecipientState, may_move, origins
 from tuma_worker.store import accounts
 from tuma_worker.store.clock import server_ms
 from tuma_worker.store.lead import take_lead
-from tuma_worker.store.moves import COMMON, Target, apply_request, states_of
+from tuma_worker.store.moves import COMMON, WAITING, Target, apply_request, states_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -39,7 +39,6 @@ TAKEN_AT_HOME = "taken-at-home"  # the reason of those that are withdrawn since 
 CARRIER_FORGOTTEN = "carrier-forgotten"  # the reason of those that were carried by an intent which is not there any more
 
 _PAGE = 500  # groups, jobs or plans in one step
-_WAITS = frozenset({RecipientState.ACCEPTED, RecipientState.QUEUED})
 _PLANNED, _OWN_SENDER, _WRITTEN = "planned", "planned own-sender", "written"
 
 
@@ -111,7 +110,7 @@ class PlanStanding:
     @property
     def taken_at_home(self) -> list[str]:
         """Who waits there although home has news of them: no call there can be where that comes from."""
-        waiting = (number for number, packed in self.there.items() if RecipientState(packed.partition("|")[0]) in _WAITS)
+        waiting = (number for number, packed in self.there.items() if RecipientState(packed.partition("|")[0]) in WAITING)
         return sorted(number for number in waiting if number in self.home and not records.is_carried(self.home[number]))
 
     @property
@@ -153,7 +152,7 @@ class Carried:
     def look(self) -> tuple[bool, list[Plan]]:
         """Whether the account does not work now, and the plans that are to be looked at, a page of them at the most."""
         pipeline: Any = self.redis.pipeline(transaction=False)
-        pipeline.hmget(self.queue.keys.state, list(accounts.STOPS))
+        pipeline.hmget(self.queue.keys.state, list(accounts.STOPPING_FIELDS))
         pipeline.zrange(self._account.carried, 0, _PAGE - 1, withscores=True)
         stops, plans = pipeline.execute()
         now = self.now() if plans else 0
@@ -297,7 +296,7 @@ class Carried:
         targets = [Target(plan.part.rpartition(".")[2], number) for number in numbers]
         apply_request(
             account_keys(plan.account), "", targets, RecipientState.CANCELLED, Evidence.INFERRED,
-            reason=TAKEN_AT_HOME, unfenced=True, among=_WAITS,
+            reason=TAKEN_AT_HOME, unfenced=True, among=WAITING,
         ).run(self.redis)  # fmt: skip
 
     def relay(self, standing: PlanStanding, news: Mapping[str, News], again: float | None) -> int:

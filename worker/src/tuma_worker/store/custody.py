@@ -20,7 +20,7 @@ from tuma_worker.queue.config import QueueConfig
 from tuma_worker.queue.scripts import push
 from tuma_worker.store.attempts import UNANSWERED_MS
 from tuma_worker.store.clock import server_ms
-from tuma_worker.store.moves import COMMON, KEPT_MS, states_of
+from tuma_worker.store.moves import COMMON, KEPT_MS, note, states_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,12 +36,10 @@ if TYPE_CHECKING:
 _HEARD = load(__package__, "heard")
 _CONCLUDE = load(__package__, "conclude")
 _TAKE_UP = load(__package__, "take_up")
-_NOTE = load(__package__, "note")
 _TALLY = load(__package__, "tally")
 
-DATES = (
-    "dates"  # the field of an attempt's record that says that the provider keeps its dates, and until when it is to be remembered
-)
+# The field of an attempt's record that says that the provider keeps its dates, and until when it is to be remembered.
+DATES = "dates"
 _UNDER_WAY = (str(RecipientState.QUEUED), str(RecipientState.SENDING))
 _TOLD, _SHOWN = "told:", "shown:"
 
@@ -168,7 +166,7 @@ class Custodies:
     def keep(self, batch_id: str, last: int) -> None:
         """Remember an attempt for as long after its last date (Unix ms) as any other after its answer, or while it has none."""
         key = self._keys.batch(batch_id)
-        _NOTE.run(self.redis, [key], [DATES, last + KEPT_MS])
+        note(self.redis, key, DATES, last + KEPT_MS)
         self.redis.pexpireat(key, last + UNANSWERED_MS)
 
     def now(self) -> int:

@@ -6,7 +6,6 @@ after a process that has died finds all of it under the same consumer.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -14,7 +13,7 @@ from redis.exceptions import ResponseError
 
 from tuma_producer.contract.ids import calls_back
 from tuma_producer.contract.keys import account_keys
-from tuma_producer.contract.records import BODY_FIELDS
+from tuma_producer.contract.records import BODY_FIELDS, body_in
 from tuma_producer.contract.scripts import load
 from tuma_producer.contract.streams import entries, group_vanished, is_part, pages
 from tuma_worker.store.lead import leave_lead, take_lead
@@ -102,7 +101,7 @@ class Feed:
         for intent_id in intents:
             pipeline.hmget(self._keys.intent(intent_id.rpartition(".")[2]), BODY_FIELDS)
         found = zip(intents, pipeline.execute() if intents else (), strict=True)
-        return {intent_id: url for intent_id, pieces in found if (url := _callback(pieces)) is not None}
+        return {intent_id: url for intent_id, pieces in found if (url := body_in(pieces).get("callback_url")) is not None}
 
     def troubles(self) -> dict[str, Trouble]:
         """The events that were tried in vain, by entry."""
@@ -153,11 +152,6 @@ class Feed:
             _REGROUP.run(self.redis, [self._keys.subscriptions, key], [self.subscription.id, self.subscription.group])
             return []
         return [entry for _, found in pages(reply) for entry in found]
-
-
-def _callback(pieces: Sequence[bytes | None]) -> str | None:
-    body = b"".join(piece for piece in pieces if piece is not None)
-    return json.loads(body).get("callback_url") if body else None
 
 
 def lead(redis: Redis, account: str, name: str, seconds: float) -> bool:

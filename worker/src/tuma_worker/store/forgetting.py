@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _FORGET = load(__package__, "forget")
 _HIDE = load(__package__, "hide")
-_NOTE = load(__package__, "note_forgetting")
+_NOTE_FORGETTING = load(__package__, "note_forgetting")
 
 _GONE, _OPEN = 1, -1
 
@@ -86,7 +86,7 @@ class Forgetting:
         receipts, gone, waits = 0, 0, set[str]()
         naming = list(Records(self.redis, self.account).naming(self.number))
         keys = [self._keys.bad_numbers, self._keys.answer(token()), self._keys.audit]
-        _NOTE.run(self.redis, keys, [self.number, by, len(naming)])
+        _NOTE_FORGETTING.run(self.redis, keys, [self.number, by, len(naming)])
         for short_id, batch_ids in naming:
             receipts += sum(self._receipts_of(batch_id) for batch_id in batch_ids)
             left = _OPEN if self._is_awaited_at_home(short_id) else self._record(short_id, batch_ids)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from tuma_producer.contract.groups import most_of, segments_of
 from tuma_producer.contract.holds import STOPS, holds
-from tuma_producer.contract.keys import AccountKeys
+from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.reading import texts
 from tuma_producer.contract.times import server_time
 from tuma_producer.contract.wire import LANES
@@ -99,13 +99,13 @@ class Line:
 
 def operations(redis: Redis, account: str) -> list[str]:
     """The operations of an account that have a queue; its sends' is the first."""
-    told = cast("bytes | None", redis.hget(AccountKeys(account).profile, "queues"))
+    told = cast("bytes | None", redis.hget(account_keys(account).profile, "queues"))
     return [SEND, *json.loads(told or b"{}")]
 
 
 def look(redis: Redis, account: str, operation: str = SEND) -> Line:
     """Look at a queue. Changes nothing."""
-    keys = AccountKeys(account)
+    keys = account_keys(account)
     queue = keys.queue(operation)
     pipeline: Any = redis.pipeline(transaction=False)
     pipeline.execute_command("TIME")  # by its name: a cluster's pipeline lacks the method

@@ -1,4 +1,4 @@
-"""Moves: what a script is told of recipients that change their state, and the one that moves them on later evidence."""
+"""Moves: what a script is told of recipients that change their state, and the call that moves them on later evidence."""
 
 from __future__ import annotations
 
@@ -17,10 +17,16 @@ from tuma_worker.core.states import ENDS, Evidence, RecipientState, origins
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from redis import Redis
+
     from tuma_producer.contract.keys import AccountKeys
 
 _APPLY = load(__package__, "apply")
+_NOTE = load(__package__, "note")
 
+QUEUED = frozenset({RecipientState.QUEUED})
+WAITING = frozenset({RecipientState.ACCEPTED, RecipientState.QUEUED})
+SENDING = frozenset({RecipientState.SENDING})
 KEPT_MS = 4 * 86_400_000  # how long an attempt is remembered from when its answer is known: receipts are waited for 72 hours
 
 
@@ -36,9 +42,6 @@ def states_of(states: frozenset[RecipientState]) -> str:
     """States as the scripts search them: each with a space on either side."""
     return " " + " ".join(sorted(states)) + " "
 
-
-QUEUED = frozenset({RecipientState.QUEUED})
-SENDING = frozenset({RecipientState.SENDING})
 
 _RECEIPT = {"field": f"{LOOK}{Found.RECEIPT}", "rest": records.look("", Found.RECEIPT, Decision.ADOPTED)}  # that one told of a call
 # What every script that moves recipients is told.
@@ -127,3 +130,8 @@ def _dies(state: RecipientState, evidence: Evidence, reason: str) -> bool:
 def given(**optional: object) -> dict[str, object]:
     """Those of them that there are: what a header does not have is nil to a script."""
     return {name: value for name, value in optional.items() if value is not None}
+
+
+def note(redis: Redis, batch: str, field: str, value: Argument) -> None:
+    """Note something in an attempt's record, under this key, that was not known when it was written down."""
+    _NOTE.run(redis, [batch], [field, value])

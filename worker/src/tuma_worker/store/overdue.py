@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from tuma_producer.contract.keys import account_keys
-from tuma_producer.contract.records import BODY_FIELDS
-from tuma_producer.contract.scripts import load
+from tuma_producer.contract.records import BODY_FIELDS, body_in
 from tuma_worker.core.polling import Overdue, Silent, asks_again
 from tuma_worker.core.states import ENDS, RecipientState
 from tuma_worker.store.clock import server_ms
 from tuma_worker.store.custody import DATES
 from tuma_worker.store.lead import take_lead
+from tuma_worker.store.moves import note
 from tuma_worker.store.records import Records, batch_of, is_silent
 
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
     from tuma_producer.contract.keys import AccountKeys
 
-_NOTE = load(__package__, "note")
 
 _AT_ONCE = 200  # calls that one look brings, about; the next one brings others
 _ASKED = "asked:"  # in an attempt's record, before each time in ms when the provider was asked about it
@@ -55,7 +53,7 @@ class OverdueCalls:
 
     def note_asked(self, batch_id: str) -> None:
         """Note that the provider has been asked about a call."""
-        _NOTE.run(self.redis, [self._keys.batch(batch_id)], [f"{_ASKED}{server_ms(self.redis)}", ""])
+        note(self.redis, self._keys.batch(batch_id), f"{_ASKED}{server_ms(self.redis)}", "")
 
     def lead(self, name: str, seconds: float) -> bool:
         """Whether `name` is the one process that asks about this account's calls, for so long from now; the first to ask is."""
@@ -107,7 +105,7 @@ class OverdueCalls:
     def _message(self, short_id: str) -> str:
         """The text of an intent; empty where that has been forgotten."""
         values: Any = self.redis.hmget(self._keys.intent(short_id), BODY_FIELDS)
-        return str(json.loads(b"".join(filter(None, values)) or "{}").get("message", ""))
+        return str(body_in(values).get("message", ""))
 
     def _recipients(self, intents: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         """Recipients of intents, with their fields; without those whose records are gone."""

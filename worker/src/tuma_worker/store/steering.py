@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from tuma_producer.contract.keys import AccountKeys
+from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.reading import texts
 from tuma_producer.contract.scripts import load
 from tuma_producer.contract.wire import EVENTS_KEPT, LANES
@@ -53,7 +53,7 @@ class Paused:
 
 def pauses(redis: Redis, account: str, operation: str) -> list[Paused]:
     """What is paused of a queue: all of it first, then lanes, then sources."""
-    raw = cast("dict[bytes, bytes]", redis.hgetall(AccountKeys(account).queue(operation).state))
+    raw = cast("dict[bytes, bytes]", redis.hgetall(account_keys(account).queue(operation).state))
     found = [_paused(field, value) for field, value in texts(raw).items() if field.startswith("paused")]
     return sorted(found, key=lambda one: one.scope.field)
 
@@ -144,11 +144,11 @@ class Steering:
 
     @property
     def _queue(self) -> QueueKeys:
-        return AccountKeys(self.account).queue(self.operation)
+        return account_keys(self.account).queue(self.operation)
 
     def _steer(self, event: str, what: str, value: str, *fields: str | bytes, subject: str = "") -> bool:
         """Run the script, whose head says what the arguments are."""
-        account = AccountKeys(self.account)
+        account = account_keys(self.account)
         keys = [self._queue.state, self._queue.bell, account.events, account.audit]
         args = [event, what, self.by, EVENTS_KEPT, f"{self.account}.{self.operation} {subject or what}", value, *fields]
         return bool(_STEER.run(self.redis, keys, args))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from tuma_producer.contract.keys import AccountKeys
+from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.streams import by_account
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Tail:
                 continue
 
     def _read_some(self, account: str) -> int:
-        key = AccountKeys(account).events
+        key = account_keys(account).events
         reply = self._redis.xread({key: self._places.get(account, "0-0")}, count=_READ_AT_ONCE)
         found = [entry for _, entries in by_account({key: account}, reply) for entry in entries]
         for entry_id, event in found:
@@ -48,5 +48,5 @@ class Tail:
         return len(found)
 
     def _end(self, account: str) -> str:
-        last: Any = self._redis.xrevrange(AccountKeys(account).events, count=1)
+        last: Any = self._redis.xrevrange(account_keys(account).events, count=1)
         return last[0][0].decode() if last else "0-0"

@@ -145,7 +145,7 @@ class Unowned:
 
     @property
     def _account(self) -> AccountKeys:
-        return AccountKeys(self.queue.account)
+        return account_keys(self.queue.account)
 
     @property
     def _custodies(self) -> Custodies:
