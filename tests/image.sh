@@ -61,7 +61,9 @@ stand_in() {
 say "building on $BASE"
 buildah "${at[@]}" bud --isolation chroot --layers --pull-never --format docker --build-arg "PYTHON_IMAGE=$BASE" --tag "$IMAGE" . >"$work/build.log" 2>&1 \
   || { tail -30 "$work/build.log" >&2; exit 1; }
-say "size: $(podman "${at[@]}" image inspect --format '{{.Size}}' "$IMAGE") bytes, its base $(podman "${at[@]}" image inspect --format '{{.Size}}' "$BASE")"
+size() { podman "${at[@]}" image inspect --format '{{.Size}}' "$1"; }
+whole=$(size "$IMAGE") base=$(size "$BASE")
+say "size: $whole bytes, its base $base; ours beside its base: $(((whole - base + 500000) / 1000000)) MB"
 podman "${at[@]}" run --rm --network none --entrypoint python "$IMAGE" -c '
 import os, shutil
 assert os.getuid() == 10001, os.getuid()

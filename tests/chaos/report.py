@@ -21,7 +21,9 @@ HEAD = """# What it withstands
 Made by `make chaos` of the results in [reliability/](reliability); not written by hand. While messages flow through both
 stand-ins, harm is done; then all that was accepted must come to its end, and three witnesses are compared. What each figure means,
 and how to read them: [tests/chaos/README.md](../tests/chaos/README.md). Which server may lose what it has acknowledged:
-[Redis](redis.md)."""
+[Redis](redis.md). A broken promise is *excused* where the harm lets nobody keep it; it is counted all the same.
+
+The commands run after `make setup`, with `.venv/bin` on the PATH."""
 
 
 def load(folder: Path) -> dict[str, dict[str, Any]]:

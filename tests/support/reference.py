@@ -37,7 +37,10 @@ def commands() -> Iterator[str]:
     """Every command of `tuma`, as its help has it."""
     yield "# Commands"
     yield _MADE
-    yield "Each has `--help`; exit status 0: done, 1: not as wished, 2: something has to be put right, said on stderr."
+    yield (
+        "Each has `--help`; exit status 0: done, 1: not as wished, 2: something has to be put right, said on stderr, "
+        "130: ended by Ctrl-C, 141: nobody reads its output any more."
+    )
     for command in COMMANDS:
         yield f"## `{command.name}`"
         yield command.text

@@ -58,7 +58,8 @@ def tuma(
 
     Settings come from TUMA_ variables and the file that TUMA_CONFIG_FILE names; `tuma config` shows them.
 
-    Exit status: 0 done; 1 not as wished (not found, not delivered); 2 something has to be put right, said on stderr.
+    Exit status: 0 done; 1 not as wished (not found, not delivered); 2 something has to be put right, said on stderr; 130 ended by
+    Ctrl-C; 141 nobody reads the output any more.
     """
     del version
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from tuma_producer.contract.connection import REDIS_ERRORS
 from tuma_producer.contract.holds import STOPS
-from tuma_producer.contract.keys import account_keys
 from tuma_producer.contract.wire import LANES
 from tuma_worker import logs, metrics
 from tuma_worker.queue.config import SEND
 from tuma_worker.rounds import one_by_one
 from tuma_worker.store import funds, line
+from tuma_worker.store.dead import DeadLetters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -60,7 +60,7 @@ class Gauger:
         if self.shows:
             _show(queue.account, line.look(self.redis, queue.account))
             _show_funds(queue.account, funds.look(self.redis, queue.account))
-            metrics.dead_seen(queue.account, self.redis.zcard(account_keys(queue.account).dead))
+            metrics.dead_seen(queue.account, DeadLetters(self.redis, queue.account).size())
         return queue.account
 
     def keep_gauging(self, stop: Event) -> None:
