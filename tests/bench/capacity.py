@@ -3,6 +3,8 @@
 One worker process of eight threads drains two backlogs at a provider that costs nothing: one with a call for each recipient, one
 with a hundred in a call. What both cost tells what a call costs and what a recipient does. Bytes are those of singles with a text
 each. Then it serves one account and forty-one of which nothing is asked: what an idle account costs each process that serves it.
+Last, one of a single account and one of five have each of their threads call and each of their duties come round: what connections
+they keep from then on.
 """
 
 from __future__ import annotations
@@ -22,24 +24,28 @@ from tests.bench.support.audit import Limit
 from tests.bench.support.house import build_house
 from tests.bench.support.noop import start_noop
 
-from tuma_producer import Send
+from tuma_producer import Producer, Send
 from tuma_producer.contract.keys import AccountKeys
 from tuma_worker.queue.config import SEND
 from tuma_worker.store.steering import Scope, Steering
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from tests.bench.support.house import Store
-    from tests.bench.support.processes import Program
+    from tests.bench.support.processes import Program, Programs
 
 OPEN = Limit(1_000_000, "calls", 1.0)
 TOGETHER = 100
 SIZE = 3_000  # calls with a recipient each; the others are as many recipients, ten times over
 ROUNDS = 3
 MANY = 40  # idle accounts besides one
+FEW = 4  # accounts besides one, of those whose connections are counted
 SETTLED = 10.0  # seconds after which a worker's first looks are over
+ANSWER = 1.0  # seconds, of calls that all threads are to make, and for whose sake leases are to be renewed
+CALLS = 8 * house.THREADS
+QUICK = {"TUMA_SWEEP_EVERY": "2", "TUMA_POLL_EVERY": "2"}  # duties that else come round only every two minutes
 WITHIN = 300.0
 
 _TICK = os.sysconf("SC_CLK_TCK")
@@ -94,29 +100,49 @@ def _drain(count: int, *, together: bool) -> Drained:
 
 @dataclass(frozen=True, slots=True)
 class Idle:
-    """What a worker costs for which nothing is to do: CPU for each second, and connections."""
+    """What a worker costs for which nothing is to do: CPU for each second."""
 
     worker: float
     server: float
-    connections: int
 
 
 def _idle(accounts: int, seconds: float) -> Idle:
     """One worker of so many accounts."""
     with ExitStack() as stack:
         programs, store = stack.enter_context(processes.programs()), stack.enter_context(house.store())
-        common = {"provider": "lisoloo", "base_url": "http://127.0.0.1:9", "environment": "sandbox"}
-        environment = {
-            "TUMA_REDIS_URL": store.url,
-            "TUMA_ACCOUNTS": json.dumps({f"idle-{place}": common | {"api_key": f"sk_test_{place}"} for place in range(accounts)}),
-        }
-        command = [sys.executable, "-m", "tuma_worker.cli", "worker", "--processes", "1", "--threads", str(house.THREADS)]
-        worker = programs.start("idle", command, **environment)
+        worker = _serve(programs, store, accounts, {"base_url": "http://127.0.0.1:9"})
         worker.until("ready for action")
         time.sleep(SETTLED)
-        before, connections = (_cpu(worker), _server_cpu(store)), _connections(store)
+        before = _cpu(worker), _server_cpu(store)
         time.sleep(seconds)
-        return Idle((_cpu(worker) - before[0]) / seconds, (_server_cpu(store) - before[1]) / seconds, connections)
+        return Idle((_cpu(worker) - before[0]) / seconds, (_server_cpu(store) - before[1]) / seconds)
+
+
+def _connections(accounts: Sequence[int], seconds: float) -> list[int]:
+    """What a worker keeps once all of its threads have called and all of its duties have come round, for so many accounts each."""
+    with ExitStack() as stack:
+        programs = stack.enter_context(processes.programs())
+        stores = [stack.enter_context(house.store()) for _ in accounts]
+        provider = start_noop(programs, takes=ANSWER)
+        settings = {"base_url": provider.url, "sender_id": house.SENDER, "limits": [str(OPEN)], "cold_start": "burst"}
+        workers = [_serve(programs, store, count, settings, **QUICK) for store, count in zip(stores, accounts, strict=True)]
+        for worker in workers:
+            worker.until("ready for action")
+        for store in stores:
+            with closing(Producer.from_url(store.url, source="bench")) as producer:
+                list(producer.enqueue_many(_sends(CALLS, together=False)))
+        processes.wait_until(lambda: int(provider.seen()["calls"]) == CALLS * len(stores), "the last call", WITHIN, every=0.2)
+        time.sleep(SETTLED + seconds)
+        return [_connected(store) for store in stores]
+
+
+def _serve(programs: Programs, store: Store, accounts: int, settings: Mapping[str, object], **environment: str) -> Program:
+    """One worker of so many accounts with these settings; the first is the one that sends are for."""
+    common = {"provider": "lisoloo", "environment": "sandbox", **settings}
+    names = [house.ACCOUNT, *(f"idle-{place}" for place in range(1, accounts))]
+    known = {name: common | {"api_key": f"sk_test_{place}"} for place, name in enumerate(names)}
+    command = [sys.executable, "-m", "tuma_worker.cli", "worker", "--processes", "1", "--threads", str(house.THREADS)]
+    return programs.start("worker", command, TUMA_REDIS_URL=store.url, TUMA_ACCOUNTS=json.dumps(known), **environment)
 
 
 def _wait(store: Store, accepted: int) -> None:
@@ -160,7 +186,7 @@ def _server_cpu(store: Store) -> float:
     return float(cpu["used_cpu_user"] + cpu["used_cpu_sys"])
 
 
-def _connections(store: Store) -> int:
+def _connected(store: Store) -> int:
     clients: Any = store.redis.info("clients")
     return int(clients["connected_clients"]) - 1  # one is ours
 
@@ -185,6 +211,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         return _parts(found[0], found[1], calls, recipients)
 
     few, lots = _idle(1, options.seconds), _idle(1 + MANY, options.seconds)
+    alone, among = _connections([1, 1 + FEW], options.seconds)
+    each = (among - alone) / FEW
     (worker_call, worker_recipient), (server_call, server_recipient) = parts("worker"), parts("server")
     return {
         "bench": "capacity",
@@ -197,8 +225,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "bytes_per_finished_record": round(median(part.record for part in one)),
         "bytes_per_events_of_single": round(median(part.events for part in one)),
         "bytes_per_finished_call": round(median(part.calls for part in one)),
-        "connections_per_worker": few.connections,
-        "connections_per_account": round((lots.connections - few.connections) / MANY, 1),
+        "connections_per_account": round(each, 1),
+        "connections_of_rest": round(alone - each - house.THREADS, 1),
         "worker_ms_per_s_and_idle_account": round(1000 * (lots.worker - few.worker) / MANY, 3),
         "redis_ms_per_s_and_idle_account": round(1000 * (lots.server - few.server) / MANY, 3),
         "machine": machine,

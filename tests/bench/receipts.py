@@ -1,4 +1,4 @@
-"""How fast receipts are taken in, and told on: by one gateway process, beside the least that such a process can be.
+"""How fast receipts are taken in, and told on: by one gateway process, beside a bare receiver.
 
 Every round posts the receipts of a campaign to the gateway and as many to a bare receiver, one after another on the same server, so
 that a busy machine is busy for both. Each has one core, where there are two; the server and what posts have the other. The figures

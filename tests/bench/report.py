@@ -119,7 +119,7 @@ FIGURES = {
     ),
     "receipts": (
         Figure("receipts_per_s", "receipts in a second", "more"),
-        Figure("of_ceiling", "by the least that a receiver can be", "more"),
+        Figure("of_ceiling", "by a bare receiver's (plain ASGI, one XADD for each)", "more"),
         Figure("ack_p99_ms", "from a receipt to its answer, p99, ms", "less"),
         Figure("events_per_s", "events told on in a second", "more"),
         Figure("bytes_per_raw_receipt", "bytes of a receipt that is kept as it came", "less"),
@@ -159,8 +159,8 @@ FIGURES = {
         Figure("bytes_per_finished_record", "of them its record", "less"),
         Figure("bytes_per_events_of_single", "of them its events", "less"),
         Figure("bytes_per_finished_call", "of them its call", "less"),
-        Figure("connections_per_worker", "connections of a worker", "less"),
-        Figure("connections_per_account", "and for each further account", "less"),
+        Figure("connections_of_rest", "connections of a worker, without its threads' and its accounts'", "less"),
+        Figure("connections_per_account", "and for each account (of Lisoloo's)", "less"),
         Figure("worker_ms_per_s_and_idle_account", "a worker's CPU in a second for an idle account, ms", "less"),
         Figure("redis_ms_per_s_and_idle_account", "the server's, likewise", "less"),
     ),
@@ -170,7 +170,9 @@ FIGURES = {
 WHY = {
     "start_p50_ms": "between the bell and the call a claim asks the limiter and an attempt is written down; a peer just calls",
     "start_p99_ms": "the same, and each of these steps may meet a busy core",
-    "idle_commands_per_s": "leases are renewed and heartbeats told, so that others can take over within seconds",
+    "idle_commands_per_s": (
+        "an idle worker claims from each queue every few seconds and takes its duties' leads anew, so that others can take over"
+    ),
     "enqueue_per_s": "an intent is checked, and its record, job and event are written in one script; a peer writes its job alone",
     "enqueue_many_per_s": "the same, five hundred at a time at the peer's",
     "cpu_s_per_1000": "an intent is checked field by field: numbers, text and its segments, times",
@@ -299,7 +301,8 @@ repeated by `make bench BENCHES=fair REPEAT=1`. What each measures, and what eac
 [tests/bench/README.md](../tests/bench/README.md). Peers run in the exact versions of `tests/bench/peers/`, as their guides set them
 up.
 
-A figure is the median of the runs, beside the least and the most of them. A peer that could not run has none."""
+A figure is the median of the runs, beside the least and the most of them. A peer that could not run has none. The commands run
+after `make setup`, with `.venv/bin` on the PATH."""
 
 
 def page(found: dict[str, list[Result]], plots: dict[str, dict[str, str]]) -> str:

@@ -13,7 +13,9 @@ from tests.support.programs import Tuma
 
 from tuma_worker.core.capacity import GIB, LEVERS, MEASURED, Load, Site, demand
 
-DOC = Path(__file__).parents[2] / "docs" / "scaling.md"
+ROOT = Path(__file__).parents[2]
+DOC = ROOT / "docs" / "scaling.md"
+BENCHES = ROOT / "tests" / "bench" / "README.md"
 LOADS = st.builds(
     Load, accounts=st.integers(1, 5000), calls=st.floats(0.01, 100), recipients=st.floats(1, 1000), seconds=st.floats(0.01, 30)
 )
@@ -63,9 +65,31 @@ def test_the_document_shows_what_the_command_says_and_reckons_with_the_figures_t
     assert shown is not None
     said = [line.rstrip() for line in Tuma()("simulate").out.splitlines()]
     assert shown[1].splitlines() == said
-    figures = {name: float(value) for name, value in re.findall(r"^\| `(\w+)` \| ([\d.]+) ", text, re.MULTILINE)}
+    rows = re.findall(r"^\| `(\w+)` \| ([\d.]+) \|.*\| (.*) \|$", text, re.MULTILINE)
     costs = asdict(MEASURED)
-    assert figures == {name: round(cost * 1000, 4) if isinstance(cost, float) else cost for name, cost in costs.items()}
+    assert {name: float(value) for name, value, _ in rows} == {
+        name: round(cost * 1000, 4) if isinstance(cost, float) else cost for name, cost in costs.items()
+    }
+    printed = set(re.findall(r"`(\w+)`", BENCHES.read_text(encoding="utf-8")))
+    for name, _, source in rows:
+        named = set(re.findall(r"`(\w+)`", source))
+        assert named & printed, name
+        assert named <= printed | costs.keys(), name
+
+
+@pytest.mark.parametrize(
+    ("options", "room"),
+    [
+        ("--accounts 1", "37"),
+        ("--accounts 1 --events-days 1 --records-days 1 --receipts-days 1", "100"),
+        ("--accounts 1 --records-days 1", "60"),
+        ("--accounts 1 --events-days 1", "43"),
+        ("--accounts 5000 --memory 0.1", "0.000046"),
+    ],
+)
+def test_the_room_has_two_digits_and_no_exponent(options: str, room: str) -> None:
+    _columns, shown, _lever = Tuma()("simulate", *options.split()).out.splitlines()
+    assert shown.split()[-1] == room
 
 
 def test_the_command_as_json_and_its_mistakes() -> None:

@@ -1,4 +1,4 @@
-"""The least that a receiver of receipts can be: plain ASGI that checks a password and writes the body down, many in one trip.
+"""A bare receiver of receipts: plain ASGI that checks a password and writes the body down, an XADD for each, many in one trip.
 
 It knows no accounts, no attempts and no limits, and reads nothing of what it writes down.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -78,9 +79,14 @@ def _per_second(text: str) -> float:
     return found.count / found.window
 
 
+def _rough(number: float) -> str:
+    """Two digits of it, and its size, however large or small it is."""
+    return f"{Decimal(f'{number:.2g}'):,f}"
+
+
 def _row(one: Demand) -> tuple[object, ...]:
     cores = (one.worker_cores, one.gateway_cores, one.redis_cores)
     return (
         one.accounts, f"{one.calls_per_s:,.0f}", f"{one.recipients_per_s:,.0f}", one.workers, *(f"{core:.2f}" for core in cores),
-        f"{one.redis_bytes / GIB:,.1f} GiB", f"{one.connections:,}", one.first, f"{one.room[one.first]:,.2g}",
+        f"{one.redis_bytes / GIB:,.1f} GiB", f"{one.connections:,}", one.first, _rough(one.room[one.first]),
     )  # fmt: skip

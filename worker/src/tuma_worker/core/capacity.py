@@ -17,8 +17,8 @@ class Costs:
 
     A call costs a worker and Redis something, and each recipient in it something more. A receipt costs a gateway and a worker, and
     is taken to cost Redis what a recipient does, and so is an enqueue. `finished_record` is the part of `finished_recipient` that
-    is no event. A worker has `connections`, and so many more for each account that it serves; an account costs each worker that
-    serves it something even where nothing is to do.
+    is no event. A worker keeps `connections`, one more for each of its threads, and so many more for each account that it serves;
+    an account costs each worker that serves it something even where nothing is to do.
     """
 
     worker_call: float = 1.9e-3
@@ -32,8 +32,8 @@ class Costs:
     finished_record: int = 820
     finished_call: int = 650
     raw_receipt: int = 400
-    connections: int = 11
-    connections_per_account: int = 6
+    connections: int = 10
+    connections_per_account: int = 7
     worker_idle_account: float = 0.39e-3
     redis_idle_account: float = 0.18e-3
 
@@ -116,7 +116,7 @@ def demand(load: Load, site: Site, costs: Costs = MEASURED) -> Demand:
     redis = redis_cores(calls, recipients, receipts, costs) + following * costs.redis_idle_account
     alone = redis_cores(load.calls, load.calls * load.recipients, load.calls * load.recipients * load.receipts, costs)
     memory = _bytes(load, calls, recipients, costs)
-    connections = round(workers * costs.connections + following * costs.connections_per_account)
+    connections = round(workers * (costs.connections + site.threads) + following * costs.connections_per_account)
     return Demand(
         accounts=load.accounts,
         calls_per_s=calls,
