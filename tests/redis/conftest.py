@@ -24,7 +24,7 @@ ACCOUNT = "lisoloo-main"
 
 # Random histories take minutes, and what they look for is in our scripts: on a second kind of server they are for the long runs.
 # So is what an event loop does, which is the same whoever answers it.
-_RANDOM = ("test_limiter_properties.py", "test_queue_properties.py")
+_RANDOM = ("test_limiter_properties.py", "test_queue_properties.py", "test_password_properties.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -118,7 +118,10 @@ def test_a_used_key_is_forgotten_in_time(redis: Redis) -> None:
 
 def test_neither_a_key_nor_a_job_holds_the_idempotency_key_in_the_clear(redis: Redis) -> None:
     run(redis, wire.encode(send(idempotency_key="+243990000009"), "billing"))
-    assert not [key for key in redis.scan_iter() if b"+243990000009" in key]
+    run(redis, wire.encode(send(idempotency_key="+243990000009", message="Bye", cancel_within=60), "shop"))
+    waiting, put_off = jobs(redis, ACCOUNT), [str(member) for member in redis.zrange(QUEUE.due, 0, -1)]
+    assert (len(waiting), len(put_off)) == (2, 2)
+    assert not [one for one in [*waiting, *put_off, *map(str, redis.scan_iter())] if "+243990000009" in one]
 
 
 def test_a_life_counts_from_the_servers_clock(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -119,7 +119,7 @@ def sends(draw: st.DrawFn, lanes: tuple[str, ...] = LANES, most_segments: int = 
 
 def accept(driver: Driver, first: int, one: dict[str, Any]) -> None:
     to = [number(first * 5 + index) for index in range(one["recipients"])]
-    more = {"priority": one["priority"], "source": one["source"], "coalesce": one["coalesce"]}
+    more = {name: one[name] for name in ("priority", "source", "coalesce", "expires_in") if name in one}
     driver.enqueue(*to, message=text(one["segments"], one["name"]), **more)
 
 
@@ -336,24 +336,73 @@ def test_a_consumer_that_wakes_when_it_was_told_to_is_refused_a_few_times_for_ea
     assert redis.zcard(queue.keys.groups) == 0, f"something still waits: {simulation.waits[-1]}"
 
 
+@st.composite
+def backlogs(draw: st.DrawFn) -> tuple[tuple[Limit, ...], int, int]:
+    """Limits, with what a call carries at the most and how many segments a text has.
+
+    Calls and messages are limited together only as far as full calls fill both, or the messages are scarcer than calls of one job:
+    elsewhere a claim that waits for a worthwhile call leaves a few messages of each window.
+    """
+    kind = draw(st.sampled_from(["calls", "calls", "messages", "two", "full calls", "three"]))
+    window, count = draw(windows), draw(st.integers(2, 6))
+    if kind == "calls":
+        return (calls(draw(st.integers(1, 10)), window),), 1, 1
+    if kind == "messages":
+        return (messages(draw(st.integers(4, 20)), window),), draw(st.sampled_from([1, 3])), draw(st.integers(1, 3))
+    if kind == "full calls":
+        most = draw(st.sampled_from([2, 5]))
+        return (calls(count, window), messages(count * most, window)), most, 1
+    both = (calls(count, 1.0), calls(draw(st.integers(6, 14)), 10.0))
+    return (both if kind == "two" else (*both, messages(draw(st.integers(10, 30)), 60.0))), 1, 1
+
+
+def pace_of(limit: Limit, floors: dict[str, float], lane: int, *, latency: float, batch_max: int, segments: int) -> float:
+    """Seconds from one job to the next: each permit is held for the limit's window and its call, and floors keep their share."""
+    kept = sum(floors.get(name, 0.0) for name in LANES[:lane]) * limit.count
+    least = 1 if limit.counted is Counted.CALLS else segments
+    most = floor(max(limit.count - kept, min(limit.count, least)))  # a job may always go by itself
+    return (limit.window + latency) / (most * batch_max if limit.counted is Counted.CALLS else most // segments)
+
+
 @examples(30)
 @given(
-    count=st.integers(1, 10),
-    window=windows,
+    backlog=backlogs(),
+    floors=floors,
     latency=st.sampled_from([0.001, 0.05, 0.5, 1.5]),
     threads=st.sampled_from([(20,), (10, 10), (1,) * 20]),
-    lane=st.sampled_from(LANES),
+    waiting=st.sampled_from([("otp",), ("transactional",), ("bulk",), ("bulk",), ("otp", "bulk"), ("transactional", "bulk")]),
+    paced=st.sampled_from([frozenset(), frozenset({"bulk"})]),
 )
 def test_with_a_backlog_the_allowance_is_used(
-    redis: Redis, *, count: int, window: float, latency: float, threads: tuple[int, ...], lane: str
+    redis: Redis,
+    *,
+    backlog: tuple[tuple[Limit, ...], int, int],
+    floors: dict[str, float],
+    latency: float,
+    threads: tuple[int, ...],
+    waiting: tuple[str, ...],
+    paced: frozenset[str],
 ) -> None:
-    one = {"priority": lane, "source": "billing", "recipients": 1, "segments": 1, "name": "a", "coalesce": False}
-    cycle = window + latency
+    limits, batch_max, segments = backlog
+    lane = LANES.index(waiting[0])  # the highest of them: the others have what it leaves
+    pace = max(pace_of(limit, floors, lane, latency=latency, batch_max=batch_max, segments=segments) for limit in limits)
+    longest = max(limit.window for limit in limits)
+    seconds = 3.2 * (longest + latency)
+    jobs = floor(seconds / pace) + 30  # more than a window may hold beyond its share
+    one = {"source": "billing", "recipients": jobs, "segments": segments, "name": "a", "coalesce": True, "expires_in": 1e6}
     simulation = simulate(
-        redis, queue_of(calls(count, window), idle=window), [(0.0, one)] * (5 * count), [Fate(latency=round(latency * SECOND))],
-        threads, seconds=3.2 * cycle, most_claims=2000,
+        redis,
+        queue_of(*limits, floors=floors, paced=paced, batch_max=batch_max, idle=longest),
+        [(0.0, one | {"priority": name}) for name in waiting],
+        [Fate(latency=round(latency * SECOND))], threads, seconds=seconds, most_claims=4000,
     )  # fmt: skip
-    assert len(simulation.claims) >= floor(3.2) * count * 0.99
+    done = 0
+    for at, batch in simulation.claims:
+        assert batch.actor == "send"
+        assert (at - simulation.start) / SECOND <= done * pace / 0.99, f"job {done} is late"
+        done += len(batch.jobs)
+    assert done < jobs * len(waiting), "there was no backlog to the end"
+    assert done * pace / 0.99 >= seconds, f"only {done} jobs went"
 
 
 @examples(30)
